@@ -1,0 +1,116 @@
+/* clipspan/analysis.h - what the contributions say.
+ *
+ *     clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+ *     clipspan_textspan *result = NULL;
+ *     clipspan_textspan_run(&result, moments, pool, embeddings, &options, NULL, &err);
+ *     clipspan_textspan_free(result);
+ *
+ * An analysis never runs the model. Results are immutable, and freed by their own function.
+ */
+#ifndef CLIPSPAN_ANALYSIS_H
+#define CLIPSPAN_ANALYSIS_H
+
+#include "clipspan/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- TextSpan (the paper's algorithm 1, in factored form) --------------------------------------------- */
+
+typedef struct clipspan_textspan_options {
+    clipspan_convention convention;
+    int size;                   /* texts a head, m */
+    int rank;                   /* at most this many right singular vectors span the texts' space (80) */
+    const unsigned char *heads; /* [L * H] of 0 and 1; NULL: all */
+    int top_images;             /* images kept for each direction and end; needs clipspan_textspan_rank_images */
+    int threads;                /* 0: all */
+} clipspan_textspan_options;
+#define CLIPSPAN_TEXTSPAN_OPTIONS_INIT { CLIPSPAN_PAPER, 20, 80, NULL, 8, 0 }
+
+typedef struct clipspan_textspan clipspan_textspan;
+
+typedef struct clipspan_textspan_text {
+    size_t text;      /* index in the pool */
+    double explained; /* share of the head's variance along this text's deflated direction */
+    double score;     /* standard deviation over images of c . t, as the reference code scores */
+} clipspan_textspan_text;
+
+typedef struct clipspan_textspan_head {
+    int layer, head;
+    int rank;           /* numerical rank of the head's contributions, k */
+    int count;          /* texts found: size, or fewer where the head's rank is used up */
+    double variance;    /* total variance over images of the contribution, squared units of the joint space */
+    double explained;   /* sum over the texts */
+    const clipspan_textspan_text *texts; /* [count] */
+} clipspan_textspan_head;
+
+/* pool_embeddings: [T, E], unit length. Reads moments alone; no image is touched. */
+CLIPSPAN_API clipspan_status clipspan_textspan_run(clipspan_textspan **out, const clipspan_moments *moments,
+                                                   const clipspan_texts *pool, const float *pool_embeddings,
+                                                   const clipspan_textspan_options *options,
+                                                   const clipspan_hooks *hooks, clipspan_error *err);
+CLIPSPAN_API void clipspan_textspan_free(clipspan_textspan *result);
+CLIPSPAN_API size_t clipspan_textspan_head_count(const clipspan_textspan *result);
+CLIPSPAN_API const clipspan_textspan_head *clipspan_textspan_get(const clipspan_textspan *result, size_t i);
+/* The text's deflated direction, unit length: [E], borrowed. */
+CLIPSPAN_API const float *clipspan_textspan_direction(const clipspan_textspan *result, size_t i, int text);
+CLIPSPAN_API const char *clipspan_textspan_text_of(const clipspan_textspan *result, size_t text);
+
+/* One pass over the store: for each direction the images whose (uncentred) contribution ranks highest. */
+CLIPSPAN_API clipspan_status clipspan_textspan_rank_images(clipspan_textspan *result, const clipspan_store *store,
+                                                           const clipspan_hooks *hooks, clipspan_error *err);
+/* Rows of the store, best first, with their values (c . n); count is 0 before rank_images. */
+CLIPSPAN_API size_t clipspan_textspan_images(const clipspan_textspan *result, size_t i, int text,
+                                             const uint64_t **rows, const float **values);
+
+/* ---- zero-shot classification ------------------------------------------------------------------------- */
+
+/* classifier: [C, E] out, unit length: for each class the mean of its templates' embeddings, each normalised,
+ * normalised again (ALGORITHMS 8). In a template "{}" stands for the class name. */
+CLIPSPAN_API clipspan_status clipspan_classifier_build(clipspan_engine *engine, const clipspan_texts *classes,
+                                                       const clipspan_texts *templates, float *classifier,
+                                                       clipspan_error *err);
+
+typedef struct clipspan_classification clipspan_classification;
+typedef struct clipspan_classification_info {
+    uint64_t images, labelled;
+    double top1, top5;  /* share of the labelled images; NaN without labels */
+} clipspan_classification_info;
+/* embeddings: [I, E] unit length; labels: [I] class or -1 (NULL: none); logit_scale: the model's. */
+CLIPSPAN_API clipspan_status clipspan_classify_run(clipspan_classification **out, const float *embeddings,
+                                                   size_t images, size_t embed_dim, const int *labels,
+                                                   const float *classifier, const clipspan_texts *classes,
+                                                   float logit_scale, clipspan_error *err);
+CLIPSPAN_API void clipspan_classification_free(clipspan_classification *result);
+CLIPSPAN_API const clipspan_classification_info *clipspan_classification_get_info(const clipspan_classification *r);
+CLIPSPAN_API const char *clipspan_classification_class(const clipspan_classification *r, size_t c);
+CLIPSPAN_API size_t clipspan_classification_class_count(const clipspan_classification *r);
+/* Best class of image i and its probability (softmax of logit_scale x cosine). k-th best: k = 0 .. 4. */
+CLIPSPAN_API int clipspan_classification_choice(const clipspan_classification *r, size_t i, int k, float *probability);
+/* Per class: labelled images and those right at top 1. */
+CLIPSPAN_API void clipspan_classification_of_class(const clipspan_classification *r, size_t c, uint64_t *images,
+                                                   uint64_t *right);
+
+/* ---- attributes: how much of a head's variance a known attribute explains ----------------------------- */
+
+typedef struct clipspan_attributes clipspan_attributes;
+/* For each head and each column of the store (or those named; NULL: all with 2 to 64 values): the share of the
+ * variance of the head's contribution that lies between the groups of equal value (eta squared, multivariate:
+ * trace of the between-groups covariance / trace of the covariance), over images whose cell is not empty. */
+CLIPSPAN_API clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspan_store *store,
+                                                     clipspan_convention convention, const char *const *columns,
+                                                     size_t column_count, const clipspan_hooks *hooks,
+                                                     clipspan_error *err);
+CLIPSPAN_API void clipspan_attributes_free(clipspan_attributes *result);
+CLIPSPAN_API size_t clipspan_attributes_count(const clipspan_attributes *result);
+CLIPSPAN_API const char *clipspan_attributes_name(const clipspan_attributes *result, size_t attribute);
+/* Share in [0, 1]. And what chance alone gives: (groups - 1) / (images - 1). */
+CLIPSPAN_API double clipspan_attributes_share(const clipspan_attributes *result, size_t attribute, int layer, int head);
+CLIPSPAN_API double clipspan_attributes_chance(const clipspan_attributes *result, size_t attribute);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

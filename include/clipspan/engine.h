@@ -1,0 +1,73 @@
+/* clipspan/engine.h - the two towers, running.
+ *
+ *     clipspan_engine_options options = CLIPSPAN_ENGINE_OPTIONS_INIT;
+ *     options.batch = 16;
+ *     clipspan_engine *engine = NULL;
+ *     clipspan_engine_open(&engine, model, &options, &err);
+ *     clipspan_engine_embed_images(engine, pixels, n, 1, embeddings, &err);
+ *     clipspan_engine_free(engine);
+ *
+ * An engine borrows its model and is used by one thread at a time; it runs its own worker threads. The same
+ * input gives the same bits on the same machine, thread count and batch size.
+ */
+#ifndef CLIPSPAN_ENGINE_H
+#define CLIPSPAN_ENGINE_H
+
+#include "clipspan/image.h"
+#include "clipspan/text.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct clipspan_engine clipspan_engine;
+
+typedef enum clipspan_dtype { CLIPSPAN_F32 = 0, CLIPSPAN_BF16 = 1 } clipspan_dtype;
+
+typedef struct clipspan_engine_options {
+    clipspan_dtype dtype; /* type of the weights and products; the residual stream is fp32 in both */
+    int threads;          /* 0: every processor this process may use */
+    int batch;            /* images in one forward pass; 0: chosen from the model's size */
+} clipspan_engine_options;
+#define CLIPSPAN_ENGINE_OPTIONS_INIT { CLIPSPAN_F32, 0, 0 }
+
+/* Packs the weights once (per tower, at its first use). options may be NULL. */
+CLIPSPAN_API clipspan_status clipspan_engine_open(clipspan_engine **out, const clipspan_model *model,
+                                                  const clipspan_engine_options *options, clipspan_error *err);
+CLIPSPAN_API void clipspan_engine_free(clipspan_engine *engine);
+CLIPSPAN_API const clipspan_model *clipspan_engine_model(const clipspan_engine *engine);
+CLIPSPAN_API int clipspan_engine_threads(const clipspan_engine *engine);
+CLIPSPAN_API int clipspan_engine_batch(const clipspan_engine *engine);
+/* How many times faster bf16 products are than fp32 ones on this processor (a short measurement of some
+ * milliseconds on matrices of this model's width; 1 or less: no gain). */
+CLIPSPAN_API double clipspan_engine_bf16_gain(const clipspan_engine *engine);
+
+/* pixels: float32 [n, 3, S, S] from clipspan_images_preprocess; embeddings: [n, E], unit length if normalize. */
+CLIPSPAN_API clipspan_status clipspan_engine_embed_images(clipspan_engine *engine, const float *pixels, size_t n,
+                                                          int normalize, float *embeddings, clipspan_error *err);
+/* texts: n UTF-8 strings; embeddings: [n, E]. */
+CLIPSPAN_API clipspan_status clipspan_engine_embed_texts(clipspan_engine *engine, const char *const *texts,
+                                                         size_t n, int normalize, float *embeddings,
+                                                         clipspan_error *err);
+/* The same for a list, unit length, with a cache file beside other users' caches ($XDG_CACHE_HOME/clipspan or
+ * ~/.cache/clipspan; cache = 0: none), keyed by model, type and text. embeddings: [count, E]. */
+CLIPSPAN_API clipspan_status clipspan_engine_embed_pool(clipspan_engine *engine, const clipspan_texts *texts,
+                                                        int cache, float *embeddings, const clipspan_hooks *hooks,
+                                                        clipspan_error *err);
+
+/* What embed_list hands over: rows [first, first + n) of the list; ok[i] is 0 for an image that could not be
+ * read (its row is zero). Borrowed, valid during the call. */
+typedef clipspan_status (*clipspan_embed_fn)(void *user, size_t first, size_t n, const float *embeddings,
+                                             const unsigned char *ok, clipspan_error *err);
+/* Decodes ahead on a thread pool, embeds every image of the list in order. strict: the first bad image stops
+ * the run; else it is warned about and skipped. */
+CLIPSPAN_API clipspan_status clipspan_engine_embed_list(clipspan_engine *engine, const clipspan_images *images,
+                                                        int normalize, int strict, clipspan_embed_fn fn,
+                                                        void *user, const clipspan_hooks *hooks,
+                                                        clipspan_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

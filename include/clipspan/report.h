@@ -1,0 +1,40 @@
+/* clipspan/report.h - results as JSON, CSV and text. Computes nothing.
+ *
+ *     clipspan_report_textspan(result, store, CLIPSPAN_JSON, "textspan.json", &err);
+ *
+ * path "-" is standard output; any other file is written beside its place and renamed: whole or absent.
+ */
+#ifndef CLIPSPAN_REPORT_H
+#define CLIPSPAN_REPORT_H
+
+#include "clipspan/analysis.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum clipspan_format { CLIPSPAN_TEXT = 0, CLIPSPAN_JSON = 1, CLIPSPAN_CSV = 2 } clipspan_format;
+
+CLIPSPAN_API clipspan_status clipspan_report_model(const clipspan_model *model, clipspan_format format,
+                                                   const char *path, clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_report_store(const clipspan_store *store, clipspan_format format,
+                                                   const char *path, clipspan_error *err);
+/* store may be NULL (moments from elsewhere): then no image names. */
+CLIPSPAN_API clipspan_status clipspan_report_textspan(const clipspan_textspan *result, const clipspan_store *store,
+                                                      clipspan_format format, const char *path, clipspan_error *err);
+/* names: [images] or NULL. */
+CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_classification *result,
+                                                            const char *const *names, clipspan_format format,
+                                                            const char *path, clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
+                                                        const clipspan_textspan *textspan, clipspan_format format,
+                                                        const char *path, clipspan_error *err);
+/* A float32 array in NumPy's format. shape: [dims]. Written beside its place and renamed. */
+CLIPSPAN_API clipspan_status clipspan_report_npy(const float *values, const size_t *shape, int dims, const char *path,
+                                                 clipspan_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

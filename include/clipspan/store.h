@@ -1,0 +1,111 @@
+/* clipspan/store.h - contributions and moments on disk, with where they came from.
+ *
+ *     clipspan_store *store = NULL;
+ *     clipspan_store_open(&store, "out/store", &err);
+ *     clipspan_store_each(store, NULL, fn, user, NULL, &err);
+ *     clipspan_store_free(store);
+ *
+ * A store is a folder: `manifest.json` (model fingerprint and path, options, image list, shards with checksums),
+ * `basis.safetensors`, `shard-00000.safetensors` ... (f32 or f16, one tensor a layer) and `moments.safetensors`.
+ * Every file is written beside its place and renamed. docs/store.md is the specification.
+ */
+#ifndef CLIPSPAN_STORE_H
+#define CLIPSPAN_STORE_H
+
+#include "clipspan/contributions.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct clipspan_store clipspan_store;
+
+typedef struct clipspan_store_options {
+    clipspan_decompose_options decompose;
+    int half;            /* 1: contributions in f16 (scalars and embeddings stay f32); 0: f32 */
+    int moments_only;    /* 1: no shards: moments alone, constant disk */
+    size_t shard_images; /* images a shard; 0: chosen so that a shard is about 256 MB */
+} clipspan_store_options;
+#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0 }
+
+typedef struct clipspan_store_summary {
+    uint64_t images, skipped;  /* in the store; unreadable */
+    uint64_t resumed;          /* of `images`, those found finished by an earlier run */
+    uint64_t bytes;            /* of all files */
+} clipspan_store_summary;
+
+/* The whole job: decomposes the list into `directory`. A store begun by the same model, list and options is gone
+ * on with: finished shards are kept, so an interrupted, killed or full-disk run loses at most its open shard.
+ * One begun by another model or with other options is refused by name. summary may be NULL. */
+CLIPSPAN_API clipspan_status clipspan_store_decompose(clipspan_engine *engine, const clipspan_images *images,
+                                                      const char *directory, const clipspan_store_options *options,
+                                                      clipspan_store_summary *summary, const clipspan_hooks *hooks,
+                                                      clipspan_error *err);
+
+CLIPSPAN_API clipspan_status clipspan_store_open(clipspan_store **out, const char *directory, clipspan_error *err);
+CLIPSPAN_API void clipspan_store_free(clipspan_store *store);
+
+typedef struct clipspan_store_info {
+    const char *model_name, *model_path, *model_fingerprint, *model_config, *model_vocab; /* last two: "" if none */
+    const char *images_path, *images_kind, *dtype; /* "f32" or "f16" */
+    uint64_t images, skipped, listed, shards, bytes;
+    unsigned parts;
+    int moments_only;
+    int complete; /* 0: an unfinished run; what is there can be read */
+    int layers, heads, head_dim, embed_dim, tokens, image_size, patch_size;
+    float logit_scale;
+} clipspan_store_info;
+CLIPSPAN_API const clipspan_store_info *clipspan_store_get_info(const clipspan_store *store);
+CLIPSPAN_API const clipspan_basis *clipspan_store_basis(const clipspan_store *store);
+/* Image row i of the store (0 .. images - 1): its name, label and column values as the list gave them. */
+CLIPSPAN_API const char *clipspan_store_image_name(const clipspan_store *store, size_t i);
+CLIPSPAN_API int clipspan_store_image_label(const clipspan_store *store, size_t i);
+CLIPSPAN_API size_t clipspan_store_class_count(const clipspan_store *store);
+CLIPSPAN_API const char *clipspan_store_class(const clipspan_store *store, size_t c);
+CLIPSPAN_API size_t clipspan_store_column_count(const clipspan_store *store);
+CLIPSPAN_API const char *clipspan_store_column(const clipspan_store *store, size_t column);
+CLIPSPAN_API const char *clipspan_store_value(const clipspan_store *store, size_t i, size_t column);
+
+/* Fails with CLIPSPAN_ERROR_MISMATCH, naming both models, unless the store was made by this model. */
+CLIPSPAN_API clipspan_status clipspan_store_check_model(const clipspan_store *store, const clipspan_model *model,
+                                                        clipspan_error *err);
+
+typedef struct clipspan_store_selection {
+    const unsigned char *layers; /* [L] of 0 and 1: layers to read; others' rows of z, mlp, cls are undefined; NULL: all */
+    unsigned parts;              /* parts to read */
+    size_t batch;                /* images a batch; 0: whole shards */
+} clipspan_store_selection;
+#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0 }
+/* Plays the store back; batch->index is the row in the store. Checks each shard's checksum and shapes first. */
+CLIPSPAN_API clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_store_selection *select,
+                                                 clipspan_batch_fn fn, void *user, const clipspan_hooks *hooks,
+                                                 clipspan_error *err);
+/* The store's moments, made while it was written (the caller frees them). */
+CLIPSPAN_API clipspan_status clipspan_store_moments(const clipspan_store *store, clipspan_moments **out,
+                                                    clipspan_error *err);
+
+typedef struct clipspan_export_options {
+    const char *format; /* "npy" or "hdf5" */
+    const char *name;   /* the data set's name in the file names */
+    const char *model;  /* the model's name in the file names; NULL: the store's */
+    clipspan_convention convention;
+    /* Optional: class text embeddings [classes, E] (unit length) and pool embeddings, to be written beside. */
+    const float *classifier;
+    size_t classes;
+    const char *pool_name;
+    const float *pool;
+    size_t pool_texts;
+} clipspan_export_options;
+#define CLIPSPAN_EXPORT_OPTIONS_INIT { "npy", "dataset", NULL, CLIPSPAN_PAPER, NULL, 0, NULL, NULL, 0 }
+/* Writes the reference code's files: {name}_attn_{model}.npy [I, L, H, E], {name}_mlp_{model}.npy [I, L + 1, E],
+ * {name}_cls_attn_{model}.npy [I, L, E], {name}_classifier_{model}.npy [E, C], {name}_labels.npy [I],
+ * {pool}_{model}.npy [T, E]; or the same as data sets of one {name}_{model}.h5. Streams: constant memory. */
+CLIPSPAN_API clipspan_status clipspan_store_export(const clipspan_store *store, const char *directory,
+                                                   const clipspan_export_options *options,
+                                                   const clipspan_hooks *hooks, clipspan_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,43 @@
+/* clipspan/text.h - tokens, text lists and prompt templates.
+ *
+ *     int32_t ids[77];
+ *     size_t count;
+ *     clipspan_tokenize(model, "a red square", ids, 77, &count, &err);
+ *
+ * The tokenizer is the model's: open_clip's for that layout, Hugging Face's for the other. Safe from several
+ * threads. open_clip's cleaning is followed (HTML entities, NFC, quotes, ligatures, widths, control characters)
+ * except ftfy's repair of wrongly decoded text.
+ */
+#ifndef CLIPSPAN_TEXT_H
+#define CLIPSPAN_TEXT_H
+
+#include "clipspan/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Token ids of one text, start and end included, cut to `capacity` and to the context length with the end token
+ * kept last. `text` is UTF-8; invalid bytes are read as U+FFFD, as Python's errors="replace" does. */
+CLIPSPAN_API clipspan_status clipspan_tokenize(const clipspan_model *model, const char *text, int32_t *ids,
+                                               size_t capacity, size_t *count, clipspan_error *err);
+
+/* An ordered list of texts. */
+typedef struct clipspan_texts clipspan_texts;
+
+/* Lines of a UTF-8 file, without their line ends (a BOM and "\r" are dropped). With skip_blank, empty lines and
+ * lines that repeat an earlier one are left out (what a pool wants); without it every line counts. */
+CLIPSPAN_API clipspan_status clipspan_texts_open(clipspan_texts **out, const char *path, int skip_blank,
+                                                 clipspan_error *err);
+/* Copies `count` strings. */
+CLIPSPAN_API clipspan_status clipspan_texts_copy(clipspan_texts **out, const char *const *texts, size_t count,
+                                                 clipspan_error *err);
+CLIPSPAN_API void clipspan_texts_free(clipspan_texts *texts);
+CLIPSPAN_API size_t clipspan_texts_count(const clipspan_texts *texts);
+CLIPSPAN_API const char *clipspan_texts_get(const clipspan_texts *texts, size_t i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

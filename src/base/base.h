@@ -1,0 +1,147 @@
+/* base/base.h - what every room may use: errors, memory, checked sizes, buffers, files, threads, hashes.
+ * Includes nothing of ours but the public error header. */
+#ifndef CLSP_BASE_H
+#define CLSP_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clipspan/error.h"
+
+#if defined(__GNUC__)
+#define CLSP_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define CLSP_PRINTF(f, a)
+#endif
+
+/* ---- errors ------------------------------------------------------------------------------------------- */
+
+/* Writes the message (err may be NULL) and returns `status`, so that `return clsp_fail(err, ...)` reads well. */
+clipspan_status clsp_fail(clipspan_error *err, clipspan_status status, const char *format, ...) CLSP_PRINTF(3, 4);
+/* The same with ": <strerror(errno)>" behind the message; status is CLIPSPAN_ERROR_IO. */
+clipspan_status clsp_fail_errno(clipspan_error *err, const char *format, ...) CLSP_PRINTF(2, 3);
+clipspan_status clsp_fail_memory(clipspan_error *err);
+
+/* Two macros, one label: the function has `clipspan_status status = CLIPSPAN_OK;` and a label `out:`. */
+#define CLSP_TRY(expression)                                                                                 \
+    do {                                                                                                     \
+        status = (expression);                                                                               \
+        if (status != CLIPSPAN_OK) goto out;                                                                 \
+    } while (0)
+#define CLSP_ALLOC(pointer, expression)                                                                      \
+    do {                                                                                                     \
+        (pointer) = (expression);                                                                            \
+        if ((pointer) == NULL) {                                                                             \
+            status = clsp_fail_memory(err);                                                                  \
+            goto out;                                                                                        \
+        }                                                                                                    \
+    } while (0)
+
+/* ---- memory ------------------------------------------------------------------------------------------- */
+
+/* All of src/ allocates here. Sizes of 0 give a valid pointer. `count * size` is checked. */
+void *clsp_alloc(size_t count, size_t size);         /* uninitialised */
+void *clsp_alloc_zero(size_t count, size_t size);    /* zeroed */
+void *clsp_alloc_aligned(size_t count, size_t size); /* 64-byte aligned, uninitialised; freed by clsp_free too */
+void *clsp_grow(void *pointer, size_t count, size_t size); /* realloc; on NULL the old block stays valid */
+void clsp_free(void *pointer);
+char *clsp_strdup(const char *text);
+char *clsp_strndup(const char *text, size_t length);
+char *clsp_format(const char *format, ...) CLSP_PRINTF(1, 2); /* caller frees; NULL: out of memory */
+char *clsp_path_join(const char *directory, const char *name);
+
+/* For tests alone: the n-th allocation from now fails (n >= 1); 0 switches it off. Returns the count so far. */
+unsigned long clsp_alloc_fail_at(unsigned long n);
+
+/* ---- checked sizes ------------------------------------------------------------------------------------ */
+
+bool clsp_mul(size_t *out, size_t a, size_t b); /* false: overflow */
+bool clsp_add(size_t *out, size_t a, size_t b);
+static inline bool clsp_range_ok(size_t offset, size_t length, size_t size)
+{
+    return offset <= size && length <= size - offset;
+}
+static inline size_t clsp_min(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t clsp_max(size_t a, size_t b) { return a > b ? a : b; }
+
+/* ---- a growable buffer, born with a maximum ----------------------------------------------------------- */
+
+typedef struct clsp_buffer {
+    char *data; /* always NUL-terminated once anything was appended */
+    size_t length, capacity, maximum;
+} clsp_buffer;
+
+void clsp_buffer_init(clsp_buffer *buffer, size_t maximum);
+bool clsp_buffer_append(clsp_buffer *buffer, const void *bytes, size_t length); /* false: full or no memory */
+bool clsp_buffer_text(clsp_buffer *buffer, const char *text);
+bool clsp_buffer_format(clsp_buffer *buffer, const char *format, ...) CLSP_PRINTF(2, 3);
+void clsp_buffer_free(clsp_buffer *buffer);
+
+/* ---- files -------------------------------------------------------------------------------------------- */
+
+/* A file read through a mapping. Bytes stay valid until clsp_map_close. An empty file maps to size 0. */
+typedef struct clsp_map {
+    const unsigned char *bytes;
+    size_t size;
+    void *mapping; /* what munmap needs; NULL for an empty file */
+} clsp_map;
+clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err);
+void clsp_map_close(clsp_map *map);
+
+/* Reads a whole file (at most `maximum` bytes) into a NUL-terminated block; the caller frees it. */
+clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
+bool clsp_file_exists(const char *path);      /* a regular file (links followed) */
+bool clsp_directory_exists(const char *path);
+clipspan_status clsp_directory_make(const char *path, clipspan_error *err); /* and its parents */
+
+/* A file that is whole or absent: written beside its place, synced and renamed by _commit; _discard (also
+ * safe after _commit and on a zeroed struct) removes what was begun. Writes are buffered. */
+typedef struct clsp_output {
+    char *path, *temporary;
+    void *stream;
+} clsp_output;
+clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);
+clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t length, clipspan_error *err);
+clipspan_status clsp_output_seek(clsp_output *output, uint64_t offset, clipspan_error *err);
+clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err);
+void clsp_output_discard(clsp_output *output);
+
+/* ---- hashes (XXH3, 128 bits) -------------------------------------------------------------------------- */
+
+enum { CLSP_HASH_HEX = 33 };
+typedef struct clsp_hasher clsp_hasher;
+clsp_hasher *clsp_hasher_new(void);
+void clsp_hasher_add(clsp_hasher *hasher, const void *bytes, size_t length);
+void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX]); /* 32 hex digits and NUL */
+void clsp_hasher_free(clsp_hasher *hasher);
+void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length);
+
+/* ---- threads ------------------------------------------------------------------------------------------ */
+
+int clsp_cpu_count(void); /* processors this process may use, at least 1 */
+
+/* Orders finished work: `count` items are worked on by `threads` workers at most `ahead` items in front of
+ * the consumer, who takes them in order. One pool, one consumer. Used by the image decoder. */
+typedef struct clsp_pipeline clsp_pipeline;
+/* Fills `slot` (one of `ahead` slots, 0-based) with item `index`. Runs on a worker thread; must not fail: it
+ * writes its outcome into the slot. */
+typedef void (*clsp_pipeline_fn)(void *user, size_t index, size_t slot);
+clipspan_status clsp_pipeline_start(clsp_pipeline **out, int threads, size_t ahead, size_t count,
+                                    clsp_pipeline_fn work, void *user, clipspan_error *err);
+/* Waits for the next item in order; returns its slot, or SIZE_MAX when all were taken. */
+size_t clsp_pipeline_take(clsp_pipeline *pipeline);
+/* Gives the slot of the oldest taken item back to the workers. Call it once for every take, in order. */
+void clsp_pipeline_release(clsp_pipeline *pipeline);
+/* Stops the workers (running items are finished, the rest dropped) and frees. NULL is fine. */
+void clsp_pipeline_free(clsp_pipeline *pipeline);
+
+/* ---- numbers ------------------------------------------------------------------------------------------ */
+
+float clsp_f16_to_f32(uint16_t half);
+uint16_t clsp_f32_to_f16(float value); /* nearest even; beyond the range gives infinity */
+float clsp_bf16_to_f32(uint16_t value);
+uint16_t clsp_f32_to_bf16(float value);
+
+#endif

@@ -1,0 +1,60 @@
+/* Statuses and messages. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *clipspan_status_name(clipspan_status status)
+{
+    static const char *const names[] = {"ok",          "argument", "io",          "format",  "mismatch",
+                                        "unsupported", "memory",   "interrupted", "internal"};
+    unsigned i = (unsigned)status;
+    return i < sizeof names / sizeof *names ? names[i] : "unknown";
+}
+
+const char *clipspan_version(void)
+{
+    return CLIPSPAN_VERSION;
+}
+
+/* A message is one line: line breaks that come in with file names or texts become spaces. */
+static void one_line(char *message)
+{
+    for (char *c = message; *c; c++)
+        if (*c == '\n' || *c == '\r') *c = ' ';
+}
+
+clipspan_status clsp_fail(clipspan_error *err, clipspan_status status, const char *format, ...)
+{
+    if (err == NULL) return status;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(err->message, sizeof err->message, format, arguments);
+    va_end(arguments);
+    one_line(err->message);
+    err->status = status;
+    return status;
+}
+
+clipspan_status clsp_fail_errno(clipspan_error *err, const char *format, ...)
+{
+    int number = errno;
+    if (err == NULL) return CLIPSPAN_ERROR_IO;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(err->message, sizeof err->message, format, arguments);
+    va_end(arguments);
+    size_t length = strlen(err->message);
+    char reason[128] = "";
+    if (strerror_r(number, reason, sizeof reason) != 0) snprintf(reason, sizeof reason, "error %d", number);
+    snprintf(err->message + length, sizeof err->message - length, ": %s", reason);
+    one_line(err->message);
+    err->status = CLIPSPAN_ERROR_IO;
+    return CLIPSPAN_ERROR_IO;
+}
+
+clipspan_status clsp_fail_memory(clipspan_error *err)
+{
+    return clsp_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+}

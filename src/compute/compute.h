@@ -1,0 +1,94 @@
+/* compute/compute.h - dense algebra with shapes: the only room that knows oneDNN and LAPACKE.
+ *
+ * All matrices are row-major. `threads` is set once per call site through clsp_threads; inside a parallel region
+ * every call runs on its own thread.
+ */
+#ifndef CLSP_COMPUTE_H
+#define CLSP_COMPUTE_H
+
+#include "base/base.h"
+
+typedef enum clsp_type { CLSP_TYPE_F32, CLSP_TYPE_BF16 } clsp_type;
+
+/* ---- linear layers: y = act(x W' + b) or y += x W' + b, weights packed once ---------------------------- */
+
+typedef enum clsp_epilogue {
+    CLSP_EPILOGUE_NONE, CLSP_EPILOGUE_GELU, CLSP_EPILOGUE_QUICK_GELU, CLSP_EPILOGUE_GELU_TANH,
+    CLSP_EPILOGUE_ADD /* y += ...: the residual stream */
+} clsp_epilogue;
+
+typedef struct clsp_linear_desc {
+    size_t in, out;
+    size_t rows;       /* the usual number of rows, for which the packed layout is chosen */
+    clsp_type compute; /* of weights and x */
+    clsp_type output;  /* of y; ADD needs F32 */
+    clsp_epilogue epilogue;
+} clsp_linear_desc;
+
+typedef struct clsp_linear clsp_linear;
+/* weight: [out, in], or [in, out] if transposed; bias: [out] or NULL. Both are copied (packed). */
+clipspan_status clsp_linear_new(clsp_linear **out, const clsp_linear_desc *desc, const float *weight, bool transposed,
+                                const float *bias, clipspan_error *err);
+void clsp_linear_free(clsp_linear *linear);
+/* y: [rows, out], row stride y_stride; x: [rows, in], row stride x_stride; strides in elements. Any number of rows;
+ * no allocation once a number of rows has been seen. One thread at a time. */
+clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
+                                size_t rows, clipspan_error *err);
+
+/* ---- plain products --------------------------------------------------------------------------------- */
+
+/* c [m, n] = alpha a b + beta c; a: [m, k] (or its transpose if ta), b: [k, n] (or its transpose if tb), fp32, leading
+ * strides given. */
+clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_stride, bool ta, const float *b,
+                           size_t b_stride, bool tb, size_t m, size_t n, size_t k, float alpha, float beta,
+                           clipspan_error *err);
+
+/* ---- norms and conversions ---------------------------------------------------------------------------- */
+
+/* y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta over rows of `width`; y in `output` type. x may equal y. */
+void clsp_layer_norm(void *y, const float *x, const float *gamma, const float *beta, float eps, size_t rows,
+                     size_t width, size_t x_stride, size_t y_stride, clsp_type output);
+void clsp_to_bf16(uint16_t *y, const float *x, size_t count);
+
+/* ---- attention ---------------------------------------------------------------------------------------- */
+
+/* Softmax attention of one sequence after another, each cut into heads.
+ *
+ * qkv: [rows, 3 * heads * head_dim] in `type`; sequence s covers rows [start[s], start[s + 1]).
+ * out: [rows, heads * head_dim] in `type`. causal: token i sees tokens 0..i.
+ * Only the first `queries` rows of each sequence are computed (0: all).
+ * Captures of the first query row (all may be NULL), fp32, heads concatenated:
+ *   z:      [sequences, heads * head_dim]                sum over source tokens of alpha v
+ *   cls:    [sequences, heads * head_dim]                alpha v of source token 0
+ *   tokens: [sequences, tokens, heads * head_dim]        alpha v by source token (sequences of equal length)
+ */
+typedef struct clsp_attention_desc {
+    size_t heads, head_dim, longest; /* longest sequence */
+    clsp_type type;
+    bool causal;
+} clsp_attention_desc;
+typedef struct clsp_attention_capture {
+    float *z, *cls, *tokens;
+} clsp_attention_capture;
+typedef struct clsp_attention clsp_attention;
+clipspan_status clsp_attention_new(clsp_attention **out, const clsp_attention_desc *desc, clipspan_error *err);
+void clsp_attention_free(clsp_attention *attention);
+clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const void *qkv, const size_t *start,
+                                   size_t sequences, size_t queries, const clsp_attention_capture *capture,
+                                   clipspan_error *err);
+
+/* ---- threads, processor ------------------------------------------------------------------------------- */
+
+void clsp_threads(int threads); /* for products and loops started from the calling thread */
+bool clsp_bf16_supported(void); /* the library can run bf16 products here (fast or not) */
+double clsp_bf16_gain(size_t width); /* fp32 time / bf16 time of a [256, width] x [width, width] product */
+const char *clsp_compute_name(void); /* "oneDNN 2.6.3" */
+
+/* ---- small symmetric problems, double precision (LAPACKE) ---------------------------------------------- */
+
+/* a: [n, n] symmetric in; rows of a on return are eigenvectors (unit length), values ascending. */
+clipspan_status clsp_eigen_symmetric(double *a, double *values, size_t n, clipspan_error *err);
+/* a: [m, n], destroyed. vt: [min(m, n), n] right singular vectors as rows; s: [min(m, n)] descending. */
+clipspan_status clsp_svd_right(double *a, size_t m, size_t n, double *s, double *vt, clipspan_error *err);
+
+#endif

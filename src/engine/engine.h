@@ -1,0 +1,47 @@
+/* engine/engine.h - forward passes with capture, and images streamed through them.
+ *
+ * Letters: I images, L layers, H heads, d head width, D = H d, E joint dimension, N tokens, T token layers.
+ */
+#ifndef CLSP_ENGINE_H
+#define CLSP_ENGINE_H
+
+#include "clipspan/engine.h"
+
+#include "base/base.h"
+#include "model/model.h"
+
+/* What a forward pass keeps, fp32 always; NULL: not kept. One struct, a leading layer axis everywhere. Buffers are
+ * the caller's (clsp_capture_new makes them all in one allocation). */
+typedef struct clsp_capture {
+    size_t images;  /* capacity in images */
+    float *z;       /* [L, I, D] class token's attention output before the out-projection, heads concatenated */
+    float *mlp;     /* [L + 1, I, D] x0's class token after ln_pre, then each block's MLP output at the class token */
+    float *cls;     /* [L, I, D] the part of z that comes from the class token itself */
+    float *last;    /* [I, D] class token before ln_post */
+    float *tokens;  /* [T, I, N, D] z by source token */
+    const int *token_layers; /* [T] ascending */
+    int token_layer_count;
+    void *block;    /* the one allocation */
+} clsp_capture;
+
+enum { CLSP_CAPTURE_Z = 1, CLSP_CAPTURE_MLP = 2, CLSP_CAPTURE_CLS = 4, CLSP_CAPTURE_LAST = 8, CLSP_CAPTURE_TOKENS = 16 };
+/* token_layers is borrowed. */
+clipspan_status clsp_capture_new(clsp_capture *capture, const clsp_vision *vision, size_t images, unsigned what,
+                                 const int *token_layers, int token_layer_count, clipspan_error *err);
+void clsp_capture_free(clsp_capture *capture);
+
+/* pixels: [n, 3, S, S], n <= the engine's batch. embedding: [n, E], not normalised. capture may be NULL. The layer
+ * axis of captures has stride capture->images (not n). */
+clipspan_status clsp_engine_forward(clipspan_engine *engine, const float *pixels, size_t n, clsp_capture *capture,
+                                    float *embedding, clipspan_error *err);
+
+/* Images of a list through a decode pool, in fixed batches: batch b holds list positions first + [b B, (b + 1) B), so
+ * that a position's result does not depend on its neighbours' fate. ok[i] == 0: image i could not be read (warned
+ * about; its pixels are zero). strict: such an image is the error that is returned. */
+typedef clipspan_status (*clsp_pixels_fn)(void *user, const float *pixels, uint64_t first, size_t n,
+                                          const unsigned char *ok, clipspan_error *err);
+clipspan_status clsp_engine_stream(clipspan_engine *engine, const clipspan_images *images, uint64_t first,
+                                   uint64_t count, bool strict, const char *stage, clsp_pixels_fn fn, void *user,
+                                   const clipspan_hooks *hooks, clipspan_error *err);
+
+#endif

@@ -1,0 +1,49 @@
+/* formats/arrays.h - arrays for other programs: NumPy's npy (version 1.0) and HDF5; and gzip in.
+ *
+ * npy:  0 "\x93NUMPY" 1 0   8 u16 header length   10 header (Python dict, padded with spaces to a multiple of 64,
+ *       newline last)   then the data, C order, little endian.
+ */
+#ifndef CLSP_FORMATS_ARRAYS_H
+#define CLSP_FORMATS_ARRAYS_H
+
+#include "formats/safetensors.h"
+
+typedef struct clsp_array {
+    clsp_dtype dtype;
+    int dims;
+    size_t shape[CLSP_TENSOR_DIMS];
+    size_t count;
+    const void *data;
+    clsp_map map; /* what data points into */
+} clsp_array;
+/* Maps an npy file (versions 1 to 3; little endian, C order; f2 f4 f8 i1 i2 i4 i8 u1 b1). */
+clipspan_status clsp_npy_open(clsp_array *array, const char *path, clipspan_error *err);
+void clsp_npy_close(clsp_array *array);
+
+/* Streams an npy file: rows of the leading axis may be appended in any pieces; the shape is fixed at the start,
+ * except that shape[0] = SIZE_MAX means "as many as come" (the header is written again at the commit). */
+typedef struct clsp_npy_writer clsp_npy_writer;
+clipspan_status clsp_npy_create(clsp_npy_writer **out, const char *path, clsp_dtype dtype, int dims,
+                                const size_t *shape, clipspan_error *err);
+clipspan_status clsp_npy_append(clsp_npy_writer *writer, const void *values, size_t count, clipspan_error *err);
+clipspan_status clsp_npy_commit(clsp_npy_writer *writer, clipspan_error *err); /* frees the writer either way */
+void clsp_npy_discard(clsp_npy_writer *writer);
+
+/* One HDF5 file of several data sets, each streamed along its leading axis in any order of data sets. Written
+ * beside its place and renamed by commit. The only file that knows HDF5 is hdf5.c. */
+typedef struct clsp_hdf5_writer clsp_hdf5_writer;
+clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clipspan_error *err);
+clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *writer, const char *name, clsp_dtype dtype, int dims,
+                                  const size_t *shape, clipspan_error *err);
+/* count elements = whole rows of the leading axis, at row `first_row`. */
+clipspan_status clsp_hdf5_write(clsp_hdf5_writer *writer, const char *name, size_t first_row, size_t rows,
+                                const void *values, clipspan_error *err);
+clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *writer, const char *key, const char *value,
+                                    clipspan_error *err);
+clipspan_status clsp_hdf5_commit(clsp_hdf5_writer *writer, clipspan_error *err);
+void clsp_hdf5_discard(clsp_hdf5_writer *writer);
+
+/* Unpacks a gzip file of at most `maximum` unpacked bytes; NUL-terminated, caller frees. */
+clipspan_status clsp_gzip_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
+
+#endif
