@@ -1,0 +1,1 @@
+# Installation: headers, both libraries, the command, pkg-config file and CMake package.
