@@ -33,6 +33,16 @@ CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attribute
 CLIPSPAN_API clipspan_status clipspan_report_npy(const float *values, const size_t *shape, int dims, const char *path,
                                                  clipspan_error *err);
 
+/* The same, streamed: rows of the leading axis come in pieces. shape[0] may be SIZE_MAX: as many as come. The file
+ * appears at commit, which frees the writer also when it fails; discard drops what was begun (NULL is fine). */
+typedef struct clipspan_npy clipspan_npy;
+CLIPSPAN_API clipspan_status clipspan_npy_create(clipspan_npy **out, const char *path, const size_t *shape, int dims,
+                                                 clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_npy_append(clipspan_npy *npy, const float *values, size_t rows,
+                                                 clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_npy_commit(clipspan_npy *npy, clipspan_error *err);
+CLIPSPAN_API void clipspan_npy_discard(clipspan_npy *npy);
+
 #ifdef __cplusplus
 }
 #endif
