@@ -1,0 +1,115 @@
+/* cli/cli.h - what every subcommand shares: options declared once, errors, progress, interrupts.
+ *
+ * A subcommand is one file: a settings struct, a table of options with offsets into it, a `cli_command` that names
+ * them, and a run function. Help, man page and docs/cli.md are printed from the tables.
+ */
+#ifndef CLIPSPAN_CLI_H
+#define CLIPSPAN_CLI_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "clipspan/report.h"
+
+/* Exit codes, also printed by --help and the man page. */
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
+
+typedef enum cli_kind {
+    CLI_FLAG,  /* int: 1 */
+    CLI_UNFLAG,/* int: 0 */
+    CLI_TEXT,  /* const char * */
+    CLI_COUNT, /* size_t, 0 or more */
+    CLI_DTYPE  /* clipspan_dtype: f32 or bf16 */
+} cli_kind;
+
+typedef struct cli_option {
+    const char *name; /* without the dashes */
+    char letter;      /* 0: none */
+    cli_kind kind;
+    const char *value; /* what the help calls its value; a list "a|b" is checked */
+    const char *help;
+    size_t offset;     /* in the command's settings */
+} cli_option;
+
+enum { CLI_ARGUMENTS = 2 };
+typedef struct cli_command {
+    const char *name;
+    const char *arguments[CLI_ARGUMENTS]; /* names of the positional arguments, in order; "[X]" is optional */
+    const char *summary;                  /* one line */
+    const char *text;                     /* a paragraph or two */
+    const char *example;
+    const cli_option *options; /* ends with a NULL name */
+    size_t settings_size;      /* the struct begins with `const char *arguments[CLI_ARGUMENTS]` */
+    const void *defaults;      /* settings_size bytes, copied first */
+    clipspan_status (*run)(void *settings, clipspan_error *err);
+} cli_command;
+
+extern const cli_command *const cli_commands[]; /* ends with NULL */
+
+/* Options that several commands have, as one settings block each. */
+typedef struct cli_model_settings {
+    const char *config, *vocab;
+} cli_model_settings;
+typedef struct cli_engine_settings {
+    clipspan_dtype dtype;
+    size_t threads, batch;
+} cli_engine_settings;
+typedef struct cli_image_settings {
+    const char *kind;
+    int exif, strict;
+    size_t limit;
+} cli_image_settings;
+
+#define CLI_MODEL_OPTIONS(type, member)                                                                               \
+    {"config", 0, CLI_TEXT, "NAME", "built-in configuration of a bare state-dict file, such as ViT-B-16-quickgelu",   \
+     offsetof(type, member.config)},                                                                                  \
+    {"vocab", 0, CLI_TEXT, "FILE", "tokenizer.json, vocab.json or open_clip's gzipped merges file",                   \
+     offsetof(type, member.vocab)}
+#define CLI_ENGINE_OPTIONS(type, member)                                                                              \
+    {"dtype", 0, CLI_DTYPE, "f32|bf16", "type of weights and products (default f32: exact)",                          \
+     offsetof(type, member.dtype)},                                                                                   \
+    {"threads", 0, CLI_COUNT, "N", "worker threads (default: every processor)", offsetof(type, member.threads)},      \
+    {"batch", 0, CLI_COUNT, "N", "images in one forward pass (default: by the model's size)",                         \
+     offsetof(type, member.batch)}
+#define CLI_IMAGE_OPTIONS(type, member)                                                                               \
+    {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|tar", "what IMAGES is (default: found from the path)",       \
+     offsetof(type, member.kind)},                                                                                    \
+    {"exif", 0, CLI_FLAG, NULL, "turn pictures as their EXIF orientation says", offsetof(type, member.exif)},         \
+    {"strict", 0, CLI_FLAG, NULL, "the first image that cannot be read stops the run",                                \
+     offsetof(type, member.strict)},                                                                                  \
+    {"limit", 0, CLI_COUNT, "N", "only the first N images", offsetof(type, member.limit)}
+#define CLI_END {NULL, 0, CLI_FLAG, NULL, NULL, 0}
+
+clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli_model_settings *settings,
+                               clipspan_error *err);
+clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *model,
+                                const cli_engine_settings *settings, clipspan_error *err);
+clipspan_status cli_open_images(clipspan_images **out, const char *path, const cli_image_settings *settings,
+                                clipspan_error *err);
+/* The model a store was made with: at `path` or, if NULL, where the store says. Checked against the store. */
+clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store *store, const char *path,
+                                     clipspan_error *err);
+
+/* Writes the error, returns its status: for what only the command line can know. */
+clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A line on standard error; quiet under --quiet. */
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A progress bar with rate and remaining time on a terminal, nothing in a pipe; Ctrl-C asks the job to stop. */
+const clipspan_hooks *cli_hooks(void);
+void cli_progress_end(void); /* clears the bar */
+int cli_interrupted(void);
+
+extern int cli_quiet;
+extern const cli_command cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan,
+    cli_attributes, cli_export;
+
+/* help.c */
+void cli_help(FILE *out);
+void cli_help_command(FILE *out, const cli_command *command);
+void cli_help_man(FILE *out);
+void cli_help_markdown(FILE *out);
+
+#endif

@@ -1,0 +1,108 @@
+/* Help, man page and the page in docs/, all from the tables of the subcommands. */
+#include "cli.h"
+
+#include <string.h>
+
+static const char exit_codes[] = "0 done; 1 failed (a file or its content); 2 wrong use; 130 interrupted. Images that\n"
+                                 "cannot be read are skipped and counted; --strict makes the first one a failure.\n";
+
+void cli_help(FILE *out)
+{
+    fprintf(out, "clipspan %s - what every attention head of a CLIP image encoder says, in words\n\n", clipspan_version());
+    fprintf(out, "usage: clipspan COMMAND ... ; clipspan COMMAND --help says more\n\n");
+    for (const cli_command *const *c = cli_commands; *c != NULL; c++)
+        fprintf(out, "  %-11s %s\n", (*c)->name, (*c)->summary);
+    fprintf(out, "\nThe main job:\n  clipspan decompose MODEL IMAGES -o STORE\n"
+                 "  clipspan textspan STORE --texts POOL\n\nExit codes: %s", exit_codes);
+}
+
+static void print_usage(FILE *out, const cli_command *command)
+{
+    fprintf(out, "clipspan %s", command->name);
+    for (int i = 0; i < CLI_ARGUMENTS && command->arguments[i] != NULL; i++) fprintf(out, " %s", command->arguments[i]);
+    fprintf(out, " [options]");
+}
+
+static void print_option(FILE *out, const cli_option *option)
+{
+    char left[96];
+    char letter[5] = "    ";
+    if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    snprintf(left, sizeof left, "%s--%s%s%s", letter, option->name, option->value ? " " : "",
+             option->value ? option->value : "");
+    if (strlen(left) > 26)
+        fprintf(out, "  %s\n  %-26s %s\n", left, "", option->help);
+    else
+        fprintf(out, "  %-26s %s\n", left, option->help);
+}
+
+void cli_help_command(FILE *out, const cli_command *command)
+{
+    fprintf(out, "%s\n\nusage: ", command->summary);
+    print_usage(out, command);
+    fprintf(out, "\n\n%s\n\noptions:\n", command->text);
+    for (const cli_option *o = command->options; o->name != NULL; o++) print_option(out, o);
+    fprintf(out, "  %-26s %s\n  %-26s %s\n", "    --quiet", "no notes on standard error", "-h, --help", "this text");
+    fprintf(out, "\nexample:\n  %s\n\nexit codes: %s", command->example, exit_codes);
+}
+
+/* roff: backslashes and leading dots are its own. */
+static void print_roff(FILE *out, const char *text)
+{
+    int line_start = 1;
+    for (; *text; text++) {
+        if (line_start && (*text == '.' || *text == '\'')) fputs("\\&", out);
+        if (*text == '-')
+            fputs("\\-", out);
+        else if (*text == '\\')
+            fputs("\\e", out);
+        else
+            fputc(*text, out);
+        line_start = *text == '\n';
+    }
+}
+
+static void print_man_command(FILE *out, const cli_command *command)
+{
+    fprintf(out, ".SH \"CLIPSPAN ");
+    print_roff(out, command->name);
+    fprintf(out, "\"\n.B ");
+    print_usage(out, command);
+    fprintf(out, "\n.PP\n");
+    print_roff(out, command->text);
+    for (const cli_option *o = command->options; o->name != NULL; o++) {
+        fprintf(out, "\n.TP\n.B \\-\\-%s %s\n", o->name, o->value ? o->value : "");
+        print_roff(out, o->help);
+    }
+    fprintf(out, "\n.PP\nExample:\n.EX\n");
+    print_roff(out, command->example);
+    fprintf(out, "\n.EE\n");
+}
+
+void cli_help_man(FILE *out)
+{
+    fprintf(out, ".TH CLIPSPAN 1 \"\" \"clipspan %s\"\n.SH NAME\nclipspan \\- what every attention head of a CLIP image encoder "
+                 "says, in words\n.SH SYNOPSIS\n.B clipspan\nCOMMAND ...\n", clipspan_version());
+    for (const cli_command *const *c = cli_commands; *c != NULL; c++) print_man_command(out, *c);
+    fprintf(out, ".SH \"EXIT STATUS\"\n");
+    print_roff(out, exit_codes);
+}
+
+void cli_help_markdown(FILE *out)
+{
+    fprintf(out, "# The command line\n\nPrinted by `clipspan --markdown` from the option tables in `cli/`; do not edit.\n\n"
+                 "Exit codes: %s", exit_codes);
+    for (const cli_command *const *c = cli_commands; *c != NULL; c++) {
+        const cli_command *command = *c;
+        fprintf(out, "\n## clipspan %s\n%s.\n\n    ", command->name, command->summary);
+        print_usage(out, command);
+        fprintf(out, "\n\n%s\n\n| option | value | meaning |\n|---|---|---|\n", command->text);
+        for (const cli_option *o = command->options; o->name != NULL; o++) {
+            fprintf(out, "| `--%s`%s%c%s | ", o->name, o->letter ? ", `-" : "", o->letter ? o->letter : ' ',
+                    o->letter ? "`" : "");
+            for (const char *v = o->value ? o->value : ""; *v; v++) fprintf(out, *v == '|' ? " or " : "%c", *v);
+            fprintf(out, " | %s |\n", o->help);
+        }
+        fprintf(out, "\n    %s\n", command->example);
+    }
+}

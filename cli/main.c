@@ -1,0 +1,197 @@
+/* clipspan: finds the subcommand, reads its options, runs it, says how it ended. */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+const cli_command *const cli_commands[] = {&cli_info,      &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify,
+                                           &cli_decompose, &cli_textspan, &cli_attributes, &cli_export, NULL};
+
+static const cli_command *find_command(const char *name)
+{
+    for (const cli_command *const *c = cli_commands; *c != NULL; c++)
+        if (strcmp((*c)->name, name) == 0) return *c;
+    return NULL;
+}
+
+static const cli_option *find_option(const cli_command *command, const char *name, size_t length)
+{
+    for (const cli_option *o = command->options; o->name != NULL; o++)
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0) return o;
+    return NULL;
+}
+
+static const cli_option *find_letter(const cli_command *command, char letter)
+{
+    for (const cli_option *o = command->options; o->name != NULL; o++)
+        if (o->letter == letter && letter != 0) return o;
+    return NULL;
+}
+
+/* Is `value` one of "a|b|c"? */
+static int in_choices(const char *choices, const char *value)
+{
+    size_t length = strlen(value);
+    for (const char *c = choices; c != NULL; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
+        if (strncmp(c, value, length) == 0 && (c[length] == '|' || c[length] == '\0')) return 1;
+    return 0;
+}
+
+static clipspan_status read_count(const cli_option *option, const char *value, size_t *out, clipspan_error *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(value, &end, 10);
+    if (errno != 0 || *end != '\0' || *value < '0' || *value > '9' || number > 1000000000000ull)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s %s: expected a whole number", option->name, value);
+    *out = (size_t)number;
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status set_option(const cli_option *option, const char *value, void *settings, clipspan_error *err)
+{
+    char *target = (char *)settings + option->offset;
+    if (option->value != NULL && strchr(option->value, '|') != NULL && !in_choices(option->value, value))
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s %s: expected one of %s", option->name, value, option->value);
+    switch (option->kind) {
+    case CLI_FLAG:
+    case CLI_UNFLAG: {
+        int flag = option->kind == CLI_FLAG;
+        memcpy(target, &flag, sizeof flag);
+        break;
+    }
+    case CLI_TEXT: memcpy(target, &value, sizeof value); break;
+    case CLI_DTYPE: {
+        clipspan_dtype dtype = strcmp(value, "bf16") == 0 ? CLIPSPAN_BF16 : CLIPSPAN_F32;
+        memcpy(target, &dtype, sizeof dtype);
+        break;
+    }
+    case CLI_COUNT: {
+        size_t count;
+        clipspan_status status = read_count(option, value, &count, err);
+        if (status != CLIPSPAN_OK) return status;
+        memcpy(target, &count, sizeof count);
+        break;
+    }
+    }
+    return CLIPSPAN_OK;
+}
+
+/* One "--name", "--name=value", "--name value", "-o value": advances *i past what it used. */
+static clipspan_status read_option(const cli_command *command, char **words, int count, int *i, void *settings,
+                                   clipspan_error *err)
+{
+    const char *word = words[*i], *value = NULL;
+    const cli_option *option;
+    if (word[1] == '-') {
+        size_t length = strcspn(word + 2, "=");
+        option = find_option(command, word + 2, length);
+        if (word[2 + length] == '=') value = word + 3 + length;
+    } else {
+        option = find_letter(command, word[1]);
+        if (option != NULL && word[2] != '\0') value = word + 2;
+    }
+    if (option == NULL)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown option %s (see clipspan %s --help)", word, command->name);
+    int takes_value = option->kind != CLI_FLAG && option->kind != CLI_UNFLAG;
+    if (!takes_value && value != NULL)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s takes no value", option->name);
+    if (takes_value && value == NULL) {
+        if (*i + 1 >= count)
+            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s needs a value: %s", option->name, option->value);
+        value = words[++*i];
+    }
+    return set_option(option, value, settings, err);
+}
+
+static clipspan_status read_words(const cli_command *command, char **words, int count, void *settings,
+                                  clipspan_error *err)
+{
+    const char **arguments = settings;
+    int given = 0, literal = 0;
+    for (int i = 0; i < count; i++) {
+        clipspan_status status = CLIPSPAN_OK;
+        if (!literal && strcmp(words[i], "--") == 0)
+            literal = 1;
+        else if (!literal && strcmp(words[i], "--quiet") == 0)
+            cli_quiet = 1;
+        else if (!literal && words[i][0] == '-' && words[i][1] != '\0')
+            status = read_option(command, words, count, &i, settings, err);
+        else if (given < CLI_ARGUMENTS && command->arguments[given] != NULL)
+            arguments[given++] = words[i];
+        else
+            status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "one word too many: %s (see clipspan %s --help)", words[i],
+                              command->name);
+        if (status != CLIPSPAN_OK) return status;
+    }
+    if (given < CLI_ARGUMENTS && command->arguments[given] != NULL && command->arguments[given][0] != '[')
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s is missing (see clipspan %s --help)", command->arguments[given],
+                        command->name);
+    return CLIPSPAN_OK;
+}
+
+static int exit_code(clipspan_status status)
+{
+    switch (status) {
+    case CLIPSPAN_OK: return CLI_DONE;
+    case CLIPSPAN_ERROR_ARGUMENT: return CLI_USAGE;
+    case CLIPSPAN_ERROR_INTERRUPTED: return CLI_INTERRUPTED;
+    default: return CLI_FAILED;
+    }
+}
+
+static int asks_help(char **words, int count)
+{
+    for (int i = 0; i < count && strcmp(words[i], "--") != 0; i++)
+        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) return 1;
+    return 0;
+}
+
+static int run_command(const cli_command *command, char **words, int count)
+{
+    clipspan_error err = {CLIPSPAN_OK, ""};
+    if (asks_help(words, count)) {
+        cli_help_command(stdout, command);
+        return CLI_DONE;
+    }
+    void *settings = calloc(1, command->settings_size);
+    if (settings == NULL) return CLI_FAILED;
+    if (command->defaults != NULL) memcpy(settings, command->defaults, command->settings_size);
+    clipspan_status status = read_words(command, words, count, settings, &err);
+    if (status == CLIPSPAN_OK) status = command->run(settings, &err);
+    cli_progress_end();
+    if (status == CLIPSPAN_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        status = cli_fail(&err, CLIPSPAN_ERROR_IO, "standard output: cannot be written: %s", strerror(errno));
+    if (status != CLIPSPAN_OK) fprintf(stderr, "clipspan %s: %s\n", command->name, err.message);
+    free(settings);
+    return exit_code(status);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error message, not the end */
+    const char *first = argc > 1 ? argv[1] : "";
+    if (argc < 2 || strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
+        const cli_command *about = argc > 2 ? find_command(argv[2]) : NULL;
+        if (about != NULL)
+            cli_help_command(stdout, about);
+        else
+            cli_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? CLI_USAGE : CLI_DONE;
+    }
+    if (strcmp(first, "--version") == 0 || strcmp(first, "version") == 0) {
+        printf("clipspan %s\n", clipspan_version());
+        return CLI_DONE;
+    }
+    if (strcmp(first, "--man") == 0) return cli_help_man(stdout), CLI_DONE;
+    if (strcmp(first, "--markdown") == 0) return cli_help_markdown(stdout), CLI_DONE;
+    const cli_command *command = find_command(first);
+    if (command == NULL) {
+        fprintf(stderr, "clipspan: no subcommand %s (see clipspan --help)\n", first);
+        return CLI_USAGE;
+    }
+    return run_command(command, argv + 2, argc - 2);
+}

@@ -1,0 +1,209 @@
+/* What the subcommands share at run time: notes, the progress bar, Ctrl-C, opening things. */
+#include "cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int cli_quiet;
+
+static volatile sig_atomic_t interrupted;
+
+/* The first Ctrl-C asks, the second (the default action is back) ends. */
+static void on_interrupt(int number)
+{
+    interrupted = 1;
+    signal(number, SIG_DFL);
+}
+
+int cli_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(err->message, sizeof err->message, format, arguments);
+    va_end(arguments);
+    err->status = status;
+    return status;
+}
+
+/* ---- progress ----------------------------------------------------------------------------------------- */
+
+static struct {
+    double began, drawn;
+    unsigned long long first; /* items that were there when the job began (resumed) */
+    const char *stage;
+    int width; /* characters on the line now */
+} bar;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int bar_is_wanted(void)
+{
+    return !cli_quiet && isatty(STDERR_FILENO);
+}
+
+void cli_progress_end(void)
+{
+    if (bar.width > 0) fprintf(stderr, "\r%*s\r", bar.width, "");
+    bar.width = 0;
+    bar.stage = NULL;
+}
+
+static void format_time(char *out, size_t size, double seconds)
+{
+    unsigned long s = seconds > 0 ? (unsigned long)(seconds + 0.5) : 0;
+    if (s >= 3600)
+        snprintf(out, size, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(out, size, "%lu:%02lu", s / 60, s % 60);
+}
+
+static void draw(const clipspan_progress *p, double t)
+{
+    enum { CELLS = 24 };
+    char cells[CELLS + 1], left[32] = "-:--";
+    double seconds = t - bar.began, fresh = (double)(p->done - bar.first);
+    double rate = seconds > 0 ? fresh / seconds : 0;
+    int full = p->total ? (int)((double)CELLS * (double)p->done / (double)p->total) : 0;
+    for (int i = 0; i < CELLS; i++) cells[i] = i < full ? '#' : '.';
+    cells[CELLS] = '\0';
+    if (rate > 0 && p->total) format_time(left, sizeof left, (double)(p->total - p->done) / rate);
+    char line[256];
+    int width = snprintf(line, sizeof line, "%s [%s] %llu/%llu  %.1f/s  %s left%s", p->stage, cells, p->done, p->total, rate,
+                         left, p->skipped ? "  (some skipped)" : "");
+    fprintf(stderr, "\r%-*s", bar.width, line);
+    fflush(stderr);
+    if (width > bar.width) bar.width = width;
+}
+
+static int on_progress(void *user, const clipspan_progress *p)
+{
+    (void)user;
+    double t = now();
+    if (bar.stage == NULL || strcmp(bar.stage, p->stage) != 0) {
+        cli_progress_end();
+        bar.stage = p->stage;
+        bar.began = t;
+        bar.first = p->done;
+        bar.drawn = 0;
+    }
+    if (bar_is_wanted() && t - bar.drawn > 0.1) {
+        bar.drawn = t;
+        draw(p, t);
+    }
+    return cli_interrupted();
+}
+
+static void print_line(const char *kind, const char *format, va_list arguments)
+{
+    int width = bar.width;
+    if (width > 0) fprintf(stderr, "\r%*s\r", width, "");
+    bar.width = 0;
+    fputs(kind, stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+void cli_note(const char *format, ...)
+{
+    if (cli_quiet) return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_line("", format, arguments);
+    va_end(arguments);
+}
+
+void cli_warn(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line("warning: ", format, arguments);
+    va_end(arguments);
+}
+
+static void on_warning(void *user, const char *message)
+{
+    (void)user;
+    cli_warn("%s", message);
+}
+
+const clipspan_hooks *cli_hooks(void)
+{
+    static const clipspan_hooks hooks = {on_progress, on_warning, NULL};
+    static int armed;
+    if (!armed) {
+        armed = 1;
+        signal(SIGINT, on_interrupt);
+        signal(SIGTERM, on_interrupt);
+    }
+    return &hooks;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------ */
+
+clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli_model_settings *settings,
+                               clipspan_error *err)
+{
+    clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
+    options.config = settings->config;
+    options.vocab = settings->vocab;
+    return clipspan_model_open(out, path, &options, err);
+}
+
+clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *model,
+                                const cli_engine_settings *settings, clipspan_error *err)
+{
+    enum { MOST_THREADS = 4096, MOST_IMAGES = 65536 };
+    clipspan_engine_options options = CLIPSPAN_ENGINE_OPTIONS_INIT;
+    if (settings->threads > MOST_THREADS || settings->batch > MOST_IMAGES)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--threads is at most %d, --batch at most %d", (int)MOST_THREADS,
+                        (int)MOST_IMAGES);
+    options.dtype = settings->dtype;
+    options.threads = (int)settings->threads;
+    options.batch = (int)settings->batch;
+    return clipspan_engine_open(out, model, &options, err);
+}
+
+clipspan_status cli_open_images(clipspan_images **out, const char *path, const cli_image_settings *settings,
+                                clipspan_error *err)
+{
+    clipspan_images_options options = CLIPSPAN_IMAGES_OPTIONS_INIT;
+    options.kind = settings->kind;
+    options.exif = settings->exif;
+    options.limit = settings->limit;
+    return clipspan_images_open(out, path, &options, err);
+}
+
+clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store *store, const char *path,
+                                     clipspan_error *err)
+{
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
+    if (info->model_config[0]) options.config = info->model_config;
+    if (info->model_vocab[0]) options.vocab = info->model_vocab;
+    clipspan_status status = clipspan_model_open(out, path ? path : info->model_path, &options, err);
+    if (status != CLIPSPAN_OK && path == NULL) {
+        char reason[CLIPSPAN_ERROR_LENGTH];
+        snprintf(reason, sizeof reason, "%s", err->message);
+        return cli_fail(err, status, "the store's model is not where it was (--model says where it is now): %.700s", reason);
+    }
+    if (status != CLIPSPAN_OK) return status;
+    status = clipspan_store_check_model(store, *out, err);
+    if (status != CLIPSPAN_OK) {
+        clipspan_model_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
