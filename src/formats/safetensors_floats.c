@@ -1,0 +1,168 @@
+/* Element types, and their conversion to and from float32 in loops that a compiler vectorises: no branch, no
+ * table, blocks copied to and from aligned scratch because a mapping guarantees no alignment. */
+#include <string.h>
+
+#include "formats/safetensors.h"
+#include "formats/safetensors_bytes.h"
+
+enum { BLOCK = 1024 };
+
+static const struct {
+    const char *name;
+    clsp_dtype dtype;
+    size_t size;
+} dtypes[] = {
+    {"F64", CLSP_F64, 8},  {"F32", CLSP_F32, 4},   {"F16", CLSP_F16, 2}, {"BF16", CLSP_BF16, 2}, {"I64", CLSP_I64, 8},
+    {"I32", CLSP_I32, 4},  {"I16", CLSP_I16, 2},   {"I8", CLSP_I8, 1},   {"U8", CLSP_U8, 1},     {"BOOL", CLSP_BOOL, 1},
+    {"other", CLSP_DTYPE_OTHER, 0},
+    {"U16", CLSP_DTYPE_OTHER, 2}, {"U32", CLSP_DTYPE_OTHER, 4}, {"U64", CLSP_DTYPE_OTHER, 8},
+    {"F8_E4M3", CLSP_DTYPE_OTHER, 1}, {"F8_E5M2", CLSP_DTYPE_OTHER, 1}, {"F8_E8M0", CLSP_DTYPE_OTHER, 1},
+    {"C64", CLSP_DTYPE_OTHER, 8},
+};
+
+size_t clsp_dtype_parse(clsp_dtype *out, const char *name)
+{
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        if (strcmp(dtypes[i].name, name) != 0) continue;
+        *out = dtypes[i].dtype;
+        return dtypes[i].size;
+    }
+    *out = CLSP_DTYPE_OTHER;
+    return 0;
+}
+
+/* The table's first rows stand in the order of the enumeration. */
+const char *clsp_dtype_name(clsp_dtype dtype)
+{
+    return dtypes[dtype <= CLSP_DTYPE_OTHER ? dtype : CLSP_DTYPE_OTHER].name;
+}
+
+size_t clsp_dtype_size(clsp_dtype dtype)
+{
+    return dtypes[dtype <= CLSP_DTYPE_OTHER ? dtype : CLSP_DTYPE_OTHER].size;
+}
+
+/* ---- to float32 --------------------------------------------------------------------------------------- */
+
+static inline float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Three readings of the half, of which masks choose one: normal (exponent + 112), infinity or NaN (exponent
+ * 255), and subnormal, where 2^-14 (1 + fraction) - 2^-14 is exact and needs no subnormal float32. */
+static void block_from_f16(float *restrict out, const uint16_t *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t sign = (in[i] & 0x8000u) << 16, wide = (in[i] & 0x7fffu) << 13;
+        uint32_t special = 0u - (uint32_t)(wide >= 0x0f800000u), tiny = 0u - (uint32_t)(wide < 0x00800000u);
+        uint32_t subnormal = bits_of(float_of(wide + 0x38800000u) - 0x1p-14f);
+        uint32_t normal = wide + 0x38000000u + (special & 0x38000000u);
+        out[i] = float_of(sign | (tiny & subnormal) | (~tiny & normal));
+    }
+}
+
+void clsp_floats_from_f16(float *out, const void *halves, size_t count)
+{
+    const unsigned char *in = halves;
+    for (size_t at = 0; at < count; at += BLOCK) {
+        uint16_t block[BLOCK];
+        size_t n = clsp_min(BLOCK, count - at);
+        memcpy(block, in + 2 * at, 2 * n);
+        block_from_f16(out + at, block, n);
+    }
+}
+
+static void block_from_bf16(float *restrict out, const uint16_t *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++) out[i] = float_of((uint32_t)in[i] << 16);
+}
+
+void clsp_floats_from_bf16(float *out, const void *halves, size_t count)
+{
+    const unsigned char *in = halves;
+    for (size_t at = 0; at < count; at += BLOCK) {
+        uint16_t block[BLOCK];
+        size_t n = clsp_min(BLOCK, count - at);
+        memcpy(block, in + 2 * at, 2 * n);
+        block_from_bf16(out + at, block, n);
+    }
+}
+
+static void floats_from_f64(float *out, const unsigned char *in, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, in + 8 * i, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
+clipspan_status clsp_tensor_floats(const clsp_tensor *t, size_t first, size_t count, float *out, clipspan_error *err)
+{
+    if (!clsp_range_ok(first, count, t->count))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: tensor '%s': elements %zu to %zu asked for, it has %zu",
+                         t->file, t->name, first, first + count, t->count);
+    const unsigned char *in = (const unsigned char *)t->data + first * clsp_dtype_size(t->dtype);
+    if (t->dtype == CLSP_F32)
+        memcpy(out, in, count * sizeof *out);
+    else if (t->dtype == CLSP_F16)
+        clsp_floats_from_f16(out, in, count);
+    else if (t->dtype == CLSP_BF16)
+        clsp_floats_from_bf16(out, in, count);
+    else if (t->dtype == CLSP_F64)
+        floats_from_f64(out, in, count);
+    else
+        return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
+                         "%s: tensor '%s' has elements of type %s, expected F32, F16, BF16 or F64", t->file, t->name,
+                         clsp_dtype_name(t->dtype));
+    return CLIPSPAN_OK;
+}
+
+/* ---- from float32 ------------------------------------------------------------------------------------- */
+
+/* The arithmetic of clsp_f32_to_f16, with masks in place of branches. Returns the largest magnitude written,
+ * NaN left out, so that the caller sees whether anything became infinite. */
+static uint32_t block_to_f16(uint16_t *restrict out, const float *restrict in, size_t count)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = bits_of(in[i]), magnitude = bits & 0x7fffffffu;
+        uint32_t nan = 0u - (uint32_t)(magnitude > 0x7f800000u), tiny = 0u - (uint32_t)(magnitude < 0x38800000u);
+        uint32_t big = 0u - (uint32_t)(magnitude >= 0x477ff000u);
+        uint32_t subnormal = bits_of(float_of(magnitude & tiny) + 0.5f) - 0x3f000000u;
+        uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
+        uint32_t half = (tiny & subnormal) | (~tiny & normal);
+        half = (big & 0x7c00u) | (~big & half);
+        largest = largest > (half & ~nan) ? largest : (half & ~nan);
+        half = (nan & 0x7e00u) | (~nan & half);
+        out[i] = (uint16_t)((bits >> 16 & 0x8000u) | half);
+    }
+    return largest;
+}
+
+bool clsp_floats_to_f16(uint16_t *out, const float *values, size_t count, size_t *where)
+{
+    if (block_to_f16(out, values, count) < 0x7c00u) return true;
+    for (*where = 0; (out[*where] & 0x7fffu) != 0x7c00u; ++*where) continue;
+    return false;
+}
+
+void clsp_floats_to_bf16(uint16_t *out, const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = bits_of(values[i]);
+        uint32_t nan = 0u - (uint32_t)((bits & 0x7fffffffu) > 0x7f800000u);
+        uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+        out[i] = (uint16_t)((nan & (bits >> 16 | 0x40u)) | (~nan & rounded));
+    }
+}
