@@ -69,7 +69,7 @@ static clipspan_status set_option(const cli_option *option, const char *value, v
         break;
     }
     case CLI_COUNT: {
-        size_t count;
+        size_t count = 0;
         clipspan_status status = read_count(option, value, &count, err);
         if (status != CLIPSPAN_OK) return status;
         memcpy(target, &count, sizeof count);

@@ -1,0 +1,46 @@
+# The two commands: `make demo`, `make test`. Everything underneath is plain CMake (CMakePresets.json).
+.PHONY: all demo test asan check parity parity-reduced bench install docs clean deps
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+all: build/release/Makefile
+	cmake --build build/release -j $(JOBS)
+
+deps:
+	@scripts/deps build
+
+build/%/Makefile: | deps
+	cmake --preset $* -G "Unix Makefiles"
+
+demo: all
+	scripts/demo build/release out/demo
+
+test: all
+	ctest --test-dir build/release --output-on-failure -j $(JOBS)
+
+asan: build/asan/Makefile
+	cmake --build build/asan -j $(JOBS)
+	ctest --test-dir build/asan --output-on-failure -j $(JOBS)
+
+check: all
+	python3 tools/check_rooms.py --build build/release
+
+parity: all
+	scripts/deps python
+	tests/parity/run.sh build/release
+
+parity-reduced: all
+	scripts/deps python
+	tests/parity/run.sh build/release --reduced
+
+bench: all
+	scripts/deps python
+	bench/run.sh build/release
+
+docs: all
+	build/release/clipspan --markdown > docs/cli.md
+
+install: all
+	cmake --install build/release
+
+clean:
+	rm -rf build/release build/debug build/asan out
