@@ -1,5 +1,5 @@
 /* clipspan export: a store as the reference code's files, or as HDF5. */
-#include "cli.h"
+#include "span.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static clipspan_status export_store(const settings *s, const clipspan_store *sto
     options.format = s->format;
     options.name = s->name;
     options.model = s->model_name;
-    options.convention = strcmp(s->convention, "exact") == 0 ? CLIPSPAN_EXACT : CLIPSPAN_PAPER;
+    options.convention = cli_convention(s->convention);
     options.classifier = t->classifier;
     options.classes = t->classes ? clipspan_texts_count(t->classes) : 0;
     options.pool = t->pool_embeddings;
@@ -95,7 +95,7 @@ static const cli_option options[] = {
     {"model-name", 0, CLI_TEXT, "NAME", "the model's name in the file names (default: the store's)",
      offsetof(settings, model_name)},
     {"output", 'o', CLI_TEXT, "DIR", "folder for the files", offsetof(settings, output)},
-    {"convention", 0, CLI_TEXT, "paper|exact", "how shared terms are spread (default paper)", offsetof(settings, convention)},
+    CLI_CONVENTION_OPTION(settings, convention),
     {"classes", 0, CLI_TEXT, "FILE", "class names: also write the zero-shot classifier", offsetof(settings, classes)},
     {"templates", 0, CLI_TEXT, "FILE", "prompt templates for it, {} for the class (default: the bare name)",
      offsetof(settings, templates)},

@@ -1,0 +1,95 @@
+/* TextSpan from a store and a pool file. */
+#include "span.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct inputs {
+    clipspan_model *model;
+    clipspan_engine *engine;
+    clipspan_texts *pool;
+    clipspan_moments *moments;
+    float *embeddings;     /* [T, E] */
+    unsigned char *chosen; /* [L * H] */
+} inputs;
+
+clipspan_convention cli_convention(const char *name)
+{
+    return strcmp(name, "exact") == 0 ? CLIPSPAN_EXACT : CLIPSPAN_PAPER;
+}
+
+static clipspan_status embed_pool(inputs *in, const clipspan_store *store, const cli_span_settings *s,
+                                  clipspan_error *err)
+{
+    size_t embed_dim = (size_t)clipspan_store_get_info(store)->embed_dim;
+    clipspan_status status = cli_open_store_model(&in->model, store, s->model, err);
+    if (status == CLIPSPAN_OK) status = cli_open_engine(&in->engine, in->model, &s->engine, err);
+    if (status != CLIPSPAN_OK) return status;
+    in->embeddings = calloc(clipspan_texts_count(in->pool), embed_dim * sizeof *in->embeddings);
+    if (in->embeddings == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    status = clipspan_engine_embed_pool(in->engine, in->pool, s->cache, in->embeddings, cli_hooks(), err);
+    cli_progress_end();
+    return status;
+}
+
+static clipspan_status check(const clipspan_store *store, const cli_span_settings *s, clipspan_error *err)
+{
+    enum { MOST = 100000 };
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    if (s->size < 1 || s->size > MOST || s->rank < 1 || s->rank > MOST || s->images > MOST)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--size and --rank are 1 to %d, --images 0 to %d", (int)MOST, (int)MOST);
+    if (!info->complete)
+        cli_warn("the store is unfinished: %llu images of %llu are used", (unsigned long long)info->images,
+                 (unsigned long long)info->listed);
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status prepare(inputs *in, const clipspan_store *store, const cli_span_settings *s, clipspan_error *err)
+{
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    in->chosen = calloc((size_t)info->layers * (size_t)info->heads, 1);
+    if (in->chosen == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    clipspan_status status = clipspan_heads_parse(s->heads, info->layers, info->heads, in->chosen, err);
+    if (status == CLIPSPAN_OK) status = clipspan_texts_open(&in->pool, s->texts, 1, err);
+    if (status == CLIPSPAN_OK) status = clipspan_store_moments(store, &in->moments, err);
+    if (status == CLIPSPAN_OK) status = embed_pool(in, store, s, err);
+    return status;
+}
+
+static clipspan_status span(clipspan_textspan **out, const inputs *in, const clipspan_store *store,
+                            const cli_span_settings *s, clipspan_error *err)
+{
+    clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+    options.convention = cli_convention(s->convention);
+    options.size = (int)s->size;
+    options.rank = (int)s->rank;
+    options.top_images = (int)s->images;
+    options.threads = (int)s->engine.threads;
+    options.heads = in->chosen;
+    clipspan_status status =
+        clipspan_textspan_run(out, in->moments, in->pool, in->embeddings, &options, cli_hooks(), err);
+    if (status == CLIPSPAN_OK && s->images > 0 && !clipspan_store_get_info(store)->moments_only)
+        status = clipspan_textspan_rank_images(*out, store, cli_hooks(), err);
+    cli_progress_end();
+    if (status == CLIPSPAN_OK) return CLIPSPAN_OK;
+    clipspan_textspan_free(*out);
+    *out = NULL;
+    return status;
+}
+
+clipspan_status cli_span_run(clipspan_textspan **out, const clipspan_store *store, const cli_span_settings *s,
+                             clipspan_error *err)
+{
+    inputs in = {0};
+    *out = NULL;
+    clipspan_status status = check(store, s, err);
+    if (status == CLIPSPAN_OK) status = prepare(&in, store, s, err);
+    if (status == CLIPSPAN_OK) status = span(out, &in, store, s, err);
+    clipspan_moments_free(in.moments);
+    clipspan_texts_free(in.pool);
+    clipspan_engine_free(in.engine);
+    clipspan_model_free(in.model);
+    free(in.embeddings);
+    free(in.chosen);
+    return status;
+}

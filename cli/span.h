@@ -1,0 +1,42 @@
+/* cli/span.h - TextSpan from a store and a pool file, for the subcommands that show it. */
+#ifndef CLIPSPAN_CLI_SPAN_H
+#define CLIPSPAN_CLI_SPAN_H
+
+#include "cli.h"
+
+typedef struct cli_span_settings {
+    const char *texts, *heads, *model, *convention;
+    size_t size, rank, images;
+    int cache;
+    cli_engine_settings engine;
+} cli_span_settings;
+
+#define CLI_SPAN_DEFAULTS                                                                                             \
+    {                                                                                                                 \
+        .heads = "all", .convention = "paper", .size = 20, .rank = 80, .images = 8, .cache = 1                        \
+    }
+
+#define CLI_CONVENTION_OPTION(type, member)                                                                           \
+    {"convention", 0, CLI_TEXT, "paper|exact", "how shared terms are spread (default paper)", offsetof(type, member)}
+
+#define CLI_SPAN_OPTIONS(type, member)                                                                                \
+    {"texts", 't', CLI_TEXT, "POOL", "one description a line; blank and repeated lines are left out",                 \
+     offsetof(type, member.texts)},                                                                                   \
+    {"heads", 0, CLI_TEXT, "HEADS", "L22.H13, L22, last:4, all, @FILE, comma-separated (default all)",                \
+     offsetof(type, member.heads)},                                                                                   \
+    {"size", 'm', CLI_COUNT, "N", "texts a head (default 20)", offsetof(type, member.size)},                          \
+    {"rank", 0, CLI_COUNT, "N", "texts are projected on this many singular vectors (default 80)",                     \
+     offsetof(type, member.rank)},                                                                                    \
+    CLI_CONVENTION_OPTION(type, member.convention),                                                                   \
+    {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(type, member.model)},                  \
+    {"no-cache", 0, CLI_UNFLAG, NULL, "neither read nor write the cache of text embeddings",                          \
+     offsetof(type, member.cache)},                                                                                   \
+    CLI_ENGINE_OPTIONS(type, member.engine)
+
+clipspan_convention cli_convention(const char *name);
+
+/* Runs TextSpan over the open store; `images` > 0 also ranks images where the store has them. */
+clipspan_status cli_span_run(clipspan_textspan **out, const clipspan_store *store, const cli_span_settings *settings,
+                             clipspan_error *err);
+
+#endif
