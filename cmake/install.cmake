@@ -19,7 +19,10 @@ install(EXPORT clipspan NAMESPACE clipspan:: FILE clipspanTargets.cmake DESTINAT
 configure_package_config_file(cmake/clipspanConfig.cmake.in clipspanConfig.cmake INSTALL_DESTINATION ${config_dir})
 write_basic_package_version_file(clipspanConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/clipspanConfig.cmake ${PROJECT_BINARY_DIR}/clipspanConfigVersion.cmake
-        DESTINATION ${config_dir})
+        cmake/dependencies.cmake DESTINATION ${config_dir})
 
+# For `pkg-config --static`: what the archive is made of.
+set(CLSP_PRIVATE_PACKAGES "jansson libxxhash zlib hdf5 libjpeg libpng libwebp libwebpdemux libutf8proc lapacke")
+set(CLSP_PRIVATE_LIBS "-ldnnl ${OpenMP_C_FLAGS} -lpthread -lm")
 configure_file(cmake/clipspan.pc.in clipspan.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/clipspan.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
