@@ -1,0 +1,226 @@
+/* From what the engine captured to a batch of factored contributions.
+ *
+ *   z      [L, H, I, d]  the captured rows, heads apart
+ *   mu, sigma [I]        of the class token before ln_post, in double
+ *   mlp    [L + 1, I, E] captured outputs times diag(gamma) P, and their means over D
+ *   cls    [L, I, E]     alpha v of the class token itself times w, all heads at once, and its mean over D
+ *   tokens [T, H, I, N, d] captured rows, heads apart
+ */
+#include "decompose/decompose.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "compute/compute.h"
+
+enum { Z, MU, SIGMA, NORM, EMBEDDING, MLP, MLP_MEAN, CLS, CLS_MEAN, TOKENS, ARRAYS };
+
+/* [outer, I, inner] floats: one row of the table of what a batch holds. */
+typedef struct array {
+    size_t outer, inner; /* outer 0: not kept */
+    float *values;
+} array;
+
+struct clsp_contribution {
+    const clsp_basis *basis;
+    size_t capacity;
+    clipspan_batch batch;
+    uint64_t *index;
+    array arrays[ARRAYS];
+};
+
+static void lay_out(clsp_contribution *c, unsigned parts, int token_layer_count)
+{
+    const clipspan_basis *b = &c->basis->view;
+    size_t l = (size_t)b->layers, h = (size_t)b->heads, d = (size_t)b->head_dim, e = (size_t)b->embed_dim;
+    bool mlp = parts & CLIPSPAN_PART_MLP, cls = parts & CLIPSPAN_PART_CLS, tokens = parts & CLIPSPAN_PART_TOKENS;
+    const array arrays[ARRAYS] = {
+        [Z] = {l * h, d, NULL},
+        [MU] = {1, 1, NULL},
+        [SIGMA] = {1, 1, NULL},
+        [NORM] = {1, 1, NULL},
+        [EMBEDDING] = {1, e, NULL},
+        [MLP] = {mlp ? l + 1 : 0, e, NULL},
+        [MLP_MEAN] = {mlp ? l + 1 : 0, 1, NULL},
+        [CLS] = {cls ? l : 0, e, NULL},
+        [CLS_MEAN] = {cls ? l : 0, 1, NULL},
+        [TOKENS] = {tokens ? (size_t)token_layer_count * h : 0, (size_t)b->tokens * d, NULL},
+    };
+    memcpy(c->arrays, arrays, sizeof arrays);
+}
+
+static void point_batch(clsp_contribution *c)
+{
+    const array *a = c->arrays;
+    clipspan_batch *b = &c->batch;
+    b->basis = &c->basis->view;
+    b->index = c->index;
+    b->z = a[Z].values;
+    b->mu = a[MU].values;
+    b->sigma = a[SIGMA].values;
+    b->norm = a[NORM].values;
+    b->embedding = a[EMBEDDING].values;
+    b->mlp = a[MLP].values;
+    b->mlp_mean = a[MLP_MEAN].values;
+    b->cls = a[CLS].values;
+    b->cls_mean = a[CLS_MEAN].values;
+    b->tokens = a[TOKENS].values;
+}
+
+clipspan_status clsp_contribution_new(clsp_contribution **out, const clsp_basis *basis, size_t capacity,
+                                      unsigned parts, const int *token_layers, int token_layer_count,
+                                      clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_contribution *c = NULL;
+    *out = NULL;
+    CLSP_ALLOC(c, clsp_alloc_zero(1, sizeof *c));
+    c->basis = basis;
+    c->capacity = capacity;
+    c->batch.token_layers = token_layers;
+    c->batch.token_layer_count = parts & CLIPSPAN_PART_TOKENS ? token_layer_count : 0;
+    lay_out(c, parts, token_layer_count);
+    CLSP_ALLOC(c->index, clsp_alloc(capacity, sizeof *c->index));
+    for (array *a = c->arrays; a < c->arrays + ARRAYS; a++) {
+        size_t row, count;
+        if (a->outer == 0) continue;
+        if (!clsp_mul(&row, a->outer, a->inner) || !clsp_mul(&count, row, capacity)) CLSP_TRY(clsp_fail_memory(err));
+        CLSP_ALLOC(a->values, clsp_alloc_aligned(count, sizeof *a->values));
+    }
+    point_batch(c);
+    *out = c;
+    c = NULL;
+out:
+    clsp_contribution_free(c);
+    return status;
+}
+
+void clsp_contribution_free(clsp_contribution *contribution)
+{
+    if (contribution == NULL) return;
+    for (int a = 0; a < ARRAYS; a++) clsp_free(contribution->arrays[a].values);
+    clsp_free(contribution->index);
+    clsp_free(contribution);
+}
+
+/* to: [H, n, rows, d]; from: [n, rows, H, d]. */
+static void heads_apart(float *to, const float *from, size_t n, size_t rows, size_t heads, size_t d)
+{
+    for (size_t h = 0; h < heads; h++)
+        for (size_t r = 0; r < n * rows; r++, to += d) memcpy(to, from + (r * heads + h) * d, d * sizeof *to);
+}
+
+/* from: [outer, capacity of the capture, rows, D], of which n images count. */
+static void split_heads(clsp_contribution *c, array *to, const float *from, size_t stride, size_t n, size_t rows)
+{
+    size_t heads = (size_t)c->basis->view.heads, d = (size_t)c->basis->view.head_dim;
+    ptrdiff_t layers = (ptrdiff_t)(to->outer / heads);
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t l = 0; l < layers; l++)
+        heads_apart(to->values + (size_t)l * heads * n * rows * d, from + (size_t)l * stride * rows * heads * d, n,
+                    rows, heads, d);
+}
+
+/* mu, sigma: [n] of x: [n, D]; two passes in double. */
+static void spread(clsp_contribution *c, const float *x, size_t n)
+{
+    size_t width = c->basis->width;
+    for (size_t i = 0; i < n; i++, x += width) {
+        double mean = 0, variance = 0;
+        for (size_t k = 0; k < width; k++) mean += (double)x[k];
+        mean /= (double)width;
+        for (size_t k = 0; k < width; k++) variance += ((double)x[k] - mean) * ((double)x[k] - mean);
+        c->arrays[MU].values[i] = (float)mean;
+        c->arrays[SIGMA].values[i] = (float)sqrt(variance / (double)width + c->basis->eps);
+    }
+}
+
+/* r and |r|: [n, E], [n]. */
+static void lengths(clsp_contribution *c, const float *embedding, size_t n)
+{
+    size_t embed = (size_t)c->basis->view.embed_dim;
+    memcpy(c->arrays[EMBEDDING].values, embedding, n * embed * sizeof *embedding);
+    for (size_t i = 0; i < n; i++, embedding += embed) {
+        double sum = 0;
+        for (size_t e = 0; e < embed; e++) sum += (double)embedding[e] * (double)embedding[e];
+        c->arrays[NORM].values[i] = (float)sqrt(sum);
+    }
+}
+
+/* mean: [n] of x: [n, D] against weights [D] (NULL: 1 / D each), in double. */
+static void weighted_means(float *mean, const float *x, const float *weights, size_t n, size_t width)
+{
+    for (size_t i = 0; i < n; i++, x += width) {
+        double sum = 0;
+        for (size_t k = 0; k < width; k++) sum += weights ? (double)x[k] * (double)weights[k] : (double)x[k];
+        mean[i] = (float)(weights ? sum : sum / (double)width);
+    }
+}
+
+static clipspan_status project_mlp(clsp_contribution *c, const clsp_capture *capture, size_t n, clipspan_error *err)
+{
+    size_t width = c->basis->width, embed = (size_t)c->basis->view.embed_dim;
+    for (size_t t = 0; t < c->arrays[MLP].outer; t++) {
+        const float *x = capture->mlp + t * capture->images * width;
+        weighted_means(c->arrays[MLP_MEAN].values + t * n, x, NULL, n, width);
+        clipspan_status status = clsp_sgemm(c->arrays[MLP].values + t * n * embed, embed, x, width, false,
+                                            c->basis->projection, embed, false, n, embed, width, 1.0F, 0.0F, err);
+        if (status != CLIPSPAN_OK) return status;
+    }
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status project_cls(clsp_contribution *c, const clsp_capture *capture, size_t n, clipspan_error *err)
+{
+    size_t width = c->basis->width, embed = (size_t)c->basis->view.embed_dim;
+    for (size_t l = 0; l < c->arrays[CLS].outer; l++) {
+        const float *x = capture->cls + l * capture->images * width;
+        weighted_means(c->arrays[CLS_MEAN].values + l * n, x, c->basis->view.w_mean + l * width, n, width);
+        clipspan_status status =
+            clsp_sgemm(c->arrays[CLS].values + l * n * embed, embed, x, width, false,
+                       c->basis->view.w + l * width * embed, embed, false, n, embed, width, 1.0F, 0.0F, err);
+        if (status != CLIPSPAN_OK) return status;
+    }
+    return CLIPSPAN_OK;
+}
+
+/* Moves the rows of readable images together, from [outer, n, inner] to [outer, kept, inner]. Products ran over all
+ * n rows before, so that a row's bits do not depend on its neighbours' fate. */
+static void leave_out(clsp_contribution *c, size_t n, const unsigned char *ok)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ok[i]) c->index[kept++] = c->index[i];
+    c->batch.images = kept;
+    if (kept == n) return;
+    for (array *a = c->arrays; a < c->arrays + ARRAYS; a++) {
+        float *to = a->values;
+        for (size_t row = 0; row < a->outer * n; row++) {
+            if (!ok[row % n]) continue;
+            memmove(to, a->values + row * a->inner, a->inner * sizeof *to);
+            to += a->inner;
+        }
+    }
+}
+
+clipspan_status clsp_contribution_fill(clsp_contribution *contribution, const clsp_capture *capture,
+                                       const float *embedding, uint64_t first, size_t n, const unsigned char *ok,
+                                       const clipspan_batch **batch, clipspan_error *err)
+{
+    clsp_contribution *c = contribution;
+    *batch = NULL;
+    if (n > c->capacity)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%zu images, expected at most %zu", n, c->capacity);
+    for (size_t i = 0; i < n; i++) c->index[i] = first + i;
+    split_heads(c, &c->arrays[Z], capture->z, capture->images, n, 1);
+    if (c->arrays[TOKENS].outer > 0)
+        split_heads(c, &c->arrays[TOKENS], capture->tokens, capture->images, n, (size_t)c->basis->view.tokens);
+    spread(c, capture->last, n);
+    lengths(c, embedding, n);
+    clipspan_status status = project_mlp(c, capture, n, err);
+    if (status == CLIPSPAN_OK) status = project_cls(c, capture, n, err);
+    if (status != CLIPSPAN_OK) return status;
+    leave_out(c, n, ok);
+    *batch = &c->batch;
+    return CLIPSPAN_OK;
+}
