@@ -1,0 +1,290 @@
+/* Writing HDF5. The only door to the HDF5 library.
+ *
+ * That library is one global thing: it keeps its tables of open objects for the whole process, most builds of it
+ * may be entered by one thread at a time, and it prints its errors unless told not to. So every entry here holds
+ * one lock, and between enter() and leave() the printing is off; what was set before is set again afterwards, for
+ * a host program may use HDF5 too (if it does so on another thread meanwhile, the locking is its own affair). */
+#include <errno.h>
+#include <fcntl.h>
+#include <hdf5.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/arrays.h"
+
+typedef struct dataset {
+    char *name;
+    hid_t id, type;
+    int dims;
+    hsize_t shape[CLSP_TENSOR_DIMS];
+    size_t rows_written;
+} dataset;
+
+struct clsp_hdf5_writer {
+    char *path, *temporary;
+    hid_t file;
+    dataset *sets; /* [count] */
+    size_t count;
+};
+
+/* ---- the library's global state ----------------------------------------------------------------------- */
+
+static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct printing {
+    H5E_auto2_t print;
+    void *user;
+} printing;
+
+static printing enter(void)
+{
+    printing before = {NULL, NULL};
+    pthread_mutex_lock(&library_lock);
+    H5Eget_auto2(H5E_DEFAULT, &before.print, &before.user);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    return before;
+}
+
+static void leave(printing before)
+{
+    H5Eset_auto2(H5E_DEFAULT, before.print, before.user);
+    pthread_mutex_unlock(&library_lock);
+}
+
+static herr_t take_first(unsigned n, const H5E_error2_t *entry, void *user)
+{
+    char *text = user;
+    if (n == 0 && entry->desc != NULL) snprintf(text, 512, "%s", entry->desc);
+    return 0;
+}
+
+/* Turns the library's error stack into a message: its innermost entry is the one that knows the reason. */
+static clipspan_status failed(const clsp_hdf5_writer *w, const char *what, clipspan_error *err)
+{
+    char reason[512] = "no reason given";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, reason);
+    return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: %s: HDF5: %s", w->path, what, reason);
+}
+
+/* ---- types -------------------------------------------------------------------------------------------- */
+
+static hid_t half_type(void)
+{
+    hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+    bool good = type >= 0 && H5Tset_fields(type, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(type, 2) >= 0 &&
+                H5Tset_ebias(type, 15) >= 0;
+    if (good) return type;
+    if (type >= 0) H5Tclose(type);
+    return H5I_INVALID_HID;
+}
+
+/* h5py's and PyTables' convention: an enumeration of FALSE and TRUE over 8 bits. */
+static hid_t bool_type(void)
+{
+    signed char no = 0, yes = 1;
+    hid_t type = H5Tenum_create(H5T_STD_I8LE);
+    bool good = type >= 0 && H5Tenum_insert(type, "FALSE", &no) >= 0 && H5Tenum_insert(type, "TRUE", &yes) >= 0;
+    if (good) return type;
+    if (type >= 0) H5Tclose(type);
+    return H5I_INVALID_HID;
+}
+
+/* The caller closes it. Values in memory are little endian as in the file, so one type serves both. */
+static hid_t file_type(clsp_dtype dtype)
+{
+    switch (dtype) {
+    case CLSP_F64: return H5Tcopy(H5T_IEEE_F64LE);
+    case CLSP_F32: return H5Tcopy(H5T_IEEE_F32LE);
+    case CLSP_F16: return half_type();
+    case CLSP_I64: return H5Tcopy(H5T_STD_I64LE);
+    case CLSP_I32: return H5Tcopy(H5T_STD_I32LE);
+    case CLSP_I16: return H5Tcopy(H5T_STD_I16LE);
+    case CLSP_I8: return H5Tcopy(H5T_STD_I8LE);
+    case CLSP_U8: return H5Tcopy(H5T_STD_U8LE);
+    case CLSP_BOOL: return bool_type();
+    case CLSP_BF16:
+    case CLSP_DTYPE_OTHER: break;
+    }
+    return H5I_INVALID_HID;
+}
+
+/* ---- the file ----------------------------------------------------------------------------------------- */
+
+clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_hdf5_writer *w = NULL;
+    *out = NULL;
+    CLSP_ALLOC(w, clsp_alloc_zero(1, sizeof *w));
+    w->file = H5I_INVALID_HID;
+    CLSP_ALLOC(w->path, clsp_strdup(path));
+    CLSP_ALLOC(w->temporary, clsp_format("%s.part-%ld", path, (long)getpid()));
+    printing before = enter();
+    w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    if (w->file < 0) status = failed(w, "cannot be written", err);
+    leave(before);
+    if (status != CLIPSPAN_OK) goto out;
+    *out = w;
+    w = NULL;
+out:
+    clsp_hdf5_discard(w);
+    return status;
+}
+
+static dataset *find(const clsp_hdf5_writer *w, const char *name)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->sets[i].name, name) == 0) return &w->sets[i];
+    return NULL;
+}
+
+static clipspan_status create_set(clsp_hdf5_writer *w, dataset *set, clsp_dtype dtype, clipspan_error *err)
+{
+    printing before = enter();
+    clipspan_status status = CLIPSPAN_OK;
+    set->type = file_type(dtype);
+    hid_t space = H5Screate_simple(set->dims, set->shape, NULL);
+    if (set->type >= 0 && space >= 0)
+        set->id = H5Dcreate2(w->file, set->name, set->type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (set->id < 0) status = failed(w, set->name, err);
+    if (space >= 0) H5Sclose(space);
+    if (status != CLIPSPAN_OK && set->type >= 0) H5Tclose(set->type);
+    leave(before);
+    return status;
+}
+
+clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dtype dtype, int dims,
+                                  const size_t *shape, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    dataset set = {.id = H5I_INVALID_HID, .type = H5I_INVALID_HID, .dims = dims}, *sets;
+    size_t bytes = clsp_dtype_size(dtype);
+    bool good = dims >= 1 && dims <= CLSP_TENSOR_DIMS && bytes > 0 && dtype != CLSP_BF16 && find(w, name) == NULL;
+    for (int d = 0; good && d < dims; d++) {
+        good = clsp_mul(&bytes, bytes, shape[d]);
+        set.shape[d] = shape[d];
+    }
+    if (!good)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': its name, type (%s) or shape cannot be written",
+                         w->path, name, clsp_dtype_name(dtype));
+    CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
+    w->sets = sets;
+    CLSP_ALLOC(set.name, clsp_strdup(name));
+    CLSP_TRY(create_set(w, &set, dtype, err));
+    w->sets[w->count++] = set;
+    set.name = NULL;
+out:
+    clsp_free(set.name);
+    return status;
+}
+
+/* Writes rows [first, first + rows) of the leading axis. */
+static bool write_rows(const dataset *set, hsize_t first, hsize_t rows, const void *values)
+{
+    hsize_t start[CLSP_TENSOR_DIMS] = {first}, extent[CLSP_TENSOR_DIMS];
+    memcpy(extent, set->shape, sizeof extent);
+    extent[0] = rows;
+    hid_t memory = H5Screate_simple(set->dims, extent, NULL), space = H5Dget_space(set->id);
+    bool good = memory >= 0 && space >= 0 &&
+                H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) >= 0 &&
+                H5Dwrite(set->id, set->type, memory, space, H5P_DEFAULT, values) >= 0;
+    if (memory >= 0) H5Sclose(memory);
+    if (space >= 0) H5Sclose(space);
+    return good;
+}
+
+clipspan_status clsp_hdf5_write(clsp_hdf5_writer *w, const char *name, size_t first_row, size_t rows,
+                                const void *values, clipspan_error *err)
+{
+    dataset *set = find(w, name);
+    if (set == NULL || !clsp_range_ok(first_row, rows, set->shape[0]))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %s", w->path, name,
+                         set ? "rows beyond its shape" : "was not declared");
+    if (rows == 0) return CLIPSPAN_OK;
+    clipspan_status status = CLIPSPAN_OK;
+    printing before = enter();
+    if (!write_rows(set, first_row, rows, values)) status = failed(w, name, err);
+    leave(before);
+    if (status == CLIPSPAN_OK) set->rows_written += rows;
+    return status;
+}
+
+clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const char *value, clipspan_error *err)
+{
+    printing before = enter();
+    clipspan_status status = CLIPSPAN_OK;
+    hid_t attribute = H5I_INVALID_HID, type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    bool good = type >= 0 && space >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
+    if (good) attribute = H5Acreate2(w->file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    good = attribute >= 0 && H5Awrite(attribute, type, &value) >= 0;
+    if (!good) status = failed(w, key, err);
+    if (attribute >= 0) H5Aclose(attribute);
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    leave(before);
+    return status;
+}
+
+/* Closes whatever is open; false: the library could not write what it still held. */
+static bool close_all(clsp_hdf5_writer *w)
+{
+    bool good = true;
+    for (size_t i = 0; i < w->count; i++) {
+        good &= H5Dclose(w->sets[i].id) >= 0;
+        H5Tclose(w->sets[i].type);
+        clsp_free(w->sets[i].name);
+    }
+    w->count = 0;
+    if (w->file >= 0) good &= H5Fclose(w->file) >= 0;
+    w->file = H5I_INVALID_HID;
+    return good;
+}
+
+/* The library has closed the file: force it to the disk and put it in its place. */
+static clipspan_status rename_into_place(const clsp_hdf5_writer *w, clipspan_error *err)
+{
+    int file = open(w->temporary, O_RDWR | O_CLOEXEC);
+    bool good = file >= 0 && fsync(file) == 0;
+    int number = errno;
+    if (file >= 0) close(file);
+    errno = number;
+    if (good && rename(w->temporary, w->path) == 0) return CLIPSPAN_OK;
+    return clsp_fail_errno(err, "%s: cannot be written", w->path);
+}
+
+static clipspan_status check_complete(const clsp_hdf5_writer *w, clipspan_error *err)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (w->sets[i].rows_written != w->sets[i].shape[0])
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %zu of %llu rows were written", w->path,
+                             w->sets[i].name, w->sets[i].rows_written, (unsigned long long)w->sets[i].shape[0]);
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_hdf5_commit(clsp_hdf5_writer *w, clipspan_error *err)
+{
+    clipspan_status status = check_complete(w, err);
+    if (status == CLIPSPAN_OK) {
+        printing before = enter();
+        if (!close_all(w)) status = failed(w, "cannot be written", err);
+        leave(before);
+    }
+    if (status == CLIPSPAN_OK) status = rename_into_place(w, err);
+    clsp_hdf5_discard(w);
+    return status;
+}
+
+void clsp_hdf5_discard(clsp_hdf5_writer *w)
+{
+    if (w == NULL) return;
+    printing before = enter();
+    close_all(w);
+    leave(before);
+    if (w->temporary != NULL) unlink(w->temporary);
+    clsp_free(w->sets);
+    clsp_free(w->temporary);
+    clsp_free(w->path);
+    clsp_free(w);
+}
