@@ -10,6 +10,12 @@
 
 typedef enum clsp_type { CLSP_TYPE_F32, CLSP_TYPE_BF16 } clsp_type;
 
+/* What the layers of one engine share: oneDNN's engine and stream, and the scratch memory of its products, so that
+ * fifty layers need one scratchpad. Layers made with it are used by one thread at a time. */
+typedef struct clsp_workspace clsp_workspace;
+clipspan_status clsp_workspace_new(clsp_workspace **out, clipspan_error *err);
+void clsp_workspace_free(clsp_workspace *workspace); /* after everything that was made with it */
+
 /* ---- linear layers: y = act(x W' + b) or y += x W' + b, weights packed once ---------------------------- */
 
 typedef enum clsp_epilogue {
@@ -26,14 +32,18 @@ typedef struct clsp_linear_desc {
 } clsp_linear_desc;
 
 typedef struct clsp_linear clsp_linear;
-/* weight: [out, in], or [in, out] if transposed; bias: [out] or NULL. Both are copied (packed). */
-clipspan_status clsp_linear_new(clsp_linear **out, const clsp_linear_desc *desc, const float *weight, bool transposed,
-                                const float *bias, clipspan_error *err);
+/* weight: [out, in], or [in, out] if transposed; bias: [out] or NULL. Both are copied (packed). The workspace is
+ * borrowed. Products run with the thread count that the calling thread has (clsp_threads) when a number of rows is
+ * first seen. */
+clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_linear_desc *desc,
+                                const float *weight, bool transposed, const float *bias, clipspan_error *err);
 void clsp_linear_free(clsp_linear *linear);
 /* y: [rows, out], row stride y_stride; x: [rows, in], row stride x_stride; strides in elements. Any number of rows;
- * no allocation once a number of rows has been seen. One thread at a time. */
+ * no allocation once a number of rows (with its strides) has been seen; 32 of them are kept. One thread at a time. */
 clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
                                 size_t rows, clipspan_error *err);
+/* Name of the library's implementation behind the usual number of rows. Borrowed. */
+const char *clsp_linear_implementation(const clsp_linear *linear);
 
 /* ---- plain products --------------------------------------------------------------------------------- */
 
@@ -52,12 +62,14 @@ void clsp_to_bf16(uint16_t *y, const float *x, size_t count);
 
 /* ---- attention ---------------------------------------------------------------------------------------- */
 
-/* Softmax attention of one sequence after another, each cut into heads.
+/* Softmax attention of one sequence after another, each cut into heads: out = softmax(q k' / sqrt(d)) v.
  *
- * qkv: [rows, 3 * heads * head_dim] in `type`; sequence s covers rows [start[s], start[s + 1]).
- * out: [rows, heads * head_dim] in `type`. causal: token i sees tokens 0..i.
- * Only the first `queries` rows of each sequence are computed (0: all).
- * Captures of the first query row (all may be NULL), fp32, heads concatenated:
+ * Rows of q, k, v hold the heads side by side, in `type`; sequence s covers rows [start[s], start[s + 1]) of k and v.
+ * Two manners:
+ *   all queries: q has the same rows; causal: token i sees tokens 0..i. out: [rows, heads * head_dim] in `type`.
+ *   one query:   q is [sequences, ...], one row for each sequence, which sees all of it (`causal` is not asked);
+ *                out: [sequences, heads * head_dim]. Computed in fp32 whatever the type.
+ * Captures of the (first) query row, all may be NULL, fp32, heads concatenated:
  *   z:      [sequences, heads * head_dim]                sum over source tokens of alpha v
  *   cls:    [sequences, heads * head_dim]                alpha v of source token 0
  *   tokens: [sequences, tokens, heads * head_dim]        alpha v by source token (sequences of equal length)
@@ -67,19 +79,27 @@ typedef struct clsp_attention_desc {
     clsp_type type;
     bool causal;
 } clsp_attention_desc;
+typedef struct clsp_attention_input {
+    const void *q, *k, *v;
+    size_t q_stride, kv_stride; /* of rows, in elements */
+} clsp_attention_input;
 typedef struct clsp_attention_capture {
     float *z, *cls, *tokens;
 } clsp_attention_capture;
 typedef struct clsp_attention clsp_attention;
-clipspan_status clsp_attention_new(clsp_attention **out, const clsp_attention_desc *desc, clipspan_error *err);
+/* One scratch area for each thread that the calling thread's loops have now (clsp_threads). */
+clipspan_status clsp_attention_new(clsp_attention **out, const clsp_workspace *workspace,
+                                   const clsp_attention_desc *desc, clipspan_error *err);
 void clsp_attention_free(clsp_attention *attention);
-clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const void *qkv, const size_t *start,
-                                   size_t sequences, size_t queries, const clsp_attention_capture *capture,
-                                   clipspan_error *err);
+/* capture: NULL is fine. */
+clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const clsp_attention_input *input,
+                                   const size_t *start, size_t sequences, bool one_query,
+                                   const clsp_attention_capture *capture, clipspan_error *err);
 
 /* ---- threads, processor ------------------------------------------------------------------------------- */
 
-void clsp_threads(int threads); /* for products and loops started from the calling thread */
+/* For products and loops started from the calling thread; returns what was set before. 0: every processor. */
+int clsp_threads(int threads);
 bool clsp_bf16_supported(void); /* the library can run bf16 products here (fast or not) */
 double clsp_bf16_gain(size_t width); /* fp32 time / bf16 time of a [256, width] x [width, width] product */
 const char *clsp_compute_name(void); /* "oneDNN 2.6.3" */

@@ -1,0 +1,124 @@
+/* Linear layers: one packed copy of the weights, one oneDNN product for each number of rows that has been seen.
+ *
+ * The packed layout is the one that oneDNN picks for the usual number of rows; products for other numbers of rows
+ * are made for that same layout. */
+#include "compute/onednn.h"
+
+#include <string.h>
+
+enum { KEPT = 32 };
+
+typedef struct variant {
+    size_t rows, x_stride, y_stride;
+    clsp_product product;
+} variant;
+
+struct clsp_linear {
+    clsp_workspace *workspace;
+    clsp_linear_desc desc;
+    clsp_matrix layout;
+    void *weight;
+    float *bias; /* [out] or NULL */
+    variant variants[KEPT];
+    size_t count, oldest; /* the oldest variant makes room for a new one */
+};
+
+static clipspan_status variant_new(variant *v, clsp_linear *linear, size_t rows, size_t x_stride, size_t y_stride,
+                                   clipspan_error *err)
+{
+    const clsp_linear_desc *d = &linear->desc;
+    clsp_product_desc desc = {.m = rows, .n = d->out, .k = d->in, .a_stride = x_stride, .c_stride = y_stride,
+                              .bias = linear->bias != NULL, .input = d->compute, .output = d->output,
+                              .epilogue = d->epilogue, .packed = &linear->layout};
+    clipspan_status status = CLIPSPAN_OK;
+    CLSP_TRY(clsp_product_new(&v->product, linear->workspace, &desc, err));
+    CLSP_TRY(clsp_workspace_reserve(linear->workspace, v->product.scratch_bytes, err));
+    v->rows = rows;
+    v->x_stride = x_stride;
+    v->y_stride = y_stride;
+out:
+    if (status != CLIPSPAN_OK) clsp_product_clear(&v->product);
+    return status;
+}
+
+static variant *find(clsp_linear *linear, size_t rows, size_t x_stride, size_t y_stride)
+{
+    for (size_t i = 0; i < linear->count; i++) {
+        variant *v = &linear->variants[i];
+        if (v->rows == rows && v->x_stride == x_stride && v->y_stride == y_stride) return v;
+    }
+    return NULL;
+}
+
+static clipspan_status find_or_make(variant **out, clsp_linear *linear, size_t rows, size_t x_stride, size_t y_stride,
+                                    clipspan_error *err)
+{
+    *out = find(linear, rows, x_stride, y_stride);
+    if (*out) return CLIPSPAN_OK;
+    variant made = {0};
+    clipspan_status status = variant_new(&made, linear, rows, x_stride, y_stride, err);
+    if (status != CLIPSPAN_OK) return status;
+    size_t place = linear->count;
+    if (linear->count < KEPT) {
+        linear->count++;
+    } else {
+        place = linear->oldest;
+        linear->oldest = (linear->oldest + 1) % KEPT;
+        clsp_product_clear(&linear->variants[place].product);
+    }
+    linear->variants[place] = made;
+    *out = &linear->variants[place];
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_linear_desc *desc,
+                                const float *weight, bool transposed, const float *bias, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_linear *linear = NULL;
+    variant *usual;
+    *out = NULL;
+    CLSP_ALLOC(linear, clsp_alloc_zero(1, sizeof *linear));
+    linear->workspace = workspace;
+    linear->desc = *desc;
+    if (bias) {
+        CLSP_ALLOC(linear->bias, clsp_alloc_aligned(desc->out, sizeof *bias));
+        memcpy(linear->bias, bias, desc->out * sizeof *bias);
+    }
+    CLSP_TRY(find_or_make(&usual, linear, desc->rows, desc->in, desc->out, err));
+    CLSP_ALLOC(linear->weight, clsp_alloc_aligned(clsp_matrix_bytes(&linear->layout), 1));
+    /* b of the product is [in, out]: what PyTorch keeps as [out, in] is its transpose. */
+    CLSP_TRY(clsp_matrix_pack(workspace, linear->weight, &linear->layout, weight, !transposed, desc->in, desc->out,
+                              err));
+    *out = linear;
+    linear = NULL;
+out:
+    clsp_linear_free(linear);
+    return status;
+}
+
+void clsp_linear_free(clsp_linear *linear)
+{
+    if (linear == NULL) return;
+    for (size_t i = 0; i < linear->count; i++) clsp_product_clear(&linear->variants[i].product);
+    clsp_matrix_clear(&linear->layout);
+    clsp_free(linear->weight);
+    clsp_free(linear->bias);
+    clsp_free(linear);
+}
+
+clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
+                                size_t rows, clipspan_error *err)
+{
+    if (rows == 0) return CLIPSPAN_OK;
+    variant *v;
+    clipspan_status status = find_or_make(&v, linear, rows, x_stride, y_stride, err);
+    if (status != CLIPSPAN_OK) return status;
+    clsp_product_data data = {.a = x, .b = linear->weight, .bias = linear->bias, .c = y};
+    return clsp_product_run(&v->product, linear->workspace->stream, linear->workspace->scratch, &data, err);
+}
+
+const char *clsp_linear_implementation(const clsp_linear *linear)
+{
+    return linear->variants[0].product.name;
+}

@@ -1,0 +1,134 @@
+/* Layer norm, softmax of a row, rounding to bf16: everything that is not a product. All in fp32. */
+#include "compute/clones.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+static float sum_of(const float lanes[CLSP_LANES])
+{
+    float half[CLSP_LANES / 2];
+    for (size_t j = 0; j < CLSP_LANES / 2; j++) half[j] = lanes[j] + lanes[j + CLSP_LANES / 2];
+    return ((half[0] + half[4]) + (half[1] + half[5])) + ((half[2] + half[6]) + (half[3] + half[7]));
+}
+
+/* Nearest even; NaN stays NaN. The same as clsp_f32_to_bf16, in a form that becomes vector code. */
+static inline uint16_t round_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    uint32_t nan = bits >> 16 | 0x40u;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+}
+
+CLSP_CLONES static void to_bf16(uint16_t *restrict y, const float *restrict x, size_t count)
+{
+    for (size_t i = 0; i < count; i++) y[i] = round_bf16(x[i]);
+}
+
+void clsp_to_bf16(uint16_t *y, const float *x, size_t count)
+{
+    to_bf16(y, x, count);
+}
+
+/* ---- layer norm ---------------------------------------------------------------------------------------- */
+
+CLSP_CLONES static float row_sum(const float *x, size_t width)
+{
+    float lanes[CLSP_LANES] = {0};
+    size_t i = 0;
+    for (; i + CLSP_LANES <= width; i += CLSP_LANES)
+        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] += x[i + j];
+    for (size_t j = 0; i < width; i++, j++) lanes[j] += x[i];
+    return sum_of(lanes);
+}
+
+CLSP_CLONES static float row_squares(const float *x, float mean, size_t width)
+{
+    float lanes[CLSP_LANES] = {0};
+    size_t i = 0;
+    for (; i + CLSP_LANES <= width; i += CLSP_LANES)
+        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    for (size_t j = 0; i < width; i++, j++) lanes[j] += (x[i] - mean) * (x[i] - mean);
+    return sum_of(lanes);
+}
+
+CLSP_CLONES static void scale_row(float *y, const float *x, float mean, float rstd, const float *restrict gamma,
+                                  const float *restrict beta, size_t width)
+{
+    for (size_t i = 0; i < width; i++) y[i] = (x[i] - mean) * rstd * gamma[i] + beta[i];
+}
+
+CLSP_CLONES static void scale_row_bf16(uint16_t *restrict y, const float *restrict x, float mean, float rstd,
+                                       const float *restrict gamma, const float *restrict beta, size_t width)
+{
+    for (size_t i = 0; i < width; i++) y[i] = round_bf16((x[i] - mean) * rstd * gamma[i] + beta[i]);
+}
+
+void clsp_layer_norm(void *y, const float *x, const float *gamma, const float *beta, float eps, size_t rows,
+                     size_t width, size_t x_stride, size_t y_stride, clsp_type output)
+{
+#pragma omp parallel for schedule(static) if (rows * width > 65536)
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = x + r * x_stride;
+        float mean = row_sum(row, width) / (float)width;
+        float rstd = 1.0f / sqrtf(row_squares(row, mean, width) / (float)width + eps);
+        if (output == CLSP_TYPE_BF16)
+            scale_row_bf16((uint16_t *)y + r * y_stride, row, mean, rstd, gamma, beta, width);
+        else
+            scale_row((float *)y + r * y_stride, row, mean, rstd, gamma, beta, width);
+    }
+}
+
+/* ---- softmax ------------------------------------------------------------------------------------------- */
+
+/* e^x for x <= 0, to about 1 unit in the last place; below -87 the answer is that of -87, 1.6e-38.
+ * x = n ln 2 + r with |r| <= ln(2)/2; e^r by its series to r^7; 2^n through the exponent's bits. */
+static inline float exp_nonpositive(float x)
+{
+    x = x > -87.0f ? x : -87.0f;
+    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to the nearest integer */
+    float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;  /* ln 2 in two pieces: n times the first is exact */
+    float p = 1.98412698e-4f;
+    p = p * r + 1.38888889e-3f;
+    p = p * r + 8.33333333e-3f;
+    p = p * r + 4.16666667e-2f;
+    p = p * r + 1.66666667e-1f;
+    p = p * r + 0.5f;
+    p = p * (r * r) + (r + 1.0f);
+    int32_t exponent = ((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &exponent, sizeof power);
+    return p * power;
+}
+
+CLSP_CLONES static float row_max(const float *s, size_t n)
+{
+    float lanes[CLSP_LANES];
+    for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] = s[0];
+    size_t i = 0;
+    for (; i + CLSP_LANES <= n; i += CLSP_LANES)
+        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] = lanes[j] > s[i + j] ? lanes[j] : s[i + j];
+    for (; i < n; i++) lanes[0] = lanes[0] > s[i] ? lanes[0] : s[i];
+    for (size_t j = 1; j < CLSP_LANES; j++) lanes[0] = lanes[0] > lanes[j] ? lanes[0] : lanes[j];
+    return lanes[0];
+}
+
+CLSP_CLONES static void exp_row(float *s, float maximum, float scale, size_t n)
+{
+    for (size_t i = 0; i < n; i++) s[i] = exp_nonpositive((s[i] - maximum) * scale);
+}
+
+CLSP_CLONES static void scale_all(float *s, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++) s[i] *= factor;
+}
+
+void clsp_softmax_row(float *s, uint16_t *p, float scale, size_t n, size_t padded)
+{
+    exp_row(s, row_max(s, n), scale, n);
+    scale_all(s, 1.0f / row_sum(s, n), n);
+    memset(s + n, 0, (padded - n) * sizeof *s);
+    if (p) to_bf16(p, s, padded);
+}
