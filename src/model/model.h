@@ -56,7 +56,8 @@ typedef struct clsp_text {
     clsp_weight token;    /* [V, D] */
     clsp_weight position; /* [C, D] */
     clsp_weight ln_final_gamma, ln_final_beta;
-    clsp_weight projection, projection_bias; /* [E, D], or transposed [D, E]; bias usually absent */
+    bool has_projection_bias;
+    clsp_weight projection, projection_bias; /* [E, D], or transposed [D, E]; bias [E], usually absent */
     clsp_block_weights *blocks;
 } clsp_text;
 
