@@ -1,0 +1,34 @@
+/* analysis/span.h - the subspace of the joint space that one head writes to, and how its contribution varies there.
+ *
+ * Letters: E joint dimension, n length of the factored vector y (a head's contribution is c = y' M), k numerical rank.
+ */
+#ifndef CLSP_ANALYSIS_SPAN_H
+#define CLSP_ANALYSIS_SPAN_H
+
+#ifndef CLSP_ROOM_ANALYSIS
+#ifndef CLSP_TESTS
+#error "analysis/span.h is private to the room analysis"
+#endif
+#endif
+
+#include "base/base.h"
+
+/* A singular value of the contributions counts while it is above this share of the largest: four units of float32
+ * round-off. Contributions are float32 data: a matrix of rank k with every entry rounded shows singular values near
+ * 1e-8 of the largest past the k-th; what stands above 4.8e-7 was not made by rounding. */
+#define CLSP_SPAN_ROUND_OFF 4.76837158203125e-7
+
+typedef struct clsp_span {
+    size_t k, embed_dim;
+    double total;     /* trace of the covariance of c over images: squared units of the joint space */
+    double *basis;    /* [k, E] orthonormal rows: the principal axes of c's covariance inside the span */
+    double *variance; /* [k] of c along them, descending */
+} clsp_span;
+
+/* map: [n, E] rows of M. second: [n, n] mean over images of y y' (uncentred). mean: [n]. At most `cap` right singular
+ * vectors of c span the space. */
+clipspan_status clsp_span_build(clsp_span *span, const double *map, const double *second, const double *mean, size_t n,
+                                size_t embed_dim, size_t cap, clipspan_error *err);
+void clsp_span_free(clsp_span *span);
+
+#endif
