@@ -1,0 +1,53 @@
+/* image/sources.h - private to the image room: a list of images while it is being filled, and who fills it. */
+#ifndef CLSP_IMAGE_SOURCES_H
+#define CLSP_IMAGE_SOURCES_H
+
+#if !defined(CLSP_ROOM_IMAGE) && !defined(CLSP_TESTS)
+#error "image/sources.h is private to src/image"
+#endif
+
+#include "image/preprocess.h"
+
+typedef struct clsp_entry {
+    char *name;           /* relative to the source */
+    char *path;           /* the file; NULL for a member of a tar */
+    size_t offset, length; /* of the member's bytes in the mapping */
+    char *label_text;     /* NULL: none */
+    int label;            /* class, or -1 */
+    char **values;        /* [column_count]; NULL where the source has no columns */
+} clsp_entry;
+
+struct clipspan_images {
+    char *kind, *root;
+    clsp_entry *entries;
+    size_t count, capacity;
+    char **classes; /* sorted by bytes */
+    size_t class_count;
+    char **columns;
+    size_t column_count;
+    clsp_map map; /* of a tar */
+    clsp_decoded_options decode;
+};
+
+/* The new entry's name and path become the list's, whatever comes of it; either may be NULL for want of memory,
+ * which fails here. `out` may be NULL. */
+clipspan_status clsp_images_add(clipspan_images *images, clsp_entry **out, char *name, char *path, clipspan_error *err);
+/* Ends in jpg, jpeg, png or webp, in any case. */
+bool clsp_image_ending(const char *name);
+/* Path of `name` as seen from the folder that holds `file`; the caller frees it. NULL: out of memory. */
+char *clsp_path_beside(const char *file, const char *name);
+
+/* Each fills the list from one kind of source; order is theirs, but for folders, which are sorted later. */
+clipspan_status clsp_source_folder(clipspan_images *images, const char *path, clipspan_error *err);
+clipspan_status clsp_source_list(clipspan_images *images, const char *path, clipspan_error *err);
+clipspan_status clsp_source_csv(clipspan_images *images, const char *path, clipspan_error *err);
+clipspan_status clsp_source_tar(clipspan_images *images, const char *path, clipspan_error *err);
+
+/* The readers behind the last two; `path` for messages and for what is relative to it. */
+clipspan_status clsp_csv_read(clipspan_images *images, const char *text, size_t size, const char *path,
+                              clipspan_error *err);
+/* `bytes` must be those of images->map, or outlive the list. */
+clipspan_status clsp_tar_read(clipspan_images *images, const unsigned char *bytes, size_t size, const char *path,
+                              clipspan_error *err);
+
+#endif
