@@ -1,0 +1,198 @@
+/* The text tower: prompts of many lengths one behind the other, without padding between them.
+ *
+ * A text is causal and only its end token is read, so a prompt is cut right behind that token, and the pooled token
+ * is always the last of its sequence. Letters: R rows of a pass, S prompts of a pass, D width, E joint dimension. */
+#include "engine/towers.h"
+
+#include <string.h>
+
+/* Row counts of a pass are rounded up to these, so that few products are made. */
+enum { ROWS = 1024, ROW_STEP = 64, PROMPT_STEP = 16, PROMPTS = 512 };
+
+struct clsp_text_tower {
+    clsp_tower tower;
+    const clsp_text *text;
+    size_t embed_dim;
+    float *position, *ln_gamma, *ln_beta; /* [C, D], [D], [D] */
+    clsp_linear *projection;              /* D -> E, fp32 in both types */
+    size_t *start, *pooled;               /* [S + 1], [S] */
+    float *projected;                     /* [S, E] */
+};
+
+static size_t rounded(size_t n, size_t step) { return (n + step - 1) / step * step; }
+
+/* ---- prompts --------------------------------------------------------------------------------------------- */
+
+/* Where the pooled token stands: the first of the highest ids, or the first that is the configured id (0 where there
+ * is none, as argmax over a comparison gives). */
+static size_t pooled_position(const int32_t *ids, size_t count, int eot_id)
+{
+    size_t best = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (eot_id >= 0 && ids[i] == eot_id) return i;
+        if (eot_id < 0 && ids[i] > ids[best]) best = i;
+    }
+    return best;
+}
+
+static clipspan_status check_ids(const int32_t *ids, size_t count, const clipspan_model *model, clipspan_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= model->text.vocab_size)
+            return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH,
+                             "%s: the tokenizer gives id %d, the model has embeddings for 0 to %d", model->info.name,
+                             (int)ids[i], model->text.vocab_size - 1);
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status add_prompt(clsp_prompts *p, size_t *room, const clipspan_model *model, const char *text,
+                                  clipspan_error *err)
+{
+    size_t context = (size_t)model->text.context_length, used = p->start[p->count], count = 0;
+    if (used + context > *room) {
+        size_t larger = 2 * *room + context;
+        int32_t *grown = clsp_grow(p->ids, larger, sizeof *p->ids);
+        if (grown == NULL) return clsp_fail_memory(err);
+        p->ids = grown;
+        *room = larger;
+    }
+    int32_t *ids = p->ids + used;
+    clipspan_status status = clipspan_tokenize(model, text, ids, context, &count, err);
+    if (status == CLIPSPAN_OK) status = check_ids(ids, count, model, err);
+    if (status != CLIPSPAN_OK) return status;
+    p->start[p->count + 1] = used + pooled_position(ids, count, model->text.eot_id) + 1;
+    p->count++;
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_prompts_make(clsp_prompts *prompts, const clipspan_model *model, const char *const *texts,
+                                  size_t count, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t room = 0;
+    *prompts = (clsp_prompts){0};
+    CLSP_ALLOC(prompts->start, clsp_alloc_zero(count + 1, sizeof *prompts->start));
+    for (size_t i = 0; i < count; i++) CLSP_TRY(add_prompt(prompts, &room, model, texts[i], err));
+out:
+    if (status != CLIPSPAN_OK) clsp_prompts_clear(prompts);
+    return status;
+}
+
+void clsp_prompts_clear(clsp_prompts *prompts)
+{
+    clsp_free(prompts->ids);
+    clsp_free(prompts->start);
+    *prompts = (clsp_prompts){0};
+}
+
+/* ---- making and freeing ---------------------------------------------------------------------------------- */
+
+static clipspan_status pack_ends(clsp_text_tower *t, const clsp_packer *packer, size_t prompts, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    const clsp_text *text = t->text;
+    size_t width = (size_t)text->config.width;
+    clsp_linear_desc projection = {.in = width, .out = t->embed_dim, .rows = PROMPT_STEP, .compute = CLSP_TYPE_F32,
+                                   .output = CLSP_TYPE_F32};
+    clsp_stack stack = {{&text->projection}, {text->has_projection_bias ? &text->projection_bias : NULL}, 1};
+    CLSP_TRY(clsp_read_vector(&t->position, &text->position, (size_t)text->context_length * width, err));
+    CLSP_TRY(clsp_read_vector(&t->ln_gamma, &text->ln_final_gamma, width, err));
+    CLSP_TRY(clsp_read_vector(&t->ln_beta, &text->ln_final_beta, width, err));
+    CLSP_TRY(clsp_pack_linear(&t->projection, packer, &projection, &stack, err));
+    CLSP_ALLOC(t->start, clsp_alloc_zero(prompts + 1, sizeof *t->start));
+    CLSP_ALLOC(t->pooled, clsp_alloc_zero(prompts, sizeof *t->pooled));
+    CLSP_ALLOC(t->projected, clsp_alloc_aligned(prompts * t->embed_dim, sizeof *t->projected));
+out:
+    return status;
+}
+
+clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *workspace, const clipspan_model *model,
+                                    clsp_type type, clipspan_error *err)
+{
+    const clsp_text *text = &model->text;
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_text_tower *t = NULL;
+    clsp_packer packer = {0};
+    size_t width = (size_t)text->config.width, context = (size_t)text->context_length;
+    size_t rows = rounded(clsp_max(ROWS, context), ROW_STEP), prompts = PROMPTS;
+    *out = NULL;
+    CLSP_ALLOC(t, clsp_alloc_zero(1, sizeof *t));
+    t->text = text;
+    t->embed_dim = (size_t)model->embed_dim;
+    CLSP_TRY(clsp_packer_init(&packer, workspace, type, &text->config, width, t->embed_dim, err));
+    CLSP_TRY(pack_ends(t, &packer, prompts, err));
+    CLSP_TRY(clsp_tower_init(&t->tower, &packer, &text->config, text->blocks, rows, prompts, context, true, 0,
+                             model->weights, err));
+    *out = t;
+    t = NULL;
+out:
+    clsp_packer_clear(&packer);
+    clsp_text_tower_free(t);
+    return status;
+}
+
+void clsp_text_tower_free(clsp_text_tower *t)
+{
+    if (t == NULL) return;
+    clsp_tower_clear(&t->tower);
+    clsp_linear_free(t->projection);
+    void *all[] = {t->position, t->ln_gamma, t->ln_beta, t->start, t->pooled, t->projected};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
+    clsp_free(t);
+}
+
+/* ---- running --------------------------------------------------------------------------------------------- */
+
+/* Lays out as many prompts as fit: start and pooled of the pass. Returns their number. */
+static size_t lay_out(clsp_text_tower *t, const clsp_prompts *prompts, const size_t *which, size_t count)
+{
+    size_t taken = 0;
+    while (taken < count && taken < t->tower.sequences) {
+        size_t length = prompts->start[which[taken] + 1] - prompts->start[which[taken]];
+        if (t->start[taken] + length > t->tower.rows) break;
+        t->start[taken + 1] = t->start[taken] + length;
+        t->pooled[taken] = t->start[taken + 1] - 1;
+        taken++;
+    }
+    return taken;
+}
+
+/* x [R, D] = token embedding + position, zeros behind the prompts. The table stays in the model's files: a pass
+ * touches a few hundred rows of tens of thousands. */
+static clipspan_status place_tokens(clsp_text_tower *t, const clsp_prompts *prompts, const size_t *which, size_t count,
+                                    size_t rows, clipspan_error *err)
+{
+    const clsp_weight *table = &t->text->token;
+    size_t width = (size_t)t->text->config.width;
+    float *x = t->tower.x;
+    for (size_t s = 0; s < count; s++) {
+        const int32_t *ids = prompts->ids + prompts->start[which[s]];
+        for (size_t i = 0; t->start[s] + i < t->start[s + 1]; i++, x += width) {
+            size_t first = (table->first + (size_t)ids[i]) * width;
+            clipspan_status status = clsp_tensor_floats(table->tensor, first, width, x, err);
+            if (status != CLIPSPAN_OK) return status;
+            for (size_t j = 0; j < width; j++) x[j] += t->position[i * width + j];
+        }
+    }
+    memset(x, 0, (rows - t->start[count]) * width * sizeof *x);
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_text_tower_run(clsp_text_tower *t, const clsp_prompts *prompts, const size_t *which,
+                                    size_t count, float *embeddings, size_t *taken, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t width = (size_t)t->text->config.width, n = lay_out(t, prompts, which, count), dim = t->embed_dim;
+    clsp_pass pass = {.start = t->start, .pooled = t->pooled, .sequences = n,
+                      .rows = rounded(t->start[n], ROW_STEP), .pooled_rows = rounded(n, PROMPT_STEP)};
+    *taken = n;
+    CLSP_TRY(place_tokens(t, prompts, which, n, pass.rows, err));
+    CLSP_TRY(clsp_tower_run(&t->tower, &pass, err));
+    clsp_layer_norm(t->tower.before, t->tower.pooled, t->ln_gamma, t->ln_beta, t->tower.config.ln_eps,
+                    pass.pooled_rows, width, width, width, CLSP_TYPE_F32);
+    CLSP_TRY(clsp_linear_run(t->projection, t->projected, dim, t->tower.before, width, pass.pooled_rows, err));
+    for (size_t s = 0; s < n; s++)
+        memcpy(embeddings + which[s] * dim, t->projected + s * dim, dim * sizeof *embeddings);
+out:
+    return status;
+}

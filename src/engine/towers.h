@@ -1,0 +1,141 @@
+/* engine/towers.h - the two transformers, packed and ready: private to src/engine.
+ *
+ * Letters: R rows (tokens of all sequences of a pass), S sequences, D width, M mlp width, N tokens of an image,
+ * B batch, E joint dimension. "Pooled" is the token that leaves the tower: the class token, or a text's end token.
+ */
+#ifndef CLSP_ENGINE_TOWERS_H
+#define CLSP_ENGINE_TOWERS_H
+
+#if !defined(CLSP_ROOM_ENGINE) && !defined(CLSP_TESTS)
+#error "engine/towers.h is private to src/engine"
+#endif
+
+#include "compute/compute.h"
+#include "engine/engine.h"
+
+/* ---- weights.c: from the model's files into packed layers ---------------------------------------------- */
+
+/* Reads weights through one staging area, so that at most one matrix exists unpacked. */
+typedef struct clsp_packer {
+    clsp_workspace *workspace;
+    clsp_type type;
+    float *matrix;  /* [matrix_room] */
+    float *bias;    /* [bias_room] */
+    size_t matrix_room, bias_room;
+} clsp_packer;
+/* Room for every layer of the tower's blocks and for one of other_in -> other_out. */
+clipspan_status clsp_packer_init(clsp_packer *packer, clsp_workspace *workspace, clsp_type type,
+                                 const clsp_tower_config *config, size_t other_in, size_t other_out,
+                                 clipspan_error *err);
+void clsp_packer_clear(clsp_packer *packer);
+
+/* Up to three weights with as many biases, one below the other, as one layer. A bias without a tensor is zero. */
+typedef struct clsp_stack {
+    const clsp_weight *weights[3], *biases[3];
+    int count;
+} clsp_stack;
+clipspan_status clsp_pack_linear(clsp_linear **out, const clsp_packer *packer, const clsp_linear_desc *desc,
+                                 const clsp_stack *stack, clipspan_error *err);
+clipspan_status clsp_read_vector(float **out, const clsp_weight *weight, size_t count, clipspan_error *err);
+
+/* ---- tower.c: residual blocks ---------------------------------------------------------------------------- */
+
+typedef struct clsp_block {
+    float *ln1_gamma, *ln1_beta, *ln2_gamma, *ln2_beta; /* [D] */
+    clsp_linear *qkv;    /* D -> 3D, in every block but the last */
+    clsp_linear *q, *kv; /* D -> D and D -> 2D, in the last: only the pooled tokens ask there */
+    clsp_linear *out, *fc1, *fc2;
+} clsp_block;
+
+typedef struct clsp_tower {
+    clsp_tower_config config;
+    clsp_type type;
+    size_t rows, sequences; /* capacity, R and S */
+    clsp_block *blocks;     /* [layers] */
+    clsp_attention *attention;
+    float *x;        /* [R, D] residual stream */
+    void *h;         /* [R, D] in `type`: normalised rows, then the heads' outputs */
+    void *work;      /* [R, max(3D, M)] in `type`, or as many bytes as the tower's input needs */
+    float *pooled;   /* [S, D] residual stream of the pooled tokens in the last block */
+    void *pooled_h, *pooled_q; /* [S, D] in `type` */
+    void *pooled_hidden;       /* [S, M] in `type` */
+    float *before;   /* [S, D] the pooled tokens before an MLP, for its capture */
+} clsp_tower;
+
+/* One pass. `rows` and `pooled_rows` may be rounded up past what the sequences cover (within capacity), so that few
+ * different sizes occur; rows behind the sequences hold anything finite. */
+typedef struct clsp_pass {
+    const size_t *start;  /* [sequences + 1] */
+    const size_t *pooled; /* [sequences] row of each sequence's pooled token */
+    size_t sequences, rows, pooled_rows;
+    clsp_capture *capture; /* NULL: nothing is kept; pooled tokens must be the first of their sequences */
+} clsp_pass;
+
+/* work_bytes: at least so much room in `work`. Sequences of at most `longest` rows. */
+clipspan_status clsp_tower_init(clsp_tower *tower, const clsp_packer *packer, const clsp_tower_config *config,
+                                const clsp_block_weights *weights, size_t rows, size_t sequences, size_t longest,
+                                bool causal, size_t work_bytes, const clsp_safetensors *file, clipspan_error *err);
+void clsp_tower_clear(clsp_tower *tower);
+/* From x to pooled. */
+clipspan_status clsp_tower_run(clsp_tower *tower, const clsp_pass *pass, clipspan_error *err);
+
+/* ---- vision.c, text.c ------------------------------------------------------------------------------------ */
+
+typedef struct clsp_vision_tower clsp_vision_tower;
+clipspan_status clsp_vision_tower_new(clsp_vision_tower **out, clsp_workspace *workspace, const clipspan_model *model,
+                                      clsp_type type, size_t batch, clipspan_error *err);
+void clsp_vision_tower_free(clsp_vision_tower *tower);
+/* pixels: [n, 3, S, S]; the images that are missing for a whole batch are run as zeros. */
+clipspan_status clsp_vision_tower_run(clsp_vision_tower *tower, const float *pixels, size_t n, clsp_capture *capture,
+                                      float *embedding, clipspan_error *err);
+
+/* Token ids of many texts, each cut behind its pooled token: no later token is seen by it. */
+typedef struct clsp_prompts {
+    int32_t *ids;
+    size_t *start; /* [count + 1] */
+    size_t count;
+} clsp_prompts;
+clipspan_status clsp_prompts_make(clsp_prompts *prompts, const clipspan_model *model, const char *const *texts,
+                                  size_t count, clipspan_error *err);
+void clsp_prompts_clear(clsp_prompts *prompts);
+
+typedef struct clsp_text_tower clsp_text_tower;
+clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *workspace, const clipspan_model *model,
+                                    clsp_type type, clipspan_error *err);
+void clsp_text_tower_free(clsp_text_tower *tower);
+/* Embeds the next of the prompts which[0 .. count), as many as one pass holds (*taken); prompt which[i] goes to
+ * row i of embeddings [count, E], not normalised. */
+clipspan_status clsp_text_tower_run(clsp_text_tower *tower, const clsp_prompts *prompts, const size_t *which,
+                                    size_t count, float *embeddings, size_t *taken, clipspan_error *err);
+
+/* ---- engine.c, embed.c ----------------------------------------------------------------------------------- */
+
+struct clipspan_engine {
+    const clipspan_model *model;
+    clsp_workspace *workspace;
+    clsp_vision_tower *vision; /* made at first use, as is text */
+    clsp_text_tower *text;
+    clsp_type type;
+    int threads, batch;
+};
+/* The thread count of the calling thread's loops is the engine's between the two. */
+clipspan_status clsp_engine_vision(clsp_vision_tower **out, clipspan_engine *engine, clipspan_error *err);
+clipspan_status clsp_engine_text(clsp_text_tower **out, clipspan_engine *engine, clipspan_error *err);
+/* Rows of x to unit length; a row of zeros stays. */
+void clsp_normalize(float *x, size_t rows, size_t width);
+
+/* ---- pool_cache.c ------------------------------------------------------------------------------------------ */
+
+typedef struct clsp_pool_cache clsp_pool_cache;
+/* Opens the cache of this model and type. Never fails but for want of memory: a cache that is missing or damaged is
+ * an empty one. */
+clipspan_status clsp_pool_cache_open(clsp_pool_cache **out, const clipspan_model *model, clsp_type type,
+                                     clipspan_error *err);
+void clsp_pool_cache_free(clsp_pool_cache *cache);
+/* Embedding [E] of a prompt, borrowed; NULL: not there. */
+const float *clsp_pool_cache_find(const clsp_pool_cache *cache, const int32_t *ids, size_t count);
+/* Writes what was there and the prompts which[0 .. count) with their embeddings (row which[i]), whole or not at all. */
+clipspan_status clsp_pool_cache_save(const clsp_pool_cache *cache, const clsp_prompts *prompts, const size_t *which,
+                                     size_t count, const float *embeddings, clipspan_error *err);
+
+#endif
