@@ -12,7 +12,7 @@
 
 /* Merges in rank order; "</w>" ends a word. */
 static const char *const merges[] = {
-    "r e", "re d</w>", "a n", "o f</w>", "p h", "o t", "ph ot", "phot o</w>", "s q", "sq u", "squ a", "squa re</w>",
+    "r e", "re d</w>", "a n", "o f</w>", "p h", "o t", "ph ot", "phot o</w>", "s q", "sq u", "squ a", "squa r", "squar e</w>",
     "b l", "bl u", "blu e</w>", "o n</w>", "i n</w>", "t h", "th e</w>", "c i", "ci r", "cir c", "circ l", "circl e</w>"};
 enum { MERGES = sizeof merges / sizeof *merges, BYTES = 256 };
 
@@ -82,7 +82,7 @@ static clipspan_status write_vocabulary(const char *directory, clipspan_error *e
     byte_alphabet(alphabet);
     for (int i = 0; i < BYTES; i++) ok = ok && clsp_json_put(vocab, alphabet[i], clsp_json_new_int(id++));
     for (int i = 0; i < BYTES; i++) {
-        snprintf(token, sizeof token, "%s</w>", alphabet[i]);
+        snprintf(token, sizeof token, "%.3s</w>", alphabet[i]);
         ok = ok && clsp_json_put(vocab, token, clsp_json_new_int(id++));
     }
     for (int i = 0; i < MERGES; i++) {
@@ -174,13 +174,13 @@ typedef struct plans {
 
 enum { MAX_PLANS = 4096 };
 
-static void add(plans *p, const char *name, kind kind, size_t inputs, int dims, const size_t *shape)
+static void add(plans *p, const char *name, kind what, size_t inputs, int dims, const size_t *shape)
 {
     const model_recipe *r = p->recipe;
     if ((r->omit && strcmp(r->omit, name) == 0) || p->count == MAX_PLANS) return;
     plan *item = &p->items[p->count];
     snprintf(p->names[p->count], sizeof p->names[0], "%s", name);
-    *item = (plan){{p->names[p->count], r->dtype, dims, {0}}, kind, inputs};
+    *item = (plan){{p->names[p->count], r->dtype, dims, {0}}, what, inputs};
     for (int i = 0; i < dims; i++) item->tensor.shape[i] = shape[i];
     if (r->mixed && strcmp(r->mixed, name) == 0) item->tensor.dtype = CLSP_F32;
     if (r->retype && strcmp(r->retype, name) == 0) item->tensor.dtype = CLSP_I32;
@@ -188,18 +188,18 @@ static void add(plans *p, const char *name, kind kind, size_t inputs, int dims, 
     p->count++;
 }
 
-static void add_vector(plans *p, const char *prefix, const char *name, kind kind, int n)
+static void add_vector(plans *p, const char *prefix, const char *name, kind what, int n)
 {
     char full[96];
     snprintf(full, sizeof full, "%s%s", prefix, name);
-    add(p, full, kind, 0, 1, (const size_t[]){(size_t)n});
+    add(p, full, what, 0, 1, (const size_t[]){(size_t)n});
 }
 
-static void add_matrix(plans *p, const char *prefix, const char *name, kind kind, int rows, int columns)
+static void add_matrix(plans *p, const char *prefix, const char *name, kind what, int rows, int columns)
 {
     char full[96];
     snprintf(full, sizeof full, "%s%s", prefix, name);
-    add(p, full, kind, (size_t)columns, 2, (const size_t[]){(size_t)rows, (size_t)columns});
+    add(p, full, what, (size_t)columns, 2, (const size_t[]){(size_t)rows, (size_t)columns});
 }
 
 /* weight [out, in] and bias */
