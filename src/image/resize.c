@@ -1,7 +1,8 @@
 /* Resizing with Pillow's arithmetic, to the last bit.
  *
- * Filtered: two passes, first along rows, then along columns, each rounded to the sample's own type. For output
- * position o of a side resized from `in` to `out`, with scale = in/out and s = max(scale, 1):
+ * Filtered: two passes, along rows and along columns (columns_first says which goes first), each rounded to the
+ * sample's own type. For output position o of a side resized from `in` to `out`, with scale = in/out and
+ * s = max(scale, 1):
  *     centre = (o + 0.5) scale;  weight of input i = f((i - centre + 0.5) / s), normalised to sum 1
  * over the inputs within support s of the centre. 8-bit samples use weights rounded to 22 fractional bits and sum in
  * 32-bit integers; 16-bit samples sum in double precision. f: the triangle, or the cubic with a = -1/2.
@@ -234,15 +235,15 @@ static clipspan_status crop(clsp_picture *out, const clsp_picture *in, int left,
     return CLIPSPAN_OK;
 }
 
-/* The window's columns of rows top .. top + down of `in`, filtered along rows where the width changes. */
-static clipspan_status rows_pass(clsp_picture *out, const clsp_picture *in, const clsp_window *window, int top, int down,
-                                 clsp_interpolation how, clipspan_error *err)
+/* Columns left .. left + across of rows top .. top + down, once the width is `width`. */
+static clipspan_status rows_pass(clsp_picture *out, const clsp_picture *in, int64_t width, int64_t left, int across,
+                                 int top, int down, clsp_interpolation how, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     taps t = {0};
-    if (window->width == in->width) return crop(out, in, (int)window->left, top, window->across, down, err);
-    CLSP_TRY(taps_make(&t, in->width, window->width, window->left, window->across, how, err));
-    CLSP_TRY(clsp_picture_allocate(out, in->mode, window->across, down, err));
+    if (width == in->width) return crop(out, in, (int)left, top, across, down, err);
+    CLSP_TRY(taps_make(&t, in->width, width, left, across, how, err));
+    CLSP_TRY(clsp_picture_allocate(out, in->mode, across, down, err));
     if (in->sample == 2)
         along_rows16(out, in, &t, top);
     else
@@ -252,20 +253,40 @@ out:
     return status;
 }
 
-static clipspan_status filtered(clsp_picture *out, const clsp_picture *in, const clsp_window *window,
-                                clsp_interpolation how, clipspan_error *err)
+/* All columns of `in`, whose first row is row `top` of the picture that the taps were made for. */
+static clipspan_status columns_pass(clsp_picture *out, const clsp_picture *in, const taps *t, int top,
+                                    clipspan_error *err)
+{
+    clipspan_status status = clsp_picture_allocate(out, in->mode, in->width, t->outputs, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (in->sample == 1) return along_columns8(out, in, t, top, err);
+    along_columns16(out, in, t, top);
+    return CLIPSPAN_OK;
+}
+
+/* Since version 13 Pillow takes the columns first where the height shrinks much more than the width. The passes
+ * round, so their order shows. */
+static bool columns_first(const clsp_picture *in, const clsp_window *w)
+{
+    return w->height < in->height && w->width != in->width && in->height - w->height > 2 * (in->width - w->width);
+}
+
+static clipspan_status filtered(clsp_picture *out, const clsp_picture *in, const clsp_window *w, clsp_interpolation how,
+                                clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     taps t = {0};
     clsp_picture middle = {0};
-    if (window->height == in->height) return rows_pass(out, in, window, (int)window->top, window->down, how, err);
-    CLSP_TRY(taps_make(&t, in->height, window->height, window->top, window->down, how, err));
-    CLSP_TRY(rows_pass(&middle, in, window, t.begin, t.end - t.begin, how, err));
-    CLSP_TRY(clsp_picture_allocate(out, in->mode, window->across, window->down, err));
-    if (in->sample == 2)
-        along_columns16(out, &middle, &t, t.begin);
-    else
-        CLSP_TRY(along_columns8(out, &middle, &t, t.begin, err));
+    if (w->height == in->height)
+        return rows_pass(out, in, w->width, w->left, w->across, (int)w->top, w->down, how, err);
+    CLSP_TRY(taps_make(&t, in->height, w->height, w->top, w->down, how, err));
+    if (columns_first(in, w)) {
+        CLSP_TRY(columns_pass(&middle, in, &t, 0, err));
+        CLSP_TRY(rows_pass(out, &middle, w->width, w->left, w->across, 0, w->down, how, err));
+    } else {
+        CLSP_TRY(rows_pass(&middle, in, w->width, w->left, w->across, t.begin, t.end - t.begin, how, err));
+        CLSP_TRY(columns_pass(out, &middle, &t, t.begin, err));
+    }
 out:
     clsp_picture_free(&middle);
     taps_free(&t);
