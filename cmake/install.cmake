@@ -10,10 +10,6 @@ install(DIRECTORY models/demo/clipspan-demo DESTINATION ${CMAKE_INSTALL_DATADIR}
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES ${PROJECT_BINARY_DIR}/clipspan.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 
-# The man page is printed by the command itself.
-add_custom_command(TARGET clipspan_cli POST_BUILD
-  COMMAND $<TARGET_FILE:clipspan_cli> --man > ${PROJECT_BINARY_DIR}/clipspan.1 VERBATIM)
-
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/clipspan)
 install(EXPORT clipspan NAMESPACE clipspan:: FILE clipspanTargets.cmake DESTINATION ${config_dir})
 configure_package_config_file(cmake/clipspanConfig.cmake.in clipspanConfig.cmake INSTALL_DESTINATION ${config_dir})
