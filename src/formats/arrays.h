@@ -16,7 +16,8 @@ typedef struct clsp_array {
     const void *data;
     clsp_map map; /* what data points into */
 } clsp_array;
-/* Maps an npy file (versions 1 to 3; little endian, C order; f2 f4 f8 i1 i2 i4 i8 u1 b1). */
+/* Maps an npy file (versions 1 to 3; little endian, C order; f2 f4 f8 i1 i2 i4 i8 u1 b1). Data are 64-byte aligned
+ * where NumPy (1.14 and later) or clsp_npy_create wrote the file; other writers promise nothing. */
 clipspan_status clsp_npy_open(clsp_array *array, const char *path, clipspan_error *err);
 void clsp_npy_close(clsp_array *array);
 
@@ -30,7 +31,9 @@ clipspan_status clsp_npy_commit(clsp_npy_writer *writer, clipspan_error *err); /
 void clsp_npy_discard(clsp_npy_writer *writer);
 
 /* One HDF5 file of several data sets, each streamed along its leading axis in any order of data sets. Written
- * beside its place and renamed by commit. The only file that knows HDF5 is hdf5.c. */
+ * beside its place and renamed by commit, which asks that every row was written once. No BF16 (HDF5 has none).
+ * The HDF5 library is global state: all calls here hold one lock, its error printing is off while they run, and a
+ * failed write never reaches it (hdf5.c, the only file that knows it, says why). */
 typedef struct clsp_hdf5_writer clsp_hdf5_writer;
 clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clipspan_error *err);
 clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *writer, const char *name, clsp_dtype dtype, int dims,

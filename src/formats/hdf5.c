@@ -4,9 +4,10 @@
  * may be entered by one thread at a time, and it prints its errors unless told not to. So every entry here holds
  * one lock, and between enter() and leave() the printing is off; what was set before is set again afterwards, for
  * a host program may use HDF5 too (if it does so on another thread meanwhile, the locking is its own affair). */
-#include <errno.h>
-#include <fcntl.h>
 #include <hdf5.h>
+#if H5_VERSION_GE(1, 13, 0)
+#include <H5FDdevelop.h>
+#endif
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,11 +23,125 @@ typedef struct dataset {
     size_t rows_written;
 } dataset;
 
+/* What the library writes through (a "virtual file driver"): a clsp_output, whole or absent like every file.
+ * Its `base` comes first because the library knows it by that address. */
+typedef struct outlet {
+    H5FD_t base;
+    clsp_output output;
+    haddr_t allocated, written; /* ends of the address space that is given out, and that was written */
+    clipspan_error problem;     /* the first failure; status CLIPSPAN_OK: none */
+} outlet;
+
 struct clsp_hdf5_writer {
-    char *path, *temporary;
+    outlet out;
     hid_t file;
     dataset *sets; /* [count] */
     size_t count;
+};
+
+/* ---- the driver --------------------------------------------------------------------------------------- */
+
+/* The library never learns of a failed write: it does not get over one (a file whose closing failed stays in its
+ * tables and is closed again, freed, at exit). The driver remembers the first failure instead, drops what comes
+ * after it, and every entry below asks check() before it reports success. */
+
+static outlet *outlet_of(H5FD_t *file)
+{
+    return (outlet *)(void *)file;
+}
+
+static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t maximum)
+{
+    (void)name, (void)flags, (void)maximum;
+    outlet *const *info = H5Pget_driver_info(access);
+    return info ? &(*info)->base : NULL;
+}
+
+static herr_t driver_close(H5FD_t *file) /* the outlet belongs to the writer */
+{
+    (void)file;
+    return 0;
+}
+
+static herr_t driver_query(const H5FD_t *file, unsigned long *flags)
+{
+    (void)file;
+    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
+             H5FD_FEAT_AGGREGATE_SMALLDATA;
+    return 0;
+}
+
+static haddr_t driver_get_eoa(const H5FD_t *file, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const outlet *)(const void *)file)->allocated;
+}
+
+static herr_t driver_set_eoa(H5FD_t *file, H5FD_mem_t type, haddr_t address)
+{
+    (void)type;
+    outlet_of(file)->allocated = address;
+    return 0;
+}
+
+static haddr_t driver_get_eof(const H5FD_t *file, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const outlet *)(const void *)file)->written;
+}
+
+static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *bytes)
+{
+    (void)type, (void)transfer;
+    outlet *o = outlet_of(file);
+    size_t got = 0;
+    if (o->problem.status == CLIPSPAN_OK && clsp_output_seek(&o->output, address, &o->problem) == CLIPSPAN_OK)
+        got = fread(bytes, 1, size, o->output.stream);
+    memset((char *)bytes + got, 0, size - got);
+    return 0;
+}
+
+static herr_t driver_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
+                           const void *bytes)
+{
+    (void)type, (void)transfer;
+    outlet *o = outlet_of(file);
+    if (o->problem.status == CLIPSPAN_OK && clsp_output_seek(&o->output, address, &o->problem) == CLIPSPAN_OK)
+        clsp_output_write(&o->output, bytes, size, &o->problem);
+    if (address + size > o->written) o->written = address + size;
+    return 0;
+}
+
+static herr_t driver_truncate(H5FD_t *file, hid_t transfer, hbool_t closing)
+{
+    (void)transfer, (void)closing;
+    outlet *o = outlet_of(file);
+    if (o->problem.status != CLIPSPAN_OK || o->allocated == o->written) return 0;
+    if (fflush(o->output.stream) != 0 || ftruncate(fileno(o->output.stream), (off_t)o->allocated) != 0)
+        clsp_fail_errno(&o->problem, "%s: cannot be written", o->output.path);
+    o->written = o->allocated;
+    return 0;
+}
+
+static const H5FD_class_t driver = {
+#if H5_VERSION_GE(1, 13, 0)
+    .version = H5FD_CLASS_VERSION,
+    .value = H5_VFD_RESERVED + 256, /* the first that nobody registers */
+#endif
+    .name = "clipspan",
+    .maxaddr = INT64_MAX,
+    .fc_degree = H5F_CLOSE_STRONG,
+    .fapl_size = sizeof(outlet *),
+    .open = driver_open,
+    .close = driver_close,
+    .query = driver_query,
+    .get_eoa = driver_get_eoa,
+    .set_eoa = driver_set_eoa,
+    .get_eof = driver_get_eof,
+    .read = driver_read,
+    .write = driver_write,
+    .truncate = driver_truncate,
+    .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
 /* ---- the library's global state ----------------------------------------------------------------------- */
@@ -65,7 +180,14 @@ static clipspan_status failed(const clsp_hdf5_writer *w, const char *what, clips
 {
     char reason[512] = "no reason given";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, reason);
-    return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: %s: HDF5: %s", w->path, what, reason);
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: %s: HDF5: %s", w->out.output.path, what, reason);
+}
+
+/* What the driver kept from the library. */
+static clipspan_status check(const clsp_hdf5_writer *w, clipspan_error *err)
+{
+    if (w->out.problem.status == CLIPSPAN_OK) return CLIPSPAN_OK;
+    return clsp_fail(err, w->out.problem.status, "%s", w->out.problem.message);
 }
 
 /* ---- types -------------------------------------------------------------------------------------------- */
@@ -112,6 +234,16 @@ static hid_t file_type(clsp_dtype dtype)
 
 /* ---- the file ----------------------------------------------------------------------------------------- */
 
+static hid_t create_file(outlet *out)
+{
+    hid_t file = H5I_INVALID_HID, id = H5FDregister(&driver), access = H5Pcreate(H5P_FILE_ACCESS);
+    if (id >= 0 && access >= 0 && H5Pset_driver(access, id, &out) >= 0)
+        file = H5Fcreate(out->output.path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (access >= 0) H5Pclose(access);
+    if (id >= 0) H5FDunregister(id); /* the open file keeps it */
+    return file;
+}
+
 clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -119,13 +251,13 @@ clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clips
     *out = NULL;
     CLSP_ALLOC(w, clsp_alloc_zero(1, sizeof *w));
     w->file = H5I_INVALID_HID;
-    CLSP_ALLOC(w->path, clsp_strdup(path));
-    CLSP_ALLOC(w->temporary, clsp_format("%s.part-%ld", path, (long)getpid()));
+    CLSP_TRY(clsp_output_open(&w->out.output, path, err));
     printing before = enter();
-    w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    w->file = create_file(&w->out);
     if (w->file < 0) status = failed(w, "cannot be written", err);
     leave(before);
     if (status != CLIPSPAN_OK) goto out;
+    CLSP_TRY(check(w, err));
     *out = w;
     w = NULL;
 out:
@@ -152,7 +284,7 @@ static clipspan_status create_set(clsp_hdf5_writer *w, dataset *set, clsp_dtype 
     if (space >= 0) H5Sclose(space);
     if (status != CLIPSPAN_OK && set->type >= 0) H5Tclose(set->type);
     leave(before);
-    return status;
+    return status == CLIPSPAN_OK ? check(w, err) : status;
 }
 
 clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dtype dtype, int dims,
@@ -168,7 +300,7 @@ clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dt
     }
     if (!good)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': its name, type (%s) or shape cannot be written",
-                         w->path, name, clsp_dtype_name(dtype));
+                         w->out.output.path, name, clsp_dtype_name(dtype));
     CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
     w->sets = sets;
     CLSP_ALLOC(set.name, clsp_strdup(name));
@@ -200,15 +332,16 @@ clipspan_status clsp_hdf5_write(clsp_hdf5_writer *w, const char *name, size_t fi
 {
     dataset *set = find(w, name);
     if (set == NULL || !clsp_range_ok(first_row, rows, set->shape[0]))
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %s", w->path, name,
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %s", w->out.output.path, name,
                          set ? "rows beyond its shape" : "was not declared");
     if (rows == 0) return CLIPSPAN_OK;
     clipspan_status status = CLIPSPAN_OK;
     printing before = enter();
     if (!write_rows(set, first_row, rows, values)) status = failed(w, name, err);
     leave(before);
-    if (status == CLIPSPAN_OK) set->rows_written += rows;
-    return status;
+    if (status != CLIPSPAN_OK) return status;
+    set->rows_written += rows;
+    return check(w, err);
 }
 
 clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const char *value, clipspan_error *err)
@@ -224,7 +357,7 @@ clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const 
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
     leave(before);
-    return status;
+    return status == CLIPSPAN_OK ? check(w, err) : status;
 }
 
 /* Closes whatever is open; false: the library could not write what it still held. */
@@ -242,36 +375,26 @@ static bool close_all(clsp_hdf5_writer *w)
     return good;
 }
 
-/* The library has closed the file: force it to the disk and put it in its place. */
-static clipspan_status rename_into_place(const clsp_hdf5_writer *w, clipspan_error *err)
-{
-    int file = open(w->temporary, O_RDWR | O_CLOEXEC);
-    bool good = file >= 0 && fsync(file) == 0;
-    int number = errno;
-    if (file >= 0) close(file);
-    errno = number;
-    if (good && rename(w->temporary, w->path) == 0) return CLIPSPAN_OK;
-    return clsp_fail_errno(err, "%s: cannot be written", w->path);
-}
-
 static clipspan_status check_complete(const clsp_hdf5_writer *w, clipspan_error *err)
 {
     for (size_t i = 0; i < w->count; i++)
         if (w->sets[i].rows_written != w->sets[i].shape[0])
-            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %zu of %llu rows were written", w->path,
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %zu of %llu rows were written", w->out.output.path,
                              w->sets[i].name, w->sets[i].rows_written, (unsigned long long)w->sets[i].shape[0]);
     return CLIPSPAN_OK;
 }
 
 clipspan_status clsp_hdf5_commit(clsp_hdf5_writer *w, clipspan_error *err)
 {
-    clipspan_status status = check_complete(w, err);
-    if (status == CLIPSPAN_OK) {
-        printing before = enter();
-        if (!close_all(w)) status = failed(w, "cannot be written", err);
-        leave(before);
-    }
-    if (status == CLIPSPAN_OK) status = rename_into_place(w, err);
+    clipspan_status status = CLIPSPAN_OK;
+    CLSP_TRY(check_complete(w, err));
+    printing before = enter();
+    if (!close_all(w)) status = failed(w, "cannot be closed", err);
+    leave(before);
+    if (status != CLIPSPAN_OK) goto out;
+    CLSP_TRY(check(w, err));
+    CLSP_TRY(clsp_output_commit(&w->out.output, err));
+out:
     clsp_hdf5_discard(w);
     return status;
 }
@@ -282,9 +405,7 @@ void clsp_hdf5_discard(clsp_hdf5_writer *w)
     printing before = enter();
     close_all(w);
     leave(before);
-    if (w->temporary != NULL) unlink(w->temporary);
+    clsp_output_discard(&w->out.output);
     clsp_free(w->sets);
-    clsp_free(w->temporary);
-    clsp_free(w->path);
     clsp_free(w);
 }

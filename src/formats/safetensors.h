@@ -73,6 +73,7 @@ clipspan_status clsp_safetensors_writer_floats(clsp_safetensors_writer *writer, 
 clipspan_status clsp_safetensors_writer_commit(clsp_safetensors_writer *writer, char hash[CLSP_HASH_HEX],
                                                clipspan_error *err);
 void clsp_safetensors_writer_discard(clsp_safetensors_writer *writer); /* NULL is fine */
-void clsp_safetensors_hash(const clsp_safetensors *file, char hash[CLSP_HASH_HEX]); /* of all bytes of the file */
+/* Of all bytes of the file; of several shards, in the order of their names, a chain of their hashes. */
+void clsp_safetensors_hash(const clsp_safetensors *file, char hash[CLSP_HASH_HEX]);
 
 #endif
