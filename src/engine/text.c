@@ -45,35 +45,45 @@ static clipspan_status check_ids(const int32_t *ids, size_t count, const clipspa
     return CLIPSPAN_OK;
 }
 
-static clipspan_status add_prompt(clsp_prompts *p, size_t *room, const clipspan_model *model, const char *text,
-                                  clipspan_error *err)
+clipspan_status clsp_prompts_add(clsp_prompts *p, const clipspan_model *model, const int32_t *ids, size_t count,
+                                 clipspan_error *err)
 {
-    size_t context = (size_t)model->text.context_length, used = p->start[p->count], count = 0;
-    if (used + context > *room) {
-        size_t larger = 2 * *room + context;
-        int32_t *grown = clsp_grow(p->ids, larger, sizeof *p->ids);
+    clipspan_status status = check_ids(ids, count, model, err);
+    if (status != CLIPSPAN_OK) return status;
+    size_t used = p->start[p->count], kept = pooled_position(ids, count, model->text.eot_id) + 1;
+    if (used + kept > p->room) {
+        size_t room = 2 * p->room + kept;
+        int32_t *grown = clsp_grow(p->ids, room, sizeof *p->ids);
         if (grown == NULL) return clsp_fail_memory(err);
         p->ids = grown;
-        *room = larger;
+        p->room = room;
     }
-    int32_t *ids = p->ids + used;
-    clipspan_status status = clipspan_tokenize(model, text, ids, context, &count, err);
-    if (status == CLIPSPAN_OK) status = check_ids(ids, count, model, err);
-    if (status != CLIPSPAN_OK) return status;
-    p->start[p->count + 1] = used + pooled_position(ids, count, model->text.eot_id) + 1;
-    p->count++;
+    memcpy(p->ids + used, ids, kept * sizeof *ids);
+    p->start[++p->count] = used + kept;
     return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_prompts_init(clsp_prompts *prompts, size_t count, clipspan_error *err)
+{
+    *prompts = (clsp_prompts){0};
+    prompts->start = clsp_alloc_zero(count + 1, sizeof *prompts->start);
+    return prompts->start ? CLIPSPAN_OK : clsp_fail_memory(err);
 }
 
 clipspan_status clsp_prompts_make(clsp_prompts *prompts, const clipspan_model *model, const char *const *texts,
                                   size_t count, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t room = 0;
-    *prompts = (clsp_prompts){0};
-    CLSP_ALLOC(prompts->start, clsp_alloc_zero(count + 1, sizeof *prompts->start));
-    for (size_t i = 0; i < count; i++) CLSP_TRY(add_prompt(prompts, &room, model, texts[i], err));
+    size_t context = (size_t)model->text.context_length, length;
+    int32_t *ids = NULL;
+    CLSP_TRY(clsp_prompts_init(prompts, count, err));
+    CLSP_ALLOC(ids, clsp_alloc(context, sizeof *ids));
+    for (size_t i = 0; i < count; i++) {
+        CLSP_TRY(clipspan_tokenize(model, texts[i], ids, context, &length, err));
+        CLSP_TRY(clsp_prompts_add(prompts, model, ids, length, err));
+    }
 out:
+    clsp_free(ids);
     if (status != CLIPSPAN_OK) clsp_prompts_clear(prompts);
     return status;
 }

@@ -93,8 +93,13 @@ clipspan_status clsp_vision_tower_run(clsp_vision_tower *tower, const float *pix
 typedef struct clsp_prompts {
     int32_t *ids;
     size_t *start; /* [count + 1] */
-    size_t count;
+    size_t count, room; /* prompts so far; ids that fit */
 } clsp_prompts;
+/* Room for `count` prompts. */
+clipspan_status clsp_prompts_init(clsp_prompts *prompts, size_t count, clipspan_error *err);
+clipspan_status clsp_prompts_add(clsp_prompts *prompts, const clipspan_model *model, const int32_t *ids, size_t count,
+                                 clipspan_error *err);
+/* All texts through the model's tokenizer. */
 clipspan_status clsp_prompts_make(clsp_prompts *prompts, const clipspan_model *model, const char *const *texts,
                                   size_t count, clipspan_error *err);
 void clsp_prompts_clear(clsp_prompts *prompts);
