@@ -174,5 +174,5 @@ int main(void)
         cmocka_unit_test(makes_folders_and_their_parents),
     };
     signal(SIGXFSZ, SIG_IGN);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }

@@ -491,5 +491,5 @@ int main(void)
         cmocka_unit_test(survives_every_failed_allocation),
     };
     signal(SIGXFSZ, SIG_IGN);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }
