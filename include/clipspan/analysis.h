@@ -51,6 +51,14 @@ CLIPSPAN_API clipspan_status clipspan_textspan_run(clipspan_textspan **out, cons
                                                    const clipspan_textspan_options *options,
                                                    const clipspan_hooks *hooks, clipspan_error *err);
 CLIPSPAN_API void clipspan_textspan_free(clipspan_textspan *result);
+
+typedef struct clipspan_textspan_info {
+    clipspan_convention convention;
+    int size, rank;      /* as asked for */
+    uint64_t images;     /* behind the moments */
+    size_t pool_texts, embed_dim;
+} clipspan_textspan_info;
+CLIPSPAN_API clipspan_textspan_info clipspan_textspan_get_info(const clipspan_textspan *result);
 CLIPSPAN_API size_t clipspan_textspan_head_count(const clipspan_textspan *result);
 CLIPSPAN_API const clipspan_textspan_head *clipspan_textspan_get(const clipspan_textspan *result, size_t i);
 /* The text's deflated direction, unit length: [E], borrowed. */
@@ -104,8 +112,12 @@ CLIPSPAN_API clipspan_status clipspan_attributes_run(clipspan_attributes **out, 
                                                      clipspan_error *err);
 CLIPSPAN_API void clipspan_attributes_free(clipspan_attributes *result);
 CLIPSPAN_API size_t clipspan_attributes_count(const clipspan_attributes *result);
+CLIPSPAN_API clipspan_convention clipspan_attributes_convention(const clipspan_attributes *result);
+/* Images with a value, and distinct values. */
+CLIPSPAN_API uint64_t clipspan_attributes_images(const clipspan_attributes *result, size_t attribute);
+CLIPSPAN_API size_t clipspan_attributes_groups(const clipspan_attributes *result, size_t attribute);
 CLIPSPAN_API const char *clipspan_attributes_name(const clipspan_attributes *result, size_t attribute);
-/* Share in [0, 1]. And what chance alone gives: (groups - 1) / (images - 1). */
+/* Share in [0, 1]; 0 for a head that never varies. And what chance alone gives: (groups - 1) / (images - 1). */
 CLIPSPAN_API double clipspan_attributes_share(const clipspan_attributes *result, size_t attribute, int layer, int head);
 CLIPSPAN_API double clipspan_attributes_chance(const clipspan_attributes *result, size_t attribute);
 

@@ -15,6 +15,7 @@
 enum { BATCH = 1024 };
 
 struct clipspan_attributes {
+    clipspan_convention convention;
     size_t count, layers, heads;
     clsp_groups *groups; /* [count] */
     double *share;       /* [count, L, H] */
@@ -185,6 +186,7 @@ clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspa
     *out = NULL;
     CLSP_TRY(check(store, convention, err));
     CLSP_ALLOC(result, clsp_alloc_zero(1, sizeof *result));
+    result->convention = convention;
     result->layers = (size_t)basis->layers;
     result->heads = (size_t)basis->heads;
     CLSP_TRY(clsp_groups_open(&result->groups, &result->count, store, columns, column_count, err));
@@ -214,6 +216,21 @@ void clipspan_attributes_free(clipspan_attributes *result)
 size_t clipspan_attributes_count(const clipspan_attributes *result)
 {
     return result->count;
+}
+
+clipspan_convention clipspan_attributes_convention(const clipspan_attributes *result)
+{
+    return result->convention;
+}
+
+uint64_t clipspan_attributes_images(const clipspan_attributes *result, size_t attribute)
+{
+    return attribute < result->count ? result->groups[attribute].images : 0;
+}
+
+size_t clipspan_attributes_groups(const clipspan_attributes *result, size_t attribute)
+{
+    return attribute < result->count ? result->groups[attribute].count : 0;
 }
 
 const char *clipspan_attributes_name(const clipspan_attributes *result, size_t attribute)

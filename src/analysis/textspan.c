@@ -371,6 +371,16 @@ void clipspan_textspan_free(clipspan_textspan *result)
     clsp_free(result);
 }
 
+clipspan_textspan_info clipspan_textspan_get_info(const clipspan_textspan *result)
+{
+    return (clipspan_textspan_info){.convention = result->options.convention,
+                                    .size = result->options.size,
+                                    .rank = result->options.rank,
+                                    .images = result->images,
+                                    .pool_texts = result->pool_count,
+                                    .embed_dim = result->embed_dim};
+}
+
 size_t clipspan_textspan_head_count(const clipspan_textspan *result)
 {
     return result->count;

@@ -1,0 +1,169 @@
+/* Zero-shot classification: accuracy, by class and by image. */
+#include <math.h>
+
+#include "report/output.h"
+#include "report/tree.h"
+
+enum { CLASS_WIDEST = 32, NAME_WIDEST = 48, BEST = 5 };
+
+typedef struct subject {
+    const clipspan_classification *result;
+    const clipspan_classification_info *info;
+    const char *const *names; /* may be NULL */
+} subject;
+
+/* ---- text --------------------------------------------------------------------------------------------------- */
+
+static size_t class_width(const subject *s)
+{
+    size_t width = 5;
+    for (size_t c = 0; c < clipspan_classification_class_count(s->result); c++)
+        width = clsp_max(width, clsp_text_width(clipspan_classification_class(s->result, c)));
+    return clsp_min(width, CLASS_WIDEST);
+}
+
+static void text_accuracy(const subject *s, clsp_report *report)
+{
+    char images[32], classes[32];
+    size_t count = clipspan_classification_class_count(s->result), width = class_width(s);
+    clsp_report_add(report, "%s images, %s classes\n", clsp_report_count(images, s->info->images),
+                    clsp_report_count(classes, count));
+    if (s->info->labelled == 0) return;
+    clsp_report_add(report, "top-1 %.2f %%, top-5 %.2f %% of %s labelled images\n\n", 100 * s->info->top1,
+                    100 * s->info->top5, clsp_report_count(images, s->info->labelled));
+    clsp_report_cell(report, "class", width);
+    clsp_report_add(report, "  images   right\n");
+    for (size_t c = 0; c < count; c++) {
+        uint64_t all, right;
+        clipspan_classification_of_class(s->result, c, &all, &right);
+        if (all == 0) continue;
+        clsp_report_cell(report, clipspan_classification_class(s->result, c), width);
+        clsp_report_add(report, "  %6llu  %5.1f %%\n", (unsigned long long)all, 100 * (double)right / (double)all);
+    }
+}
+
+/* Image by image where nothing is known to count. */
+static void text_choices(const subject *s, clsp_report *report)
+{
+    size_t width = 5;
+    for (size_t i = 0; s->names && i < s->info->images; i++) width = clsp_max(width, clsp_text_width(s->names[i]));
+    width = clsp_min(width, NAME_WIDEST);
+    for (size_t i = 0; i < s->info->images; i++) {
+        char number[32];
+        clsp_report_cell(report, s->names ? s->names[i] : clsp_report_count(number, i), width);
+        for (int k = 0; k < 3; k++) {
+            float probability;
+            int choice = clipspan_classification_choice(s->result, i, k, &probability);
+            if (choice < 0) break;
+            clsp_report_add(report, k ? ", %s %.1f %%" : "  %s %.1f %%",
+                            clipspan_classification_class(s->result, (size_t)choice), 100 * (double)probability);
+        }
+        clsp_report_add(report, "\n");
+    }
+}
+
+static void as_text(const subject *s, clsp_report *report)
+{
+    text_accuracy(s, report);
+    if (s->info->labelled == 0) text_choices(s, report);
+}
+
+/* ---- CSV ---------------------------------------------------------------------------------------------------- */
+
+static void as_csv(const subject *s, clsp_report *report)
+{
+    clsp_report_add(report, "image,name");
+    for (int k = 1; k <= BEST; k++) clsp_report_add(report, ",class_%d,probability_%d", k, k);
+    clsp_report_add(report, "\n");
+    for (size_t i = 0; i < s->info->images; i++) {
+        clsp_report_add(report, "%zu", i);
+        clsp_report_field(report, false, s->names ? s->names[i] : "");
+        for (int k = 0; k < BEST; k++) {
+            float probability;
+            int choice = clipspan_classification_choice(s->result, i, k, &probability);
+            clsp_report_field(report, false,
+                              choice < 0 ? "" : clipspan_classification_class(s->result, (size_t)choice));
+            clsp_report_number(report, false, choice < 0 ? (double)NAN : (double)probability);
+        }
+        clsp_report_add(report, "\n");
+    }
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+static clsp_json *json_class(const subject *s, size_t c)
+{
+    uint64_t all, right;
+    clipspan_classification_of_class(s->result, c, &all, &right);
+    clsp_json *node = clsp_json_new_object();
+    bool good = node != NULL &&
+                clsp_json_put(node, "name", clsp_json_new_string(clipspan_classification_class(s->result, c))) &&
+                clsp_json_put(node, "images", clsp_json_new_int((int64_t)all)) &&
+                clsp_json_put(node, "right", clsp_json_new_int((int64_t)right));
+    return clsp_json_settled(node, good);
+}
+
+static clsp_json *json_choices(const subject *s, size_t i)
+{
+    clsp_json *list = clsp_json_new_array();
+    bool good = list != NULL;
+    for (int k = 0; good && k < BEST; k++) {
+        float probability;
+        int choice = clipspan_classification_choice(s->result, i, k, &probability);
+        if (choice < 0) break;
+        clsp_json *node = clsp_json_new_object();
+        const char *name = clipspan_classification_class(s->result, (size_t)choice);
+        good = node != NULL && clsp_json_put(node, "class", clsp_json_new_string(name)) &&
+               clsp_json_put(node, "probability", clsp_json_new_number((double)probability));
+        good = clsp_json_push(list, clsp_json_settled(node, good));
+    }
+    return clsp_json_settled(list, good);
+}
+
+static clsp_json *json_image(const subject *s, size_t i)
+{
+    clsp_json *node = clsp_json_new_object();
+    bool good = node != NULL && clsp_json_put(node, "index", clsp_json_new_int((int64_t)i)) &&
+                (s->names == NULL || clsp_json_put(node, "name", clsp_json_new_string(s->names[i]))) &&
+                clsp_json_put(node, "choices", json_choices(s, i));
+    return clsp_json_settled(node, good);
+}
+
+static clsp_json *json_list(const subject *s, size_t count, clsp_json *(*item)(const subject *, size_t))
+{
+    clsp_json *list = clsp_json_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < count; i++) good = clsp_json_push(list, item(s, i));
+    return clsp_json_settled(list, good);
+}
+
+static clipspan_status as_json(const subject *s, const char *path, clipspan_error *err)
+{
+    clsp_json *root = clsp_json_new_object();
+    size_t classes = clipspan_classification_class_count(s->result);
+    bool good = root != NULL && clsp_json_put(root, "images", clsp_json_new_int((int64_t)s->info->images)) &&
+                clsp_json_put(root, "labelled", clsp_json_new_int((int64_t)s->info->labelled)) &&
+                clsp_json_put(root, "top1", clsp_json_new_number(s->info->top1)) &&
+                clsp_json_put(root, "top5", clsp_json_new_number(s->info->top5)) &&
+                clsp_json_put(root, "classes", json_list(s, classes, json_class)) &&
+                clsp_json_put(root, "predictions", json_list(s, (size_t)s->info->images, json_image));
+    clipspan_status status = good ? clsp_json_write(root, path, err) : clsp_fail_memory(err);
+    clsp_json_free(root);
+    return status;
+}
+
+clipspan_status clipspan_report_classification(const clipspan_classification *result, const char *const *names,
+                                               clipspan_format format, const char *path, clipspan_error *err)
+{
+    const subject s = {result, clipspan_classification_get_info(result), names};
+    clipspan_status status = clsp_report_check(format, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (format == CLIPSPAN_JSON) return as_json(&s, path, err);
+    clsp_report report;
+    clsp_report_open(&report);
+    if (format == CLIPSPAN_CSV)
+        as_csv(&s, &report);
+    else
+        as_text(&s, &report);
+    return clsp_report_finish(&report, path, err);
+}

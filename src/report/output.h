@@ -1,0 +1,38 @@
+/* report/output.h - text on its way to a file or to standard output. */
+#ifndef CLSP_REPORT_OUTPUT_H
+#define CLSP_REPORT_OUTPUT_H
+
+#ifndef CLSP_ROOM_REPORT
+#error "report/output.h is private to the room report"
+#endif
+
+#include "base/base.h"
+#include "clipspan/report.h"
+
+/* Collects a report. A failed append (no memory) is remembered and said by _finish. */
+typedef struct clsp_report {
+    clsp_buffer text;
+    bool failed;
+} clsp_report;
+
+void clsp_report_open(clsp_report *report);
+void clsp_report_add(clsp_report *report, const char *format, ...) CLSP_PRINTF(2, 3);
+/* `text` in a column of `width` characters (code points), cut with ".." where longer, padded where shorter. */
+void clsp_report_cell(clsp_report *report, const char *text, size_t width);
+/* The same without padding: what ends a line. */
+void clsp_report_cut(clsp_report *report, const char *text, size_t width);
+/* A CSV field (RFC 4180: quoted where it holds a comma, a quote or a line end), and a comma before it if not the first
+ * of its line. */
+void clsp_report_field(clsp_report *report, bool first, const char *text);
+void clsp_report_number(clsp_report *report, bool first, double value); /* 9 digits; empty where not finite */
+/* 1234567 as "1,234,567"; out holds at least 32 characters. Returns out. */
+const char *clsp_report_count(char out[32], uint64_t value);
+/* Writes (path "-": standard output; else whole or absent) and frees. Call it once, whatever happened before. */
+clipspan_status clsp_report_finish(clsp_report *report, const char *path, clipspan_error *err);
+
+size_t clsp_text_width(const char *text); /* code points */
+const char *clsp_convention_name(clipspan_convention convention);
+void clsp_report_head_name(char out[32], int layer, int head); /* "L22.H13" */
+clipspan_status clsp_report_check(clipspan_format format, clipspan_error *err);
+
+#endif
