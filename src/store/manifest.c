@@ -1,0 +1,237 @@
+/* The manifest written, and the files that it names found and checked. */
+#include "store/store.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/json.h"
+
+/* ---- writing -------------------------------------------------------------------------------------------- */
+
+static bool put_text(clsp_json *object, const char *key, const char *text)
+{
+    return clsp_json_put(object, key, clsp_json_new_string(text));
+}
+
+static bool put_number(clsp_json *object, const char *key, uint64_t value)
+{
+    return clsp_json_put(object, key, clsp_json_new_int((int64_t)value));
+}
+
+static bool put_file_members(clsp_json *object, const clsp_store_file *file)
+{
+    bool good = put_text(object, "file", file->name);
+    good &= put_number(object, "bytes", file->bytes);
+    return put_text(object, "xxh3_128", file->hash) && good;
+}
+
+static bool put_file(clsp_json *root, const char *key, const clsp_store_file *file)
+{
+    clsp_json *object = clsp_json_new_object();
+    bool good = put_file_members(object, file);
+    return clsp_json_put(root, key, object) && good;
+}
+
+static bool put_model(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *model = clsp_json_new_object();
+    bool good = put_text(model, "name", m->model_name);
+    good &= put_text(model, "path", m->model_path);
+    good &= put_text(model, "fingerprint", m->fingerprint);
+    good &= put_text(model, "config", m->config);
+    good &= put_text(model, "vocab", m->vocab);
+    good &= put_number(model, "layers", (uint64_t)m->shape.layers);
+    good &= put_number(model, "heads", (uint64_t)m->shape.heads);
+    good &= put_number(model, "head_dim", (uint64_t)m->shape.head_dim);
+    good &= put_number(model, "embed_dim", (uint64_t)m->shape.embed_dim);
+    good &= put_number(model, "tokens", (uint64_t)m->shape.tokens);
+    good &= put_number(model, "image_size", (uint64_t)m->image_size);
+    good &= put_number(model, "patch_size", (uint64_t)m->patch_size);
+    good &= clsp_json_put(model, "logit_scale", clsp_json_new_number((double)m->logit_scale));
+    return clsp_json_put(root, "model", model) && good;
+}
+
+static bool put_images(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *images = clsp_json_new_object();
+    bool good = put_text(images, "path", m->images_path);
+    good &= put_text(images, "kind", m->images_kind);
+    good &= put_number(images, "listed", m->listed);
+    good &= put_file(images, "list", &m->list);
+    return clsp_json_put(root, "images", images) && good;
+}
+
+static bool put_options(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *options = clsp_json_new_object(), *parts = clsp_json_new_array(), *layers = clsp_json_new_array();
+    bool good = put_text(options, "dtype", m->half ? "f16" : "f32");
+    if (m->parts & CLIPSPAN_PART_MLP) good &= clsp_json_push(parts, clsp_json_new_string("mlp"));
+    if (m->parts & CLIPSPAN_PART_CLS) good &= clsp_json_push(parts, clsp_json_new_string("cls"));
+    if (m->parts & CLIPSPAN_PART_TOKENS) good &= clsp_json_push(parts, clsp_json_new_string("tokens"));
+    good &= clsp_json_put(options, "parts", parts);
+    for (int t = 0; t < m->token_layer_count; t++) good &= clsp_json_push(layers, clsp_json_new_int(m->token_layers[t]));
+    good &= clsp_json_put(options, "token_layers", layers);
+    good &= clsp_json_put(options, "moments_only", clsp_json_new_bool(m->moments_only));
+    good &= put_number(options, "first", m->first);
+    good &= put_number(options, "count", m->count);
+    good &= put_number(options, "shard_images", m->shard_images);
+    good &= put_number(options, "batch", (uint64_t)m->batch);
+    return clsp_json_put(root, "options", options) && good;
+}
+
+static bool put_shards(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *shards = clsp_json_new_array();
+    bool good = true;
+    for (size_t s = 0; s < m->shard_count; s++) {
+        clsp_json *entry = clsp_json_new_object();
+        good &= put_number(entry, "first", m->shards[s].first);
+        good &= put_number(entry, "count", m->shards[s].count);
+        good &= put_number(entry, "images", m->shards[s].images);
+        good &= put_file_members(entry, &m->shards[s].file);
+        good &= clsp_json_push(shards, entry);
+    }
+    return clsp_json_put(root, "shards", shards) && good;
+}
+
+static bool put_done(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *done = clsp_json_new_object();
+    bool good = put_number(done, "positions", m->positions);
+    good &= put_number(done, "images", m->images);
+    good &= put_number(done, "skipped", m->skipped);
+    good &= clsp_json_put(done, "complete", clsp_json_new_bool(m->complete));
+    return clsp_json_put(root, "done", done) && good;
+}
+
+clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *directory, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char *path = NULL;
+    clsp_json *root = NULL;
+    CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_MANIFEST));
+    CLSP_ALLOC(root, clsp_json_new_object());
+    bool good = put_text(root, "format", "clipspan store");
+    good &= put_number(root, "version", CLSP_STORE_VERSION);
+    good &= put_model(root, manifest);
+    good &= put_images(root, manifest);
+    good &= put_options(root, manifest);
+    good &= put_file(root, "basis", &manifest->basis);
+    good &= put_file(root, "moments", &manifest->moments);
+    good &= put_done(root, manifest);
+    good &= put_shards(root, manifest);
+    if (!good) CLSP_TRY(clsp_fail_memory(err));
+    CLSP_TRY(clsp_json_write(root, path, err));
+out:
+    clsp_json_free(root);
+    clsp_free(path);
+    return status;
+}
+
+/* ---- the struct ----------------------------------------------------------------------------------------- */
+
+void clsp_manifest_clear(clsp_manifest *manifest)
+{
+    clsp_free(manifest->model_name);
+    clsp_free(manifest->model_path);
+    clsp_free(manifest->fingerprint);
+    clsp_free(manifest->config);
+    clsp_free(manifest->vocab);
+    clsp_free(manifest->images_path);
+    clsp_free(manifest->images_kind);
+    clsp_free(manifest->token_layers);
+    clsp_free(manifest->shards);
+    *manifest = (clsp_manifest){0};
+}
+
+clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err)
+{
+    if (manifest->shard_count == manifest->shard_capacity) {
+        size_t capacity = clsp_max(16, 2 * manifest->shard_capacity);
+        clsp_shard *shards = clsp_grow(manifest->shards, capacity, sizeof *shards);
+        if (shards == NULL) return clsp_fail_memory(err);
+        manifest->shards = shards;
+        manifest->shard_capacity = capacity;
+    }
+    manifest->shards[manifest->shard_count++] = *shard;
+    return CLIPSPAN_OK;
+}
+
+/* ---- the files that it names ---------------------------------------------------------------------------- */
+
+uint64_t clsp_store_file_size(const char *directory, const char *name)
+{
+    struct stat about;
+    char *path = clsp_path_join(directory, name);
+    bool found = path != NULL && stat(path, &about) == 0 && S_ISREG(about.st_mode);
+    clsp_free(path);
+    return found ? (uint64_t)about.st_size : UINT64_MAX;
+}
+
+uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory)
+{
+    uint64_t own = clsp_store_file_size(directory, CLSP_STORE_MANIFEST);
+    uint64_t total = manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes;
+    for (size_t s = 0; s < manifest->shard_count; s++) total += manifest->shards[s].file.bytes;
+    return total + (own == UINT64_MAX ? 0 : own);
+}
+
+clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err)
+{
+    uint64_t size = clsp_store_file_size(directory, file->name);
+    if (size == file->bytes) return CLIPSPAN_OK;
+    if (size == UINT64_MAX)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store", directory, file->name);
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s is damaged: %llu bytes, expected %llu", directory, file->name,
+                     (unsigned long long)size, (unsigned long long)file->bytes);
+}
+
+clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,
+                                     clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char *path = NULL, hash[CLSP_HASH_HEX];
+    clsp_safetensors *opened = NULL;
+    *out = NULL;
+    CLSP_TRY(clsp_store_file_check(file, directory, err));
+    CLSP_ALLOC(path, clsp_path_join(directory, file->name));
+    CLSP_TRY(clsp_safetensors_open(&opened, path, err));
+    clsp_safetensors_hash(opened, hash);
+    if (strcmp(hash, file->hash) != 0)
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s is damaged: its checksum is %s, expected %s", path, hash,
+                           file->hash));
+    *out = opened;
+    opened = NULL;
+out:
+    clsp_safetensors_free(opened);
+    clsp_free(path);
+    return status;
+}
+
+static void shape_words(char *out, size_t size, const size_t *shape, int dims)
+{
+    clsp_buffer words;
+    clsp_buffer_init(&words, size - 1);
+    for (int d = 0; d < dims; d++)
+        if (!clsp_buffer_format(&words, "%s%zu", d ? ", " : "", shape[d])) break;
+    memcpy(out, words.data ? words.data : "", words.length);
+    out[words.length] = '\0';
+    clsp_buffer_free(&words);
+}
+
+clipspan_status clsp_store_tensor(const clsp_tensor **out, const clsp_safetensors *file, const char *name,
+                                  clsp_dtype dtype, int dims, const size_t *shape, clipspan_error *err)
+{
+    char expected[128], found[128];
+    const clsp_tensor *tensor = *out = clsp_safetensors_find(file, name);
+    if (tensor == NULL)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: tensor '%s' is missing", clsp_safetensors_path(file), name);
+    if (tensor->dtype == dtype && tensor->dims == dims &&
+        memcmp(tensor->shape, shape, (size_t)dims * sizeof *shape) == 0)
+        return CLIPSPAN_OK;
+    shape_words(expected, sizeof expected, shape, dims);
+    shape_words(found, sizeof found, tensor->shape, tensor->dims);
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: tensor '%s' is %s [%s], expected %s [%s]",
+                     clsp_safetensors_path(file), name, clsp_dtype_name(tensor->dtype), found, clsp_dtype_name(dtype),
+                     expected);
+}

@@ -1,0 +1,257 @@
+/* The manifest read: an untrusted file, so every number has its range and every name stays in the folder. */
+#include "store/store.h"
+
+#include <string.h>
+
+#include "formats/json.h"
+
+enum { MAXIMUM = 64 << 20, DIMENSION = 1 << 20 };
+
+/* Reads members of one object; the first that is wrong sets `status`, later calls do nothing. */
+typedef struct members {
+    const char *path, *name; /* of the file, of the object in it */
+    const clsp_json *object;
+    clipspan_status status;
+    clipspan_error *err;
+} members;
+
+static void wrong(members *m, const char *key, const char *expected)
+{
+    if (m->status == CLIPSPAN_OK)
+        m->status = clsp_fail(m->err, CLIPSPAN_ERROR_FORMAT, "%s: \"%s\" of %s: expected %s", m->path, key, m->name,
+                              expected);
+}
+
+static uint64_t read_count(members *m, const char *key, uint64_t least, uint64_t most)
+{
+    int64_t value = 0;
+    if (m->status != CLIPSPAN_OK) return least;
+    if (!clsp_json_int(clsp_json_get(m->object, key), &value) || value < 0 || (uint64_t)value < least ||
+        (uint64_t)value > most) {
+        wrong(m, key, "a whole number in its range");
+        return least;
+    }
+    return (uint64_t)value;
+}
+
+static char *read_text(members *m, const char *key)
+{
+    const char *text = clsp_json_string(clsp_json_get(m->object, key));
+    if (m->status != CLIPSPAN_OK) return NULL;
+    if (text == NULL) {
+        wrong(m, key, "a string");
+        return NULL;
+    }
+    char *copy = clsp_strdup(text);
+    if (copy == NULL) m->status = clsp_fail_memory(m->err);
+    return copy;
+}
+
+static bool read_bool(members *m, const char *key)
+{
+    bool value = false;
+    if (m->status == CLIPSPAN_OK && !clsp_json_bool(clsp_json_get(m->object, key), &value))
+        wrong(m, key, "true or false");
+    return value;
+}
+
+static members object_of(members *parent, const clsp_json *object, const char *name)
+{
+    members child = *parent;
+    child.object = object;
+    child.name = name;
+    if (!clsp_json_is_object(object)) wrong(parent, name, "an object");
+    child.status = parent->status;
+    return child;
+}
+
+/* A name without folders; "" is allowed where a file may be absent. */
+static void read_file_members(members *m, clsp_store_file *file, bool may_be_absent)
+{
+    char *name = read_text(m, "file"), *hash = read_text(m, "xxh3_128");
+    file->bytes = read_count(m, "bytes", 0, INT64_MAX);
+    if (m->status == CLIPSPAN_OK) {
+        bool absent = name[0] == '\0';
+        if (strlen(name) >= sizeof file->name || strchr(name, '/') != NULL || name[0] == '.' || (absent && !may_be_absent))
+            wrong(m, "file", "the name of a file in the store's folder");
+        else if (strlen(hash) != (absent ? 0 : CLSP_HASH_HEX - 1) || (absent && file->bytes != 0))
+            wrong(m, "xxh3_128", "32 hex digits");
+        else {
+            strcpy(file->name, name);
+            strcpy(file->hash, hash);
+        }
+    }
+    clsp_free(name);
+    clsp_free(hash);
+}
+
+static void read_file(members *parent, const char *key, clsp_store_file *file)
+{
+    members m = object_of(parent, clsp_json_get(parent->object, key), key);
+    read_file_members(&m, file, false);
+    parent->status = m.status;
+}
+
+static void read_model(members *root, clsp_manifest *out)
+{
+    members m = object_of(root, clsp_json_get(root->object, "model"), "model");
+    double scale = 0;
+    out->model_name = read_text(&m, "name");
+    out->model_path = read_text(&m, "path");
+    out->fingerprint = read_text(&m, "fingerprint");
+    out->config = read_text(&m, "config");
+    out->vocab = read_text(&m, "vocab");
+    out->shape.layers = (int)read_count(&m, "layers", 1, 1024);
+    out->shape.heads = (int)read_count(&m, "heads", 1, 1024);
+    out->shape.head_dim = (int)read_count(&m, "head_dim", 1, 4096);
+    out->shape.embed_dim = (int)read_count(&m, "embed_dim", 1, 65536);
+    out->shape.tokens = (int)read_count(&m, "tokens", 2, DIMENSION);
+    out->image_size = (int)read_count(&m, "image_size", 1, DIMENSION);
+    out->patch_size = (int)read_count(&m, "patch_size", 1, DIMENSION);
+    if (!clsp_json_number(clsp_json_get(m.object, "logit_scale"), &scale)) wrong(&m, "logit_scale", "a number");
+    out->logit_scale = (float)scale;
+    root->status = m.status;
+}
+
+static void read_images(members *root, clsp_manifest *out)
+{
+    members m = object_of(root, clsp_json_get(root->object, "images"), "images");
+    out->images_path = read_text(&m, "path");
+    out->images_kind = read_text(&m, "kind");
+    out->listed = read_count(&m, "listed", 1, INT64_MAX);
+    read_file(&m, "list", &out->list);
+    root->status = m.status;
+}
+
+static void read_parts(members *m, clsp_manifest *out)
+{
+    static const struct {
+        const char *name;
+        unsigned part;
+    } known[] = {{"mlp", CLIPSPAN_PART_MLP}, {"cls", CLIPSPAN_PART_CLS}, {"tokens", CLIPSPAN_PART_TOKENS}};
+    const clsp_json *parts = clsp_json_get(m->object, "parts");
+    for (size_t i = 0; i < clsp_json_length(parts); i++) {
+        const char *name = clsp_json_string(clsp_json_at(parts, i));
+        unsigned part = 0;
+        for (size_t k = 0; k < 3 && name != NULL; k++)
+            if (strcmp(name, known[k].name) == 0) part = known[k].part;
+        if (part == 0) wrong(m, "parts", "\"mlp\", \"cls\" and \"tokens\"");
+        out->parts |= part;
+    }
+    if (!clsp_json_is_array(parts)) wrong(m, "parts", "an array");
+}
+
+static void read_token_layers(members *m, clsp_manifest *out)
+{
+    const clsp_json *layers = clsp_json_get(m->object, "token_layers");
+    size_t count = clsp_json_length(layers);
+    bool good = clsp_json_is_array(layers) && count <= (size_t)out->shape.layers &&
+                (count > 0) == ((out->parts & CLIPSPAN_PART_TOKENS) != 0);
+    if (m->status == CLIPSPAN_OK && good && (out->token_layers = clsp_alloc(count, sizeof(int))) == NULL)
+        m->status = clsp_fail_memory(m->err);
+    for (size_t t = 0; t < count && good && m->status == CLIPSPAN_OK; t++) {
+        int64_t layer = -1;
+        good = clsp_json_int(clsp_json_at(layers, t), &layer) && layer >= 0 && layer < out->shape.layers &&
+               (t == 0 || layer > out->token_layers[t - 1]);
+        out->token_layers[t] = (int)layer;
+    }
+    out->token_layer_count = good ? (int)count : 0;
+    if (!good) wrong(m, "token_layers", "layers of the model in ascending order");
+}
+
+static void read_options(members *root, clsp_manifest *out)
+{
+    members m = object_of(root, clsp_json_get(root->object, "options"), "options");
+    char *dtype = read_text(&m, "dtype");
+    out->half = dtype != NULL && strcmp(dtype, "f16") == 0;
+    if (dtype != NULL && !out->half && strcmp(dtype, "f32") != 0) wrong(&m, "dtype", "\"f32\" or \"f16\"");
+    clsp_free(dtype);
+    read_parts(&m, out);
+    read_token_layers(&m, out);
+    out->moments_only = read_bool(&m, "moments_only");
+    out->first = read_count(&m, "first", 0, out->listed - 1);
+    out->count = read_count(&m, "count", 1, out->listed - out->first);
+    out->shard_images = read_count(&m, "shard_images", 1, INT32_MAX);
+    out->batch = (int)read_count(&m, "batch", 1, INT32_MAX);
+    root->status = m.status;
+}
+
+static void read_done(members *root, clsp_manifest *out)
+{
+    members m = object_of(root, clsp_json_get(root->object, "done"), "done");
+    out->positions = read_count(&m, "positions", 0, out->count);
+    out->images = read_count(&m, "images", 0, out->positions);
+    out->skipped = read_count(&m, "skipped", out->positions - out->images, out->positions - out->images);
+    out->complete = read_bool(&m, "complete");
+    if (out->complete && out->positions != out->count) wrong(&m, "complete", "false, for images are missing");
+    root->status = m.status;
+}
+
+/* Shards follow each other without a gap, and add up to what is done. */
+static void read_shards(members *root, clsp_manifest *out)
+{
+    const clsp_json *shards = clsp_json_get(root->object, "shards");
+    uint64_t next = out->first, images = 0;
+    if (!clsp_json_is_array(shards)) wrong(root, "shards", "an array");
+    for (size_t s = 0; s < clsp_json_length(shards) && root->status == CLIPSPAN_OK; s++) {
+        members m = object_of(root, clsp_json_at(shards, s), "shards");
+        clsp_shard shard = {0};
+        shard.first = read_count(&m, "first", next, next);
+        shard.count = read_count(&m, "count", 1, out->first + out->count - next);
+        shard.images = read_count(&m, "images", 0, shard.count);
+        read_file_members(&m, &shard.file, true);
+        if (m.status == CLIPSPAN_OK && (shard.file.name[0] != '\0') != (shard.images > 0)) wrong(&m, "file", "a file");
+        root->status = m.status;
+        if (root->status == CLIPSPAN_OK) root->status = clsp_manifest_add_shard(out, &shard, root->err);
+        next += shard.count;
+        images += shard.images;
+    }
+    uint64_t expected = out->moments_only ? 0 : out->positions;
+    if (next - out->first != expected || images != (out->moments_only ? 0 : out->images))
+        wrong(root, "shards", "as many images as are done");
+}
+
+static void read_all(members *root, clsp_manifest *out)
+{
+    const char *format = clsp_json_string(clsp_json_get(root->object, "format"));
+    int64_t version = 0;
+    if (format == NULL || strcmp(format, "clipspan store") != 0) wrong(root, "format", "\"clipspan store\"");
+    if (!clsp_json_int(clsp_json_get(root->object, "version"), &version)) wrong(root, "version", "a number");
+    if (root->status == CLIPSPAN_OK && version != CLSP_STORE_VERSION)
+        root->status = clsp_fail(root->err, CLIPSPAN_ERROR_UNSUPPORTED,
+                                 "%s: store version %lld, this program reads version %d", root->path,
+                                 (long long)version, CLSP_STORE_VERSION);
+    if (root->status == CLIPSPAN_OK) read_model(root, out);
+    if (root->status == CLIPSPAN_OK) read_images(root, out);
+    if (root->status == CLIPSPAN_OK) read_options(root, out);
+    if (root->status == CLIPSPAN_OK) read_file(root, "basis", &out->basis);
+    if (root->status == CLIPSPAN_OK) {
+        members m = object_of(root, clsp_json_get(root->object, "moments"), "moments");
+        read_file_members(&m, &out->moments, true);
+        root->status = m.status;
+    }
+    if (root->status == CLIPSPAN_OK) read_done(root, out);
+    if (root->status == CLIPSPAN_OK) read_shards(root, out);
+    if (root->status == CLIPSPAN_OK && out->moments.name[0] == '\0' && out->positions > 0)
+        wrong(root, "moments", "a file");
+}
+
+clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char *path = NULL;
+    clsp_json *json = NULL;
+    *manifest = (clsp_manifest){0};
+    CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_MANIFEST));
+    if (!clsp_file_exists(path))
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a store (it has no %s)", directory, CLSP_STORE_MANIFEST));
+    CLSP_TRY(clsp_json_open(&json, path, MAXIMUM, err));
+    members root = {path, "the manifest", json, CLIPSPAN_OK, err};
+    read_all(&root, manifest);
+    status = root.status;
+out:
+    if (status != CLIPSPAN_OK) clsp_manifest_clear(manifest);
+    clsp_json_free(json);
+    clsp_free(path);
+    return status;
+}

@@ -1,0 +1,224 @@
+/* Batches in, shards out. A shard is gathered in memory, because its tensors run layer by layer and batches come image
+ * by image; it is written when its range of the list is done.
+ *
+ * What is on the disk is what the manifest names: moments and shard are written first, the manifest last, and only
+ * then the moments before them are removed. A run that dies anywhere between leaves the state before.
+ */
+#include "store/store.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const clipspan_basis *basis,
+                               const char *directory, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    *sink = (clsp_sink){.directory = directory, .manifest = manifest};
+    sink->capacity = (size_t)(manifest->shard_images < manifest->count ? manifest->shard_images : manifest->count);
+    if (manifest->moments.name[0] != '\0')
+        CLSP_TRY(clsp_moments_read(&sink->moments, basis, &manifest->moments, manifest->images, directory,
+                                   &sink->skipped, &sink->skipped_count, err));
+    else
+        CLSP_TRY(clipspan_moments_new(&sink->moments, basis, err));
+    sink->skipped_capacity = sink->skipped_count;
+    if (manifest->moments_only) goto out;
+    CLSP_TRY(clsp_fields_new(&sink->fields, &sink->field_count, manifest, err));
+    CLSP_ALLOC(sink->buffers, clsp_alloc_zero(sink->field_count, sizeof *sink->buffers));
+    for (size_t f = 0; f < sink->field_count; f++) {
+        const clsp_field *field = &sink->fields[f];
+        size_t count;
+        if (!clsp_mul(&count, field->outer * field->inner, sink->capacity)) CLSP_TRY(clsp_fail_memory(err));
+        CLSP_ALLOC(sink->buffers[f], clsp_alloc(count, clsp_dtype_size(field->dtype)));
+    }
+out:
+    if (status != CLIPSPAN_OK) clsp_sink_close(sink);
+    return status;
+}
+
+void clsp_sink_close(clsp_sink *sink)
+{
+    for (size_t f = 0; sink->buffers != NULL && f < sink->field_count; f++) clsp_free(sink->buffers[f]);
+    clsp_free(sink->buffers);
+    clsp_free(sink->fields);
+    clsp_free(sink->skipped);
+    clipspan_moments_free(sink->moments);
+    *sink = (clsp_sink){0};
+}
+
+/* Values of one image to f16; false: one of them is beyond its range, *bad. */
+static bool to_half(uint16_t *out, const float *values, size_t count, float *bad)
+{
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        out[i] = clsp_f32_to_f16(values[i]);
+        if ((out[i] & 0x7fffU) < 0x7c00U || !good) continue;
+        good = false;
+        *bad = values[i];
+    }
+    return good;
+}
+
+/* from: [outer, images, inner] of the batch, to rows [rows, rows + images) of the buffer [outer, capacity, inner]. */
+static clipspan_status gather(const clsp_sink *sink, size_t f, const clipspan_batch *batch, clipspan_error *err)
+{
+    const clsp_field *field = &sink->fields[f];
+    const float *from = clsp_field_of(field, batch);
+    size_t inner = field->inner;
+    if (from == NULL)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: the batches lack what tensor '%s' is to hold",
+                         sink->directory, field->name);
+    for (size_t row = 0; row < field->outer * batch->images; row++, from += inner) {
+        size_t outer = row / batch->images, image = row % batch->images;
+        size_t to = (outer * sink->capacity + sink->rows + image) * inner;
+        float bad = 0;
+        if (field->dtype == CLSP_F32)
+            memcpy((float *)sink->buffers[f] + to, from, inner * sizeof *from);
+        else if (!to_half((uint16_t *)sink->buffers[f] + to, from, inner, &bad))
+            return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
+                             "%s: %s of image %llu of the list holds %g, beyond the range of f16 (65504): keep this "
+                             "store as f32",
+                             sink->directory, field->name, (unsigned long long)batch->index[image], (double)bad);
+    }
+    return CLIPSPAN_OK;
+}
+
+/* Notes the positions of [first, first + n) that the batch lacks. */
+static clipspan_status note_skipped(clsp_sink *sink, uint64_t first, size_t n, const clipspan_batch *batch,
+                                    clipspan_error *err)
+{
+    size_t needed = sink->skipped_count + n - batch->images, at = 0;
+    if (needed > sink->skipped_capacity) {
+        size_t capacity = clsp_max(needed, 2 * sink->skipped_capacity);
+        uint64_t *grown = clsp_grow(sink->skipped, capacity, sizeof *grown);
+        if (grown == NULL) return clsp_fail_memory(err);
+        sink->skipped = grown;
+        sink->skipped_capacity = capacity;
+    }
+    for (uint64_t position = first; position < first + n; position++) {
+        if (at < batch->images && batch->index[at] == position)
+            at++;
+        else if (sink->skipped_count < needed)
+            sink->skipped[sink->skipped_count++] = position;
+    }
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_sink_add(void *user, uint64_t first, size_t n, const clipspan_batch *batch, clipspan_error *err)
+{
+    clsp_sink *sink = user;
+    clipspan_status status = CLIPSPAN_OK;
+    if (batch->images > n || batch->images > sink->capacity - sink->rows)
+        return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: more images than the shard has room for", sink->directory);
+    if (batch->images > 0) CLSP_TRY(clipspan_moments_add(sink->moments, batch, err));
+    if (sink->manifest->moments_only) return note_skipped(sink, first, n, batch, err);
+    if (batch->images == 0) return CLIPSPAN_OK;
+    for (size_t f = 0; f < sink->field_count; f++) {
+        if (sink->fields[f].kind == CLSP_FIELD_INDEX)
+            memcpy((uint64_t *)sink->buffers[f] + sink->rows, batch->index, batch->images * sizeof *batch->index);
+        else
+            CLSP_TRY(gather(sink, f, batch, err));
+    }
+    sink->rows += batch->images;
+out:
+    return status;
+}
+
+/* ---- closing a shard ------------------------------------------------------------------------------------ */
+
+static void step(const clsp_sink *sink, const char *name)
+{
+    if (sink->step != NULL) sink->step(sink->step_user, name);
+}
+
+static clipspan_status write_field(const clsp_sink *sink, size_t f, clsp_safetensors_writer *writer,
+                                   clipspan_error *err)
+{
+    const clsp_field *field = &sink->fields[f];
+    size_t size = clsp_dtype_size(field->dtype), row = field->inner * size;
+    clipspan_status status = CLIPSPAN_OK;
+    for (size_t o = 0; o < field->outer && status == CLIPSPAN_OK; o++)
+        status = clsp_safetensors_writer_add(writer, (const char *)sink->buffers[f] + o * sink->capacity * row,
+                                             sink->rows * row, err);
+    return status;
+}
+
+static clipspan_status write_shard(const clsp_sink *sink, clsp_store_file *file, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char *path = NULL;
+    clsp_tensor_plan *plans = NULL;
+    clsp_safetensors_writer *writer = NULL;
+    CLSP_ALLOC(path, clsp_path_join(sink->directory, file->name));
+    CLSP_ALLOC(plans, clsp_alloc(sink->field_count, sizeof *plans));
+    for (size_t f = 0; f < sink->field_count; f++) {
+        const clsp_field *field = &sink->fields[f];
+        plans[f] = (clsp_tensor_plan){.name = field->name, .dtype = field->dtype, .dims = field->dims};
+        clsp_field_shape(field, sink->rows, plans[f].shape);
+    }
+    CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, sink->field_count, NULL, err));
+    for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, err));
+    step(sink, "shard");
+    status = clsp_safetensors_writer_commit(writer, file->hash, err);
+    writer = NULL;
+    file->bytes = clsp_store_file_size(sink->directory, file->name);
+out:
+    clsp_safetensors_writer_discard(writer);
+    clsp_free(plans);
+    clsp_free(path);
+    return status;
+}
+
+static void remove_file(const clsp_sink *sink, const char *name)
+{
+    char *path = clsp_path_join(sink->directory, name);
+    if (path != NULL) unlink(path);
+    clsp_free(path);
+}
+
+/* The manifest with one more range done; on failure it is as it was before. */
+static clipspan_status record(clsp_sink *sink, const clsp_shard *shard, const clsp_store_file *moments,
+                              clipspan_error *err)
+{
+    clsp_manifest *m = sink->manifest, before = *m;
+    clipspan_status status = CLIPSPAN_OK;
+    if (!m->moments_only) CLSP_TRY(clsp_manifest_add_shard(m, shard, err));
+    m->moments = *moments;
+    m->positions += shard->count;
+    m->images = sink->moments->images;
+    m->skipped = m->positions - m->images;
+    m->complete = m->positions == m->count;
+    step(sink, "manifest");
+    CLSP_TRY(clsp_manifest_write(m, sink->directory, err));
+    return CLIPSPAN_OK;
+out:
+    before.shards = m->shards;
+    before.shard_capacity = m->shard_capacity;
+    *m = before;
+    return status;
+}
+
+clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t count, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_manifest *m = sink->manifest;
+    clsp_shard shard = {.first = first, .count = count, .images = sink->rows};
+    clsp_store_file moments = {0}, old = m->moments;
+    unsigned long long number = m->positions / m->shard_images;
+    if (m->positions + count == m->count)
+        snprintf(moments.name, sizeof moments.name, "%s", CLSP_STORE_MOMENTS);
+    else
+        snprintf(moments.name, sizeof moments.name, "moments-%05llu.safetensors", number);
+    step(sink, "moments");
+    CLSP_TRY(clsp_moments_write(sink->moments, sink->skipped, sink->skipped_count, sink->directory, &moments, err));
+    if (sink->rows > 0) {
+        snprintf(shard.file.name, sizeof shard.file.name, "shard-%05llu.safetensors", number);
+        CLSP_TRY(write_shard(sink, &shard.file, err));
+    }
+    CLSP_TRY(record(sink, &shard, &moments, err));
+    step(sink, "remove");
+    if (old.name[0] != '\0' && strcmp(old.name, moments.name) != 0) remove_file(sink, old.name);
+    sink->rows = 0;
+out:
+    return status;
+}

@@ -1,0 +1,210 @@
+/* store/store.h - the files of a store and the parts that write and read them. docs/store.md is the specification.
+ *
+ * Letters as in clipspan/contributions.h: I images, L layers, H heads, d head width, E joint dimension, N tokens.
+ */
+#ifndef CLSP_STORE_H
+#define CLSP_STORE_H
+
+#if !defined(CLSP_ROOM_STORE) && !defined(CLSP_TESTS)
+#error "store/store.h is private to src/store"
+#endif
+
+#include "clipspan/store.h"
+
+#include "base/base.h"
+#include "decompose/decompose.h"
+#include "formats/safetensors.h"
+
+#define CLSP_STORE_MANIFEST "manifest.json"
+#define CLSP_STORE_BASIS "basis.safetensors"
+#define CLSP_STORE_LIST "images.safetensors"
+#define CLSP_STORE_MOMENTS "moments.safetensors" /* of a finished store; moments-00007.safetensors before */
+#define CLSP_STORE_LOCK "lock"
+
+/* ---- the manifest: everything small -------------------------------------------------------------------- */
+
+enum { CLSP_STORE_VERSION = 1, CLSP_STORE_NAME = 40 };
+
+typedef struct clsp_store_file {
+    char name[CLSP_STORE_NAME]; /* in the store's folder; "": none */
+    uint64_t bytes;
+    char hash[CLSP_HASH_HEX];
+} clsp_store_file;
+
+typedef struct clsp_shard {
+    clsp_store_file file;   /* no file where no image of the range could be read, or only moments are kept */
+    uint64_t first, count;  /* positions of the image list */
+    uint64_t images;        /* rows: those that could be read */
+} clsp_shard;
+
+typedef struct clsp_manifest {
+    char *model_name, *model_path, *fingerprint, *config, *vocab; /* never NULL */
+    clipspan_basis shape; /* the dimensions; arrays NULL */
+    int image_size, patch_size;
+    float logit_scale;
+    char *images_path, *images_kind;
+    uint64_t listed; /* images in the whole list */
+    bool half, moments_only;
+    unsigned parts;
+    int *token_layers; /* [token_layer_count] ascending */
+    int token_layer_count;
+    uint64_t first, count; /* the range of the list that the store is to hold */
+    uint64_t shard_images; /* list positions a shard; a multiple of batch */
+    int batch;
+    clsp_store_file list, basis, moments;
+    clsp_shard *shards;
+    size_t shard_count, shard_capacity;
+    uint64_t positions, images, skipped; /* done so far: positions = images + skipped */
+    bool complete;
+} clsp_manifest;
+
+clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *directory, clipspan_error *err);
+/* Checks every entry; what is wrong is named with the file. */
+clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err);
+void clsp_manifest_clear(clsp_manifest *manifest);
+clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err);
+uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory); /* of all files */
+/* Size of a file in the store's folder; UINT64_MAX: absent. */
+uint64_t clsp_store_file_size(const char *directory, const char *name);
+/* The file is there and as long as recorded. */
+clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err);
+/* Opens it and compares its checksum. */
+clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,
+                                     clipspan_error *err);
+/* A tensor of this type and shape, or an error that names file, tensor, expected and found. */
+clipspan_status clsp_store_tensor(const clsp_tensor **out, const clsp_safetensors *file, const char *name,
+                                  clsp_dtype dtype, int dims, const size_t *shape, clipspan_error *err);
+
+/* ---- the image list ------------------------------------------------------------------------------------- */
+
+typedef struct clsp_strings {
+    const char *bytes;           /* strings, each with its NUL */
+    const unsigned char *starts; /* [count] u64, little endian, maybe unaligned */
+    size_t count;
+} clsp_strings;
+typedef struct clsp_list {
+    clsp_safetensors *file;
+    clsp_strings names, classes, column_names;
+    clsp_strings *columns;       /* [column_names.count], each of names.count cells */
+    const unsigned char *labels; /* [names.count] i32 */
+} clsp_list;
+clipspan_status clsp_list_write(const clipspan_images *images, const char *directory, clsp_store_file *file,
+                                clipspan_error *err);
+clipspan_status clsp_list_open(clsp_list *list, const clsp_store_file *file, uint64_t listed, const char *directory,
+                               clipspan_error *err);
+void clsp_list_close(clsp_list *list);
+const char *clsp_strings_get(const clsp_strings *strings, size_t i);
+int clsp_list_label(const clsp_list *list, size_t i);
+/* CLIPSPAN_ERROR_MISMATCH with the first difference. */
+clipspan_status clsp_list_compare(const clsp_list *list, const clipspan_images *images, const char *directory,
+                                  clipspan_error *err);
+
+/* ---- what a shard holds --------------------------------------------------------------------------------- */
+
+typedef enum clsp_field_kind {
+    CLSP_FIELD_INDEX, CLSP_FIELD_MU, CLSP_FIELD_SIGMA, CLSP_FIELD_NORM, CLSP_FIELD_EMBEDDING, CLSP_FIELD_Z,
+    CLSP_FIELD_MLP, CLSP_FIELD_MLP_MEAN, CLSP_FIELD_CLS, CLSP_FIELD_CLS_MEAN, CLSP_FIELD_TOKENS, CLSP_FIELD_KINDS
+} clsp_field_kind;
+
+/* One tensor of a shard: [outer, I, inner] in memory; its shape in the file has I at `image_axis`. */
+typedef struct clsp_field {
+    char name[24];
+    clsp_field_kind kind;
+    int number; /* layer of z, cls; term of mlp; place among the token layers */
+    int layer;  /* layer it belongs to; -1: none (x0, scalars) */
+    clsp_dtype dtype;
+    int dims, image_axis;
+    size_t shape[4], outer, inner;
+} clsp_field;
+/* The fields of this store's shards, in file order. */
+clipspan_status clsp_fields_new(clsp_field **out, size_t *count, const clsp_manifest *manifest, clipspan_error *err);
+size_t clsp_fields_bytes(const clsp_field *fields, size_t count); /* of one image; SIZE_MAX: too many */
+void clsp_field_shape(const clsp_field *field, size_t images, size_t shape[4]);
+/* Where the field's values stand in a batch: [outer, I, inner]; not for CLSP_FIELD_INDEX. NULL: the batch has none. */
+const float *clsp_field_of(const clsp_field *field, const clipspan_batch *batch);
+
+/* ---- moments on disk ------------------------------------------------------------------------------------ */
+
+/* skipped: [skipped_count] list positions, kept where no shard says which images are in. */
+clipspan_status clsp_moments_write(const clipspan_moments *moments, const uint64_t *skipped, size_t skipped_count,
+                                   const char *directory, clsp_store_file *file, clipspan_error *err);
+/* skipped may be NULL; else the caller frees it. */
+clipspan_status clsp_moments_read(clipspan_moments **out, const clipspan_basis *basis, const clsp_store_file *file,
+                                  uint64_t images, const char *directory, uint64_t **skipped, size_t *skipped_count,
+                                  clipspan_error *err);
+/* Copies a basis into / maps it from the store's folder. */
+clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *directory, clsp_store_file *file,
+                                 clipspan_error *err);
+clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, const clsp_manifest *manifest,
+                                const char *directory, clipspan_error *err);
+
+/* ---- writing -------------------------------------------------------------------------------------------- */
+
+/* For tests alone: called before each step that changes the disk, with its name. */
+typedef void (*clsp_step_fn)(void *user, const char *step);
+
+/* Takes batches, closes shards. */
+typedef struct clsp_sink {
+    const char *directory;
+    clsp_manifest *manifest;
+    clipspan_moments *moments;
+    clsp_field *fields;
+    void **buffers; /* [field_count]: [outer, capacity, inner] in the field's type */
+    size_t field_count, capacity, rows;
+    uint64_t *skipped; /* list positions; filled where only moments are kept */
+    size_t skipped_count, skipped_capacity;
+    clsp_step_fn step;
+    void *step_user;
+} clsp_sink;
+clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const clipspan_basis *basis,
+                               const char *directory, clipspan_error *err);
+void clsp_sink_close(clsp_sink *sink);
+/* A clsp_range_fn: user is the sink. */
+clipspan_status clsp_sink_add(void *user, uint64_t first, size_t n, const clipspan_batch *batch, clipspan_error *err);
+/* Writes moments, shard, manifest, in that order; the range [first, first + count) is then done. */
+clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t count, clipspan_error *err);
+
+/* One writer a store: an advisory lock that the system drops when the process ends, however it ends. */
+clipspan_status clsp_store_lock(int *lock, const char *directory, clipspan_error *err);
+void clsp_store_unlock(int lock, const char *directory);
+/* Removes what a killed run left: begun files, moments and shards that the manifest does not name. manifest NULL:
+ * there is none; then a folder with files that are not a store's is refused. */
+clipspan_status clsp_store_sweep(const clsp_manifest *manifest, const char *directory, clipspan_error *err);
+
+/* The whole job over any source of batches (the engine, or a test's). */
+typedef clipspan_status (*clsp_source_fn)(void *user, uint64_t first, uint64_t count, clsp_range_fn fn, void *fn_user,
+                                          const clipspan_hooks *hooks, clipspan_error *err);
+typedef struct clsp_store_job {
+    const char *directory;
+    const clipspan_model *model;
+    const clipspan_images *images;
+    const clipspan_basis *basis;
+    const clipspan_store_options *options;
+    int batch;
+    clsp_source_fn source;
+    void *source_user;
+    clsp_step_fn step;
+    void *step_user;
+} clsp_store_job;
+clipspan_status clsp_store_run(const clsp_store_job *job, clipspan_store_summary *summary, const clipspan_hooks *hooks,
+                               clipspan_error *err);
+
+/* ---- reading -------------------------------------------------------------------------------------------- */
+
+struct clipspan_store {
+    clipspan_store_info info;
+    char *directory;
+    clsp_manifest manifest;
+    clsp_list list;
+    clipspan_basis basis;
+    clsp_safetensors *basis_file;
+    clsp_field *fields;
+    size_t field_count;
+    uint64_t *rows;          /* [images] list position of each row */
+    unsigned char *verified; /* [shard_count] 1 once its checksum was read; touched through atomics */
+};
+/* Opens shard `s`; its checksum is read when it is first opened here. */
+clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
+                                      clipspan_error *err);
+
+#endif
