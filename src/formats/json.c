@@ -4,7 +4,6 @@
  * duplicate keys cheap also for a vocabulary of 50,000 keys. */
 #include "formats/json.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #include "formats/json_tree.h"

@@ -1,7 +1,6 @@
 /* JSON as text. Not jansson's own writer, for two reasons: a real is written with the fewest digits that read
  * back as the same double (0.1, where a fixed precision gives 0.10000000000000001), and every allocation goes
  * through base. The C locale's decimal point is undone. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

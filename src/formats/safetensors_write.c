@@ -5,7 +5,7 @@
 #include "formats/safetensors.h"
 #include "formats/safetensors_bytes.h"
 
-enum { LENGTH_BYTES = 8, ALIGNMENT = 64, BLOCK = 4096 };
+enum { LENGTH_BYTES = 8, ALIGNMENT = 64, BLOCK = 16384 };
 
 typedef struct piece {
     char *name;
