@@ -52,7 +52,8 @@ REASONS = {
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(REASONS) + r")\s*\(")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 ROOM_CALL = re.compile(r"clsp_room\(\s*(\w+)(.*?)\)", re.S)
-LINKER_NAMES = {"_init", "_fini", "_edata", "_end", "__bss_start"}
+# What the linker, and GCC for `#pragma omp critical(clsp_...)`, add by themselves.
+TOOL_NAMES = re.compile(r"_init|_fini|_edata|_end|__.*|\.gomp_critical_user_clsp_\w+")
 
 
 class Checker:
@@ -208,11 +209,11 @@ class Checker:
         if shared is None:
             self.violations.append(f"{build}:0: no libclipspan.so below it")
         else:
-            for name in symbols(["nm", "-D", "--defined-only", shared]) - LINKER_NAMES:
+            for name in sorted(symbols(["nm", "-D", "--defined-only", shared])):
                 if not name.startswith("clipspan_"):
                     self.say(shared, 0, f"exports '{name}', expected clipspan_* alone")
-        for name in symbols(["nm", "-g", "--defined-only", archive]) if archive else ():
-            if not name.startswith(("clipspan_", "clsp_")) and not name.startswith("__"):
+        for name in sorted(symbols(["nm", "-g", "--defined-only", archive])) if archive else ():
+            if not name.startswith(("clipspan_", "clsp_")):
                 self.say(archive, 0, f"defines the global name '{name}', expected clipspan_* or clsp_*")
 
 
@@ -256,7 +257,8 @@ def find_library(build, name):
 def symbols(command):
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
     found = (line.split() for line in result.stdout.splitlines())
-    return {parts[2].split("@")[0] for parts in found if len(parts) == 3 and parts[1] not in "UuAa"}
+    names = {parts[2].split("@")[0] for parts in found if len(parts) == 3 and parts[1] not in "UuAa"}
+    return {name for name in names if not TOOL_NAMES.fullmatch(name)}
 
 
 def main():
