@@ -19,7 +19,7 @@ fails clipspan decompose other scenes/labels.csv -o whole
 fails clipspan decompose model scenes/labels.csv -o whole --store-dtype f16
 fails clipspan textspan whole --texts "$SOURCE/models/demo/pool.txt" --model other
 # a full disk: the message names the file, finished shards stay
-(ulimit -f 60; fails clipspan decompose model scenes/labels.csv -o full --shard-images 8 --batch 4) | sed 's/shard-[0-9]*/shard-N/; s/: [^:]*$//'
+(ulimit -f 32; fails clipspan decompose model scenes/labels.csv -o full --shard-images 8 --batch 4) 
 clipspan decompose model scenes/labels.csv -o full --shard-images 8 --batch 4 --quiet && cmp whole/moments.safetensors full/moments.safetensors && echo 'gone on with'
 # a damaged shard is refused by name
 cp -r whole damaged

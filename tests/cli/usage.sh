@@ -1,5 +1,5 @@
 # wrong use: exit 2, one line that says what to do
-fails clipspan
+fails clipspan 2>/dev/null; head -n 1 "$scratch/err"
 fails clipspan nonsense
 fails clipspan info
 fails clipspan info one two
@@ -16,7 +16,7 @@ fails clipspan decompose model images -o x --moments --tokens
 fails clipspan textspan store
 # every subcommand has a help with an example, on standard output
 for command in info tokenize preprocess embed classify decompose textspan attributes export; do
-  clipspan $command --help | grep -A1 '^example:' | tail -n 1 | cut -d' ' -f1-4
+  clipspan $command --help | grep -A1 '^example:' | tail -n 1 | cut -d' ' -f1-5
 done
 clipspan --help | head -n 1 | sed 's/[0-9.]\{5,\}/VERSION/'
 # a pipe that closes early is an error, not a crash
