@@ -55,8 +55,9 @@ static void text_choices(const subject *s, clsp_report *report)
             float probability;
             int choice = clipspan_classification_choice(s->result, i, k, &probability);
             if (choice < 0) break;
-            clsp_report_add(report, k ? ", %s %.1f %%" : "  %s %.1f %%",
-                            clipspan_classification_class(s->result, (size_t)choice), 100 * (double)probability);
+            clsp_report_add(report, k ? ", " : "  ");
+            clsp_report_cut(report, clipspan_classification_class(s->result, (size_t)choice), CLASS_WIDEST);
+            clsp_report_add(report, " %.1f %%", 100 * (double)probability);
         }
         clsp_report_add(report, "\n");
     }

@@ -56,11 +56,21 @@ static size_t prefix(const char *text, size_t width)
     return at;
 }
 
+/* Line ends and terminal commands that hide in a text or a file's name become spaces. */
+static bool append_plain(clsp_buffer *out, const char *text, size_t length)
+{
+    size_t from = out->length;
+    if (!clsp_buffer_append(out, text, length)) return false;
+    for (char *c = out->data + from; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+    return true;
+}
+
 void clsp_report_cut(clsp_report *report, const char *text, size_t width)
 {
     bool whole = clsp_text_width(text) <= width || width < 2;
     size_t length = whole ? strlen(text) : prefix(text, width - 2);
-    report->failed |= !clsp_buffer_append(&report->text, text, length);
+    report->failed |= !append_plain(&report->text, text, length);
     if (!whole) report->failed |= !clsp_buffer_text(&report->text, "..");
 }
 

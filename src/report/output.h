@@ -17,7 +17,8 @@ typedef struct clsp_report {
 
 void clsp_report_open(clsp_report *report);
 void clsp_report_add(clsp_report *report, const char *format, ...) CLSP_PRINTF(2, 3);
-/* `text` in a column of `width` characters (code points), cut with ".." where longer, padded where shorter. */
+/* `text` in a column of `width` characters (code points), cut with ".." where longer, padded where shorter; control
+ * characters become spaces. */
 void clsp_report_cell(clsp_report *report, const char *text, size_t width);
 /* The same without padding: what ends a line. */
 void clsp_report_cut(clsp_report *report, const char *text, size_t width);

@@ -58,7 +58,7 @@ static void test_equals_brute_force(void **state)
         of_class[labels[i]][1] += rank == 0;
     }
     printf("probabilities: largest difference %.1e\n", worst);
-    assert_true(worst < 2e-6); /* observed 2e-7: cosines are float32, times 20 */
+    assert_true(worst < 4e-6); /* observed 6.7e-7: cosines are float32, times 20 */
     const clipspan_classification_info *info = clipspan_classification_get_info(result);
     assert_int_equal(info->images, IMAGES);
     assert_int_equal(info->labelled, labelled);
