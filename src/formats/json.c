@@ -21,7 +21,9 @@ clipspan_status clsp_json_parse(clsp_json **out, const char *bytes, size_t lengt
     if (root == NULL && json_error_code(&problem) == json_error_numeric_overflow)
         root = json_loadb(bytes, length, flags | JSON_DECODE_INT_AS_REAL, &problem);
     if (root == NULL) {
-        if (json_error_code(&problem) == json_error_out_of_memory) return clsp_fail_memory(err);
+        /* jansson has a code for it, but most of its own allocation failures leave no word at all */
+        if (json_error_code(&problem) == json_error_out_of_memory || problem.text[0] == '\0')
+            return clsp_fail_memory(err);
         return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s:%d:%d: not valid JSON: %s", name, problem.line,
                          problem.column, problem.text);
     }
@@ -182,12 +184,10 @@ clsp_json *clsp_json_new_array(void)
 
 clsp_json *clsp_json_new_string(const char *text)
 {
-    json_t *string = json_string(text);
-    if (string == NULL && text != NULL) {
-        clsp_buffer fixed;
-        if (repair(&fixed, text)) string = json_string(fixed.data);
-        clsp_buffer_free(&fixed);
-    }
+    clsp_buffer fixed;
+    json_t *string = NULL;
+    if (text != NULL && repair(&fixed, text)) string = json_stringn(fixed.data, fixed.length);
+    if (text != NULL) clsp_buffer_free(&fixed);
     return clsp_json_of(string);
 }
 

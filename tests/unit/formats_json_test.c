@@ -4,10 +4,13 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <math.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "formats/json.h"
 #include "scratch.h"
@@ -259,6 +262,28 @@ static void says_so_when_it_cannot_write(void **state)
     clsp_json_free(object);
 }
 
+/* In a child, whose standard output is the full device. */
+static void says_so_when_standard_output_is_full(void **state)
+{
+    (void)state;
+    int full = open("/dev/full", O_WRONLY), result = 0;
+    if (full < 0) skip();
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        clipspan_error err = {CLIPSPAN_OK, ""};
+        clsp_json *object = clsp_json_new_object();
+        dup2(full, STDOUT_FILENO);
+        clipspan_status status = clsp_json_write(object, "-", &err);
+        clsp_json_free(object);
+        _exit(status == CLIPSPAN_ERROR_IO && strstr(err.message, "standard output") ? 42 : 1);
+    }
+    close(full);
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFEXITED(result));
+    assert_int_equal(WEXITSTATUS(result), 42);
+}
+
 /* A vocabulary of CLIP's size: 49,408 keys. 0.03 s here without sanitizers. */
 static void reads_a_vocabulary_quickly(void **state)
 {
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(repairs_what_is_not_utf8),
         cmocka_unit_test(put_takes_over_also_when_it_fails),
         cmocka_unit_test(says_so_when_it_cannot_write),
+        cmocka_unit_test(says_so_when_standard_output_is_full),
         cmocka_unit_test(reads_a_vocabulary_quickly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
