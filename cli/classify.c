@@ -6,7 +6,7 @@
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
-    const char *classes, *templates, *output;
+    const char *classes, *templates, *column, *output;
     int json, csv;
     cli_image_settings images;
     cli_engine_settings engine;
@@ -17,7 +17,10 @@ typedef struct inputs {
     clipspan_model *model;
     clipspan_images *images;
     clipspan_engine *engine;
-    clipspan_texts *classes, *templates;
+    clipspan_texts *classes;  /* [C] names, as labels have them */
+    clipspan_texts *words;    /* [C] what stands for "{}" in the prompts */
+    clipspan_texts *templates;
+    size_t column;     /* of the image list, whose values are the labels; SIZE_MAX: the list's own labels */
     float *classifier; /* [C, E] */
     float *embeddings; /* [I, E] of the images that could be read */
     int *labels;       /* [I] */
@@ -26,17 +29,62 @@ typedef struct inputs {
     clipspan_classification *result;
 } inputs;
 
-/* Class names from the file, or those of the image list. */
-static clipspan_status open_classes(const settings *s, inputs *in, clipspan_error *err)
+static clipspan_status find_column(const settings *s, inputs *in, clipspan_error *err)
 {
-    if (s->classes != NULL) return clipspan_texts_open(&in->classes, s->classes, 0, err);
-    size_t count = clipspan_images_class_count(in->images);
+    in->column = SIZE_MAX;
+    if (s->column == NULL) return CLIPSPAN_OK;
+    for (size_t c = 0; c < clipspan_images_column_count(in->images); c++)
+        if (strcmp(clipspan_images_column(in->images, c), s->column) == 0) in->column = c;
+    if (in->column != SIZE_MAX) return CLIPSPAN_OK;
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s has no column %s", s->arguments[1], s->column);
+}
+
+/* Lines "label" or "label<tab>words for the prompts" into in->classes and in->words. */
+static clipspan_status split_classes(inputs *in, const clipspan_texts *lines, clipspan_error *err)
+{
+    size_t count = clipspan_texts_count(lines);
+    char **labels = calloc(count + 1, sizeof *labels);
+    const char **words = calloc(count + 1, sizeof *words);
+    clipspan_status status = labels && words ? CLIPSPAN_OK : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    for (size_t c = 0; status == CLIPSPAN_OK && c < count; c++) {
+        const char *line = clipspan_texts_get(lines, c), *tab = strchr(line, '\t');
+        words[c] = tab ? tab + 1 : line;
+        labels[c] = strndup(line, tab ? (size_t)(tab - line) : strlen(line));
+        if (labels[c] == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    }
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&in->classes, (const char *const *)labels, count, err);
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&in->words, words, count, err);
+    for (size_t c = 0; labels != NULL && c < count; c++) free(labels[c]);
+    free(labels);
+    free(words);
+    return status;
+}
+
+/* The names of the image list's own labels. */
+static clipspan_status list_classes(clipspan_texts **lines, const clipspan_images *images, clipspan_error *err)
+{
+    size_t count = clipspan_images_class_count(images);
     if (count == 0) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the images have no labels, so --classes FILE is needed");
     const char **names = calloc(count, sizeof *names);
     if (names == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
-    for (size_t c = 0; c < count; c++) names[c] = clipspan_images_class(in->images, c);
-    clipspan_status status = clipspan_texts_copy(&in->classes, names, count, err);
+    for (size_t c = 0; c < count; c++) names[c] = clipspan_images_class(images, c);
+    clipspan_status status = clipspan_texts_copy(lines, names, count, err);
     free(names);
+    return status;
+}
+
+static clipspan_status open_classes(const settings *s, inputs *in, clipspan_error *err)
+{
+    clipspan_texts *lines = NULL;
+    if (s->column != NULL && s->classes == NULL)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--column also needs --classes FILE");
+    clipspan_status status = find_column(s, in, err);
+    if (status == CLIPSPAN_OK)
+        status = s->classes ? clipspan_texts_open(&lines, s->classes, 1, err) : list_classes(&lines, in->images, err);
+    if (status == CLIPSPAN_OK && clipspan_texts_count(lines) == 0)
+        status = cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no class names in it", s->classes);
+    if (status == CLIPSPAN_OK) status = split_classes(in, lines, err);
+    clipspan_texts_free(lines);
     return status;
 }
 
@@ -47,12 +95,17 @@ static clipspan_status open_templates(const settings *s, inputs *in, clipspan_er
     return clipspan_texts_copy(&in->templates, plain, 1, err);
 }
 
-/* The label of image i as a position in the class file: by name, else by the list's own number. */
+static const char *label_name(const inputs *in, size_t i)
+{
+    if (in->column != SIZE_MAX) return clipspan_images_value(in->images, i, in->column);
+    int label = clipspan_images_label(in->images, i);
+    return label < 0 ? "" : clipspan_images_class(in->images, (size_t)label);
+}
+
+/* The label of image i as a position in the class file: by name, else as a number; -1: none. */
 static int label_of(const inputs *in, size_t i)
 {
-    int label = clipspan_images_label(in->images, i);
-    if (label < 0) return -1;
-    const char *name = clipspan_images_class(in->images, (size_t)label);
+    const char *name = label_name(in, i);
     size_t count = clipspan_texts_count(in->classes);
     for (size_t c = 0; c < count; c++)
         if (strcmp(clipspan_texts_get(in->classes, c), name) == 0) return (int)c;
@@ -93,7 +146,7 @@ static clipspan_status allocate(inputs *in, clipspan_error *err)
 
 static clipspan_status classify(const settings *s, inputs *in, clipspan_error *err)
 {
-    clipspan_status status = clipspan_classifier_build(in->engine, in->classes, in->templates, in->classifier, err);
+    clipspan_status status = clipspan_classifier_build(in->engine, in->words, in->templates, in->classifier, err);
     if (status == CLIPSPAN_OK)
         status = clipspan_engine_embed_list(in->engine, in->images, 1, s->images.strict, keep_rows, in, cli_hooks(), err);
     cli_progress_end();
@@ -124,6 +177,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     free(in.labels);
     free(in.names);
     clipspan_texts_free(in.templates);
+    clipspan_texts_free(in.words);
     clipspan_texts_free(in.classes);
     clipspan_engine_free(in.engine);
     clipspan_images_free(in.images);
@@ -132,8 +186,10 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"classes", 0, CLI_TEXT, "FILE", "class names, one a line (default: the labels of the images)",
+    {"classes", 0, CLI_TEXT, "FILE", "class names, one a line, or label<tab>words (default: the labels of the images)",
      offsetof(settings, classes)},
+    {"column", 0, CLI_TEXT, "NAME", "column of the image list's CSV that holds the true class (default: label)",
+     offsetof(settings, column)},
     {"templates", 0, CLI_TEXT, "FILE", "prompt templates, {} for the class (default: 'a photo of a {}.')",
      offsetof(settings, templates)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with every image's choice", offsetof(settings, json)},
@@ -150,7 +206,7 @@ const cli_command cli_classify = {
     .arguments = {"MODEL", "IMAGES"},
     .summary = "Classify images by class names alone (zero-shot)",
     .text = "Each class is the mean of its prompts' embeddings. Where the images have labels (ImageFolder tree, CSV,\n"
-            "tar), top-1 and top-5 accuracy and a table by class are printed.",
+            "tar), top-1 and top-5 accuracy and a table by class are printed. Images without a label are not scored.",
     .example = "clipspan classify path/to/ViT-B-16 photos/ --classes classes.txt",
     .options = options,
     .settings_size = sizeof(settings),
