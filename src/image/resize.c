@@ -160,14 +160,10 @@ static clipspan_status along_rows8(clsp_picture *out, const clsp_picture *in, co
     return CLIPSPAN_OK;
 }
 
-/* Pillow writes the two bytes of a 16-bit sum apart, each clipped by itself. */
 static inline uint16_t clip16(double sum)
 {
-    int value = (int)(sum >= 0.0 ? floor(sum + 0.5) : -floor(fabs(sum) + 0.5));
-    int low = value % 256, high = value >> 8;
-    low = low < 0 ? 0 : low;
-    high = high < 0 ? 0 : high > 255 ? 255 : high;
-    return (uint16_t)(high << 8 | low);
+    double value = floor(sum + 0.5);
+    return (uint16_t)(value < 0 ? 0 : value > 65535 ? 65535 : value);
 }
 
 static void along_rows16(clsp_picture *out, const clsp_picture *in, const taps *t, int top)

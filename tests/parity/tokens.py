@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Compares clipspan's token ids with open_clip's SimpleTokenizer and transformers' CLIPTokenizer, live.
 
-    python tests/parity/tokens.py --driver build/tokens_driver [--count 20000] [--seed 1]
+    python tests/parity/tokens.py [--driver PROGRAM] [--count 20000] [--seed 1]
     python tests/parity/tokens.py --clipspan build/cli/clipspan --model DIR --manner huggingface|open_clip
 
-With --driver (tests/parity/tokens_driver.c) the tokenizer alone is compared, in both manners, on texts of any bytes, with
-the full vocabulary that the installed open_clip brings. With --clipspan the command `clipspan tokenize` runs on a
+Without --clipspan the tokenizer alone is compared, through tests/parity/tokens_driver.c (built here unless --driver
+names it), in both manners, on texts of any bytes, with the full vocabulary that the installed open_clip brings. With --clipspan the command `clipspan tokenize` runs on a
 model's directory (texts without line breaks), and the reference is made from that directory's own tokenizer files.
 
 Left out, and counted:
@@ -13,6 +13,7 @@ Left out, and counted:
   - characters that are not assigned in this Python's Unicode version: the programs follow different versions.
 """
 import argparse
+import glob
 import gzip
 import json
 import os
@@ -121,6 +122,21 @@ def repaired(text):
 
 # ---- the comparison ---------------------------------------------------------------------------------------
 
+def build_driver(folder):
+    """Compiles the driver with the rooms that it needs, and no more."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
+    sources = [os.path.join(root, 'tests', 'parity', 'tokens_driver.c')]
+    sources += glob.glob(os.path.join(root, 'src', 'text', '*.c')) + glob.glob(os.path.join(root, 'src', 'base', '*.c'))
+    sources += [os.path.join(root, 'src', 'formats', name) for name in ('json.c', 'json_write.c', 'gzip.c')]
+    driver = os.path.join(folder, 'tokens_driver')
+    command = [os.environ.get('CC', 'cc'), '-std=c17', '-O2', '-D_POSIX_C_SOURCE=200809L', '-D_DEFAULT_SOURCE']
+    command += ['-DCLSP_ROOM_TEXT=1', '-DCLSP_ROOM_FORMATS=1', '-DCLIPSPAN_VERSION="parity"']
+    command += ['-I' + os.path.join(root, 'include'), '-I' + os.path.join(root, 'src')] + sources + ['-o', driver]
+    command += ['-lutf8proc', '-ljansson', '-lz', '-lxxhash', '-lpthread', '-lm']
+    subprocess.run(command, check=True)
+    return driver
+
+
 def run_driver(driver, vocabulary, manner, texts, capacity):
     with tempfile.NamedTemporaryFile(suffix='.texts') as file:
         for text in texts:
@@ -190,13 +206,14 @@ def main():
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         write_huggingface(folder)
+        driver = options.driver or build_driver(folder)
         bpe = open_clip.tokenizer.default_bpe()
-        found = run_driver(options.driver, bpe, 'open_clip', texts_open_clip, options.capacity)
+        found = run_driver(driver, bpe, 'open_clip', texts_open_clip, options.capacity)
         wrong += compare('open_clip', texts_open_clip, found,
                          reference_open_clip(open_clip.tokenizer.SimpleTokenizer(), options.capacity))
         for name, file in (('.', 'vocab.json'), ('pairs', 'tokenizer.json'), ('lines', 'tokenizer.json')):
             some = texts if name == '.' else texts[:len(TEXTS) + 3000]
-            found = run_driver(options.driver, os.path.join(folder, name, file), 'huggingface', some, options.capacity)
+            found = run_driver(driver, os.path.join(folder, name, file), 'huggingface', some, options.capacity)
             wrong += compare('huggingface ' + name + '/' + file, some, found,
                              reference_huggingface(os.path.join(folder, name), options.capacity))
     return 1 if wrong else 0

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# run.sh BUILD [--reduced] [run.py's options]: everything that is compared live. `make parity` calls it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "$1" && pwd)
+shift
+reduced=no
+for word in "$@"; do [ "$word" = --reduced ] && reduced=yes; done
+python=$("$here/setup.sh")
+work=${CLIPSPAN_PARITY_WORK:-$here/../../build/parity}
+mkdir -p "$work"
+status=0
+
+if [ $reduced = yes ]; then pictures=60 texts=1500; else pictures=300 texts=20000; fi
+echo "== pixels of every kind of picture"
+"$python" "$here/pixels.py" --driver "$build/tests/pixels_driver" --count $pictures || status=1
+echo "== token ids of texts of every kind"
+"$python" "$here/tokens.py" --driver "$build/tests/tokens_driver" --count $texts || status=1
+echo "== whole models"
+"$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
+exit $status
