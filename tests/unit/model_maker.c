@@ -172,14 +172,22 @@ typedef struct plans {
     char (*names)[96];
 } plans;
 
-enum { MAX_PLANS = 4096 };
+enum { MAX_PLANS = 4096, NAME = 96 };
+
+static void join(char full[NAME], const char *prefix, const char *name)
+{
+    size_t n = clsp_min(strlen(prefix), NAME - 1), m = clsp_min(strlen(name), NAME - 1 - n);
+    memcpy(full, prefix, n);
+    memcpy(full + n, name, m);
+    full[n + m] = '\0';
+}
 
 static void add(plans *p, const char *name, kind what, size_t inputs, int dims, const size_t *shape)
 {
     const model_recipe *r = p->recipe;
     if ((r->omit && strcmp(r->omit, name) == 0) || p->count == MAX_PLANS) return;
     plan *item = &p->items[p->count];
-    snprintf(p->names[p->count], sizeof p->names[0], "%s", name);
+    join(p->names[p->count], name, "");
     *item = (plan){{p->names[p->count], r->dtype, dims, {0}}, what, inputs};
     for (int i = 0; i < dims; i++) item->tensor.shape[i] = shape[i];
     if (r->mixed && strcmp(r->mixed, name) == 0) item->tensor.dtype = CLSP_F32;
@@ -190,31 +198,31 @@ static void add(plans *p, const char *name, kind what, size_t inputs, int dims, 
 
 static void add_vector(plans *p, const char *prefix, const char *name, kind what, int n)
 {
-    char full[96];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[NAME];
+    join(full, prefix, name);
     add(p, full, what, 0, 1, (const size_t[]){(size_t)n});
 }
 
 static void add_matrix(plans *p, const char *prefix, const char *name, kind what, int rows, int columns)
 {
-    char full[96];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[NAME];
+    join(full, prefix, name);
     add(p, full, what, (size_t)columns, 2, (const size_t[]){(size_t)rows, (size_t)columns});
 }
 
 /* weight [out, in] and bias */
 static void add_linear(plans *p, const char *prefix, const char *name, int rows, int columns)
 {
-    char full[96];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[NAME];
+    join(full, prefix, name);
     add_matrix(p, full, ".weight", MATRIX, rows, columns);
     add_vector(p, full, ".bias", BETA, rows);
 }
 
 static void add_norm(plans *p, const char *prefix, const char *name, int width)
 {
-    char full[96];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    char full[NAME];
+    join(full, prefix, name);
     add_vector(p, full, ".weight", GAMMA, width);
     add_vector(p, full, ".bias", BETA, width);
 }
