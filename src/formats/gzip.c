@@ -21,7 +21,8 @@ static void release(void *user, void *pointer)
 static clipspan_status inflate_failed(const z_stream *stream, int code, const char *path, clipspan_error *err)
 {
     if (code == Z_MEM_ERROR) return clsp_fail_memory(err);
-    if (code == Z_BUF_ERROR || code == Z_OK) return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: truncated gzip file", path);
+    if (code == Z_BUF_ERROR || code == Z_OK)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: truncated gzip file", path);
     return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: damaged gzip file: %s", path,
                      stream->msg ? stream->msg : "wrong content");
 }

@@ -299,8 +299,8 @@ clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dt
         set.shape[d] = shape[d];
     }
     if (!good)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': its name, type (%s) or shape cannot be written",
-                         w->out.output.path, name, clsp_dtype_name(dtype));
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                         "%s: data set '%s': its name, type (%s) or shape cannot be written", w->out.output.path, name, clsp_dtype_name(dtype));
     CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
     w->sets = sets;
     CLSP_ALLOC(set.name, clsp_strdup(name));
@@ -349,7 +349,8 @@ clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const 
     printing before = enter();
     clipspan_status status = CLIPSPAN_OK;
     hid_t attribute = H5I_INVALID_HID, type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
-    bool good = type >= 0 && space >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
+    bool good = type >= 0 && space >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 &&
+                H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
     if (good) attribute = H5Acreate2(w->file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
     good = attribute >= 0 && H5Awrite(attribute, type, &value) >= 0;
     if (!good) status = failed(w, key, err);
@@ -379,7 +380,8 @@ static clipspan_status check_complete(const clsp_hdf5_writer *w, clipspan_error 
 {
     for (size_t i = 0; i < w->count; i++)
         if (w->sets[i].rows_written != w->sets[i].shape[0])
-            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %zu of %llu rows were written", w->out.output.path,
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s': %zu of %llu rows were written",
+                             w->out.output.path,
                              w->sets[i].name, w->sets[i].rows_written, (unsigned long long)w->sets[i].shape[0]);
     return CLIPSPAN_OK;
 }

@@ -117,7 +117,9 @@ static clipspan_status parse_dict(cursor *c, clsp_array *array)
         while (which < 3 && strcmp(key, keys[which]) != 0) which++;
         if (which == 3 || seen[which]) return malformed(c, "the keys descr, fortran_order and shape, once each");
         seen[which] = true;
-        clipspan_status status = which == 0 ? parse_descr(c, array) : which == 1 ? parse_order(c) : parse_shape(c, array);
+        clipspan_status status = which == 0   ? parse_descr(c, array)
+                                 : which == 1 ? parse_order(c)
+                                              : parse_shape(c, array);
         if (status != CLIPSPAN_OK) return status;
         if (!accept(c, ",") && (c->at == c->end || *c->at != '}')) return malformed(c, "',' or '}' behind a value");
     }
@@ -161,8 +163,8 @@ static clipspan_status parse(clsp_array *array, const char *path, clipspan_error
     if (!good || !clsp_mul(&bytes, array->count, clsp_dtype_size(array->dtype)))
         return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its shape is too large for any file", path);
     if (bytes != array->map.size - end)
-        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its shape asks for %zu bytes of data, it has %zu", path, bytes,
-                         array->map.size - end);
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its shape asks for %zu bytes of data, it has %zu", path,
+                         bytes, array->map.size - end);
     array->data = array->map.bytes + end;
     return CLIPSPAN_OK;
 }

@@ -386,7 +386,8 @@ clipspan_status clsp_safetensors_open_index(clsp_safetensors **out, const char *
     CLSP_TRY(clsp_json_open(&file->index, index_path, INDEX_MAXIMUM, err));
     const clsp_json *map = clsp_json_get(file->index, "weight_map");
     if (!clsp_json_is_object(map) || clsp_json_length(map) == 0) {
-        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: expected 'weight_map', an object of tensor names", index_path);
+        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: expected 'weight_map', an object of tensor names",
+                           index_path);
         goto out;
     }
     CLSP_ALLOC(names, clsp_alloc(clsp_json_length(map), sizeof *names));

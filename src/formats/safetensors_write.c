@@ -29,7 +29,8 @@ static clipspan_status plan_bytes(size_t *bytes, const clsp_tensor_plan *plan, c
     bool good = *bytes != 0 && plan->dims >= 0 && plan->dims <= CLSP_TENSOR_DIMS;
     for (int d = 0; good && d < plan->dims; d++) good = clsp_mul(bytes, *bytes, plan->shape[d]);
     if (good && strcmp(plan->name, "__metadata__") != 0) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "tensor '%s': its name, type or shape cannot be written", plan->name);
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "tensor '%s': its name, type or shape cannot be written",
+                     plan->name);
 }
 
 static clsp_json *describe(const clsp_tensor_plan *plan, size_t begin, size_t end)

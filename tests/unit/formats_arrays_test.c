@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -423,6 +424,31 @@ static void leaves_nothing_on_a_full_disk(void **state)
     if (write_hdf5(scratch("after.h5"), NULL) != CLIPSPAN_OK) fail_msg("the library did not recover");
 }
 
+static void *write_many(void *name)
+{
+    for (int i = 0; i < 20; i++)
+        if (write_hdf5(name, NULL) != CLIPSPAN_OK) return name;
+    return NULL;
+}
+
+/* The library underneath may be entered by one thread at a time; two writers must not need to know. */
+static void writes_hdf5_from_two_threads(void **state)
+{
+    (void)state;
+    char paths[2][4096];
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s", scratch(i ? "one.h5" : "other.h5"));
+        assert_int_equal(pthread_create(&threads[i], NULL, write_many, paths[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        void *failed = NULL;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+        assert_true(clsp_file_exists(paths[i]));
+    }
+}
+
 /* ---- allocation failures ------------------------------------------------------------------------------ */
 
 static clipspan_status read_gzip(void)
@@ -486,6 +512,7 @@ int main(void)
         cmocka_unit_test(unpacks_members_one_behind_the_other),
         cmocka_unit_test(refuses_damaged_gzip),
         cmocka_unit_test(writes_hdf5),
+        cmocka_unit_test(writes_hdf5_from_two_threads),
         cmocka_unit_test(refuses_hdf5_that_does_not_fit),
         cmocka_unit_test(leaves_nothing_on_a_full_disk),
         cmocka_unit_test(survives_every_failed_allocation),
