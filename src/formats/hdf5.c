@@ -300,7 +300,8 @@ clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dt
     }
     if (!good)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "%s: data set '%s': its name, type (%s) or shape cannot be written", w->out.output.path, name, clsp_dtype_name(dtype));
+                         "%s: data set '%s': its name, type (%s) or shape cannot be written",
+                         w->out.output.path, name, clsp_dtype_name(dtype));
     CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
     w->sets = sets;
     CLSP_ALLOC(set.name, clsp_strdup(name));
