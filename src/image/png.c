@@ -23,6 +23,7 @@ typedef struct job {
     clsp_picture *picture;
     clipspan_error *err;
     clipspan_status status;
+    bool starved; /* an allocation failed */
 } job;
 
 static _Noreturn void leave(job *self, clipspan_status status)
@@ -34,6 +35,7 @@ static _Noreturn void leave(job *self, clipspan_status status)
 static _Noreturn void on_error(png_structp png, png_const_charp why)
 {
     job *self = png_get_error_ptr(png);
+    if (self->starved) leave(self, clsp_fail_memory(self->err));
     leave(self, clsp_fail(self->err, CLIPSPAN_ERROR_FORMAT, "%s: broken PNG: %s", self->encoded->name, why));
 }
 
@@ -54,8 +56,10 @@ static void on_read(png_structp png, png_bytep out, size_t length)
 
 static png_voidp on_allocate(png_structp png, png_alloc_size_t size)
 {
-    (void)png;
-    return clsp_alloc(size, 1);
+    job *self = png_get_mem_ptr(png);
+    void *block = clsp_alloc(size, 1);
+    if (block == NULL) self->starved = true;
+    return block;
 }
 
 static void on_free(png_structp png, png_voidp pointer)
@@ -66,7 +70,7 @@ static void on_free(png_structp png, png_voidp pointer)
 
 static void set_up(job *self)
 {
-    self->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, self, on_error, on_warning, NULL, on_allocate, on_free);
+    self->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, self, on_error, on_warning, self, on_allocate, on_free);
     if (self->png != NULL) self->info = png_create_info_struct(self->png);
     if (self->info == NULL) leave(self, clsp_fail_memory(self->err));
     png_set_read_fn(self->png, self, on_read);

@@ -172,14 +172,14 @@ static void too_elongated(void **state)
     size_t size;
     static float pixels[3 * 4 * 4];
     clipspan_error err;
-    unsigned char *bytes = golden_bytes("png_grey1_trns.png", &size);
+    unsigned char *bytes = golden_bytes("jpeg_progressive.jpg", &size);
     clsp_picture picture;
     clsp_encoded encoded = {bytes, size, "x", 1 << 20, false};
     assert_int_equal(clsp_decode(&picture, &encoded, &err), CLIPSPAN_OK);
     clsp_preprocess how = clip_settings(4);
     how.mode = CLSP_RESIZE_LONGEST;
     bool thin = picture.width * 8 < picture.height;
-    clipspan_status status = clsp_preprocess_bytes(&how, NULL, bytes, size, "thin.png", pixels, &err);
+    clipspan_status status = clsp_preprocess_bytes(&how, NULL, bytes, size, "thin.jpg", pixels, &err);
     clsp_picture_free(&picture);
     free(bytes);
     assert_true(thin);
@@ -236,7 +236,7 @@ static void allocation_failures(void **state)
         do {
             clsp_alloc_fail_at(++n);
             status = clsp_preprocess_bytes(&how, &options, bytes, size, "x", pixels, &err);
-            if (status != CLIPSPAN_OK && status != CLIPSPAN_ERROR_MEMORY && strstr(FILES[i / 2], "png") == NULL)
+            if (status != CLIPSPAN_OK && status != CLIPSPAN_ERROR_MEMORY)
                 fail_msg("%s, allocation %lu: %s", FILES[i / 2], n, err.message);
         } while (status != CLIPSPAN_OK && n < 1000);
         clsp_alloc_fail_at(0);
