@@ -22,7 +22,9 @@ asan: build/asan/Makefile
 	ctest --test-dir build/asan --output-on-failure -j $(JOBS)
 
 check: all
-	python3 tools/check_rooms.py --build build/release
+	scripts/deps python
+	python3 tools/check_rooms.py build/release
+	python3 tools/check_rooms_test.py
 
 parity: all
 	scripts/deps python
