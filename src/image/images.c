@@ -112,7 +112,7 @@ static clipspan_status open_folder(clipspan_images *images, const char *path, co
 {
     clipspan_status status = clsp_source_folder(images, path, err);
     if (status != CLIPSPAN_OK) return status;
-    qsort(images->entries, images->count, sizeof *images->entries, by_name);
+    if (images->count > 0) qsort(images->entries, images->count, sizeof *images->entries, by_name);
     if (*kind == NULL) *kind = looks_like_tree(images) ? "imagefolder" : "folder";
     return strcmp(*kind, "imagefolder") == 0 ? label_by_folder(images, err) : CLIPSPAN_OK;
 }
