@@ -13,6 +13,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/wide.h"
+
 enum { BLOCK = 512 }; /* texts whose two dot products run side by side */
 
 typedef struct search {
@@ -53,7 +55,7 @@ static void search_close(search *s)
 }
 
 /* score = sum v p^2 over texts [first, first + n). */
-static void score_block(const search *s, size_t first, size_t n)
+CLSP_WIDE static void score_block(const search *s, size_t first, size_t n)
 {
     double *restrict score = s->score + first;
     memset(score, 0, n * sizeof *score);
@@ -64,7 +66,7 @@ static void score_block(const search *s, size_t first, size_t n)
     }
 }
 
-static void update_block(const search *s, const double *n, double nw, size_t first, size_t count)
+CLSP_WIDE static void update_block(const search *s, const double *n, double nw, size_t first, size_t count)
 {
     double along[BLOCK] = {0}, with[BLOCK] = {0};
     for (size_t i = 0; i < s->span->k; i++) {
@@ -106,20 +108,40 @@ static void remove_chosen(const search *s, double *x)
         }
 }
 
+/* q [k] = basis [k, E] t [E], in double. */
+CLSP_WIDE static void coordinates(double *q, const double *basis, const float *t, size_t k, size_t e)
+{
+    enum { LANES = 16 };
+    for (size_t i = 0; i < k; i++) {
+        const double *axis = basis + i * e;
+        double sum[LANES] = {0}, total = 0;
+        size_t d = 0;
+        for (; d + LANES <= e; d += LANES)
+            for (size_t lane = 0; lane < LANES; lane++) sum[lane] += axis[d + lane] * (double)t[d + lane];
+        for (; d < e; d++) sum[0] += axis[d] * (double)t[d];
+        for (size_t lane = 0; lane < LANES; lane++) total += sum[lane];
+        q[i] = total;
+    }
+}
+
+/* direction [E] = n [k] basis [k, E] */
+CLSP_WIDE static void direction_of(float *direction, const double *n, const double *basis, size_t k, size_t e)
+{
+    enum { STRIP = 64 };
+    for (size_t first = 0; first < e; first += STRIP) {
+        double sum[STRIP] = {0};
+        size_t width = clsp_min(STRIP, e - first);
+        for (size_t i = 0; i < k; i++)
+            for (size_t d = 0; d < width; d++) sum[d] += n[i] * basis[i * e + first + d];
+        for (size_t d = 0; d < width; d++) direction[first + d] = (float)sum[d];
+    }
+}
+
 /* q: text j as it now is, in double from its own embedding. Returns its score. */
 static double exact_score(const search *s, size_t j, double *q)
 {
     size_t k = s->span->k, e = s->span->embed_dim;
-    const float *t = s->pool->embeddings + j * e;
-    for (size_t i = 0; i < k; i++) {
-        const double *axis = s->span->basis + i * e;
-        double sum[4] = {0};
-        size_t d = 0;
-        for (; d + 4 <= e; d += 4)
-            for (size_t lane = 0; lane < 4; lane++) sum[lane] += axis[d + lane] * (double)t[d + lane];
-        for (; d < e; d++) sum[0] += axis[d] * (double)t[d];
-        q[i] = (sum[0] + sum[2]) + (sum[1] + sum[3]);
-    }
+    coordinates(q, s->span->basis, s->pool->embeddings + j * e, k, e);
     remove_chosen(s, q);
     double score = 0;
     for (size_t i = 0; i < k; i++) score += s->span->variance[i] * (q[i] * q[i]);
@@ -167,11 +189,7 @@ static void take(search *s, float *direction, double *explained)
     s->count++;
 #pragma omp parallel for num_threads(s->threads) if (s->threads > 1)
     for (size_t b = 0; b < blocks; b++) update_block(s, n, nw, b * BLOCK, clsp_min(BLOCK, s->pool->texts - b * BLOCK));
-    for (size_t d = 0; d < e; d++) {
-        double sum = 0;
-        for (size_t i = 0; i < k; i++) sum += n[i] * s->span->basis[i * e + d];
-        direction[d] = (float)sum;
-    }
+    direction_of(direction, n, s->span->basis, k, e);
     s->trace = fmax(s->trace - nw, 0);
     *explained = nw / s->span->total;
 }

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/wide.h"
 #include "compute/compute.h"
 
 /* A pivot below this share of a row's squared length means that the row depends on those before it. */
@@ -38,7 +39,7 @@ typedef struct workspace {
 } workspace;
 
 /* Eight running sums, so that the compiler may use wide registers without reordering anything on its own. */
-static double dot(const double *a, const double *b, size_t n)
+static inline double dot(const double *a, const double *b, size_t n)
 {
     double sum[LANES] = {0};
     size_t i = 0;
@@ -49,7 +50,7 @@ static double dot(const double *a, const double *b, size_t n)
 }
 
 /* c [m, n] = a [m, k] b [k, n] */
-static void product(double *restrict c, const double *a, const double *b, size_t m, size_t n, size_t k)
+CLSP_WIDE static void product(double *restrict c, const double *a, const double *b, size_t m, size_t n, size_t k)
 {
     memset(c, 0, m * n * sizeof *c);
     for (size_t i = 0; i < m; i++)
@@ -60,7 +61,7 @@ static void product(double *restrict c, const double *a, const double *b, size_t
 }
 
 /* c [m, m] = a s a' with a: [m, n], s: [n, n] symmetric; scratch: [n, m]. */
-static void congruence(double *c, const double *a, const double *s, size_t m, size_t n, double *scratch)
+CLSP_WIDE static void congruence(double *c, const double *a, const double *s, size_t m, size_t n, double *scratch)
 {
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < m; i++) scratch[j * m + i] = dot(s + j * n, a + i * n, n);
@@ -92,7 +93,7 @@ static void workspace_close(workspace *w)
     clsp_free(w->pivot);
 }
 
-static void gram_of_unit_rows(workspace *w, const double *map)
+CLSP_WIDE static void gram_of_unit_rows(workspace *w, const double *map)
 {
     size_t n = w->n, e = w->embed_dim;
     for (size_t i = 0; i < n; i++) w->length[i] = sqrt(dot(map + i * e, map + i * e, e));
@@ -206,22 +207,44 @@ static void coefficients_over_rows(const workspace *w, size_t k)
     }
 }
 
-/* basis [k, E] = coefficients [k, r] times the pivot rows of M, in strips of E that stay in the first cache. */
-static void axes_in_joint_space(const workspace *w, const double *map, size_t k, double *restrict basis)
+enum { STRIP = 64, PAIR = 2 };
+
+/* PAIR rows of the basis over one whole strip: sums stay in registers, each of M's strips is read once for both. */
+static inline void strip_of_axes(const workspace *w, const double *map, size_t row, size_t first,
+                                 double sum[PAIR][STRIP])
 {
-    enum { STRIP = 64 };
-    size_t e = w->embed_dim, r = w->rank;
+    const double *x = w->rotated + row * w->rank;
+    memset(sum, 0, sizeof(double[PAIR][STRIP]));
+    for (size_t s = 0; s < w->rank; s++) {
+        const double *m = map + w->pivot[s] * w->embed_dim + first;
+        for (size_t p = 0; p < PAIR; p++)
+            for (size_t i = 0; i < STRIP; i++) sum[p][i] += x[p * w->rank + s] * m[i];
+    }
+}
+
+/* What is left over: one row, fewer than STRIP columns or the last row of an odd number. */
+static inline void piece_of_axis(const workspace *w, const double *map, size_t row, size_t first, size_t width,
+                                 double *out)
+{
+    memset(out, 0, width * sizeof *out);
+    for (size_t s = 0; s < w->rank; s++) {
+        const double *m = map + w->pivot[s] * w->embed_dim + first;
+        for (size_t i = 0; i < width; i++) out[i] += w->rotated[row * w->rank + s] * m[i];
+    }
+}
+
+/* basis [k, E] = coefficients [k, r] times the pivot rows of M, in strips of E that stay in the first cache. */
+CLSP_WIDE static void axes_in_joint_space(const workspace *w, const double *map, size_t k, double *basis)
+{
+    size_t e = w->embed_dim;
     for (size_t first = 0; first < e; first += STRIP) {
-        size_t width = clsp_min(STRIP, e - first);
-        for (size_t row = 0; row < k; row++) {
-            double sum[STRIP] = {0};
-            for (size_t s = 0; s < r; s++) {
-                const double *m = map + w->pivot[s] * e + first;
-                double factor = w->rotated[row * r + s];
-                for (size_t i = 0; i < width; i++) sum[i] += factor * m[i];
-            }
-            memcpy(basis + row * e + first, sum, width * sizeof(double));
+        size_t width = clsp_min(STRIP, e - first), row = 0;
+        for (; width == STRIP && row + PAIR <= k; row += PAIR) {
+            double sum[PAIR][STRIP];
+            strip_of_axes(w, map, row, first, sum);
+            for (size_t p = 0; p < PAIR; p++) memcpy(basis + (row + p) * e + first, sum[p], sizeof sum[p]);
         }
+        for (; row < k; row++) piece_of_axis(w, map, row, first, width, basis + row * e + first);
     }
 }
 

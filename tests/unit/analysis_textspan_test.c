@@ -300,6 +300,43 @@ static void test_one_head_as_among_many(void **state)
     world_close(&w);
 }
 
+/* More heads than the memory bound allows at once (256 MiB, here 6.4 MB a head): the last ones come in a second group. */
+static void test_groups_of_heads(void **state)
+{
+    (void)state;
+    const problem p = {"groups", {6, 8, 13, 16, 40, 3, 0.2, 0, 35}, 100000, 0, 2, 80, 0};
+    world w;
+    clipspan_error err;
+    clipspan_moments *moments = NULL;
+    clipspan_textspan *alone = NULL;
+    unsigned char chosen[48] = {0};
+    clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+    world_open(&w, &p.world);
+    float *pool = world_pool(p.texts, 16, 0, 36);
+    clipspan_texts *texts = world_texts(p.texts);
+    clipspan_textspan *all = run_factored(&p, &w, CLIPSPAN_PAPER, pool, 2);
+    options.size = 2;
+    options.heads = chosen;
+    chosen[3] = chosen[47] = 1;
+    assert_int_equal(clipspan_moments_new(&moments, &w.basis, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_moments_add(moments, &w.batch, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_textspan_run(&alone, moments, texts, pool, &options, NULL, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_textspan_head_count(all), 48);
+    assert_int_equal(clipspan_textspan_head_count(alone), 2);
+    for (size_t i = 0; i < 2; i++) {
+        const clipspan_textspan_head *a = clipspan_textspan_get(alone, i), *b = clipspan_textspan_get(all, i ? 47 : 3);
+        assert_int_equal(a->count, 2);
+        assert_int_equal(a->layer, b->layer);
+        assert_memory_equal(a->texts, b->texts, 2 * sizeof *a->texts);
+    }
+    clipspan_textspan_free(alone);
+    clipspan_textspan_free(all);
+    clipspan_moments_free(moments);
+    clipspan_texts_free(texts);
+    free(pool);
+    world_close(&w);
+}
+
 /* A head whose contribution never changes has no variance to explain; rounding must not be described. */
 static void test_constant_head(void **state)
 {
@@ -469,7 +506,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_direct),         cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_one_head_as_among_many), cmocka_unit_test(test_constant_head),
+        cmocka_unit_test(test_one_head_as_among_many), cmocka_unit_test(test_groups_of_heads),
+        cmocka_unit_test(test_constant_head),
         cmocka_unit_test(test_messages),              cmocka_unit_test(test_span_of_dependent_rows),
         cmocka_unit_test(test_allocation_failures),
     };
