@@ -6,7 +6,8 @@
  *
  * The tokenizer is the model's: open_clip's for that layout, Hugging Face's for the other. Safe from several
  * threads. open_clip's cleaning is followed (HTML entities, NFC, quotes, ligatures, widths, control characters)
- * except ftfy's repair of wrongly decoded text.
+ * except ftfy's repair of wrongly decoded text (U+00C3 U+00A9 where U+00E9 was meant stays as it is).
+ * Characters younger than the installed utf8proc's Unicode version are neither letters nor digits here.
  */
 #ifndef CLIPSPAN_TEXT_H
 #define CLIPSPAN_TEXT_H
@@ -18,7 +19,7 @@ extern "C" {
 #endif
 
 /* Token ids of one text, start and end included, cut to `capacity` and to the context length with the end token
- * kept last. `text` is UTF-8; invalid bytes are read as U+FFFD, as Python's errors="replace" does. */
+ * kept last. `text` is UTF-8; invalid bytes are read as U+FFFD, as Python's errors="replace" does. capacity: at least 2. */
 CLIPSPAN_API clipspan_status clipspan_tokenize(const clipspan_model *model, const char *text, int32_t *ids,
                                                size_t capacity, size_t *count, clipspan_error *err);
 
@@ -26,7 +27,8 @@ CLIPSPAN_API clipspan_status clipspan_tokenize(const clipspan_model *model, cons
 typedef struct clipspan_texts clipspan_texts;
 
 /* Lines of a UTF-8 file, without their line ends (a BOM and "\r" are dropped). With skip_blank, empty lines and
- * lines that repeat an earlier one are left out (what a pool wants); without it every line counts. */
+ * lines that repeat an earlier one are left out (what a pool wants); without it every line counts. A file that
+ * holds a zero byte is refused. */
 CLIPSPAN_API clipspan_status clipspan_texts_open(clipspan_texts **out, const char *path, int skip_blank,
                                                  clipspan_error *err);
 /* Copies `count` strings. */

@@ -175,13 +175,24 @@ static bool put_strict(clsp_runes *runes, size_t *end, const uint32_t *at, size_
     return value != NULL;
 }
 
+/* ftfy runs until nothing changes, so that "&amp;amp;amp;" loses one "amp;" a pass. A reference that gives an "&" is
+ * therefore looked at again at once, which comes to the same (nothing else that ftfy does touches the characters of a
+ * reference) and keeps long chains of them linear. */
 void clsp_html_unescape_strict(clsp_runes *runes)
 {
     size_t end = 0, count = runes->failed ? 0 : runes->count;
     for (size_t i = 0; i < count;) {
+        size_t before = end;
         size_t length = runes->at[i] == '&' ? strict_length(runes->at + i + 1, count - i - 1) : 0;
-        if (length > 0 && put_strict(runes, &end, runes->at + i + 1, length)) i += 1 + length;
-        else put(runes, &end, runes->at[i++]);
+        if (length == 0 || !put_strict(runes, &end, runes->at + i + 1, length)) {
+            put(runes, &end, runes->at[i++]);
+            continue;
+        }
+        i += 1 + length;
+        if (end == before + 1 && runes->at[before] == '&') {
+            end = before;
+            runes->at[--i] = '&'; /* where the semicolon stood */
+        }
     }
     runes->count = end;
 }

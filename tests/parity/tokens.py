@@ -5,8 +5,9 @@
     python tests/parity/tokens.py --clipspan build/cli/clipspan --model DIR --manner huggingface|open_clip
 
 Without --clipspan the tokenizer alone is compared, through tests/parity/tokens_driver.c (built here unless --driver
-names it), in both manners, on texts of any bytes, with the full vocabulary that the installed open_clip brings. With --clipspan the command `clipspan tokenize` runs on a
-model's directory (texts without line breaks), and the reference is made from that directory's own tokenizer files.
+names it), in both manners, on texts of any bytes, with the full vocabulary that the installed open_clip brings. With
+--clipspan the command `clipspan tokenize` runs on a model's directory (texts without line breaks), and the reference is
+made from that directory's own tokenizer files, or for open_clip from the vocabulary that it brings.
 
 Left out, and counted:
   - texts in which ftfy would repair a wrong decoding (open_clip only; clipspan leaves that step out);
@@ -85,7 +86,8 @@ WORDS = ['photo', 'The', 'straße', 'ΟΔΟΣ', 'İstanbul', 'naïve', 'cafe\u03
          '&amp;', '&amp;amp;lt;', '&notit;', '&NTILDE;', '&#8217;', '&#x1F600', '&copy', '<b>', '\u200d', '👩\u200d🚀', 'ﬁne',
          'ＡＢＣ', 'ｶﾞ', '\u2018x\u2019', '1234', '½', '٣', 'x²', '\r\n', '\u2028', '\x1b[31m', '\ufeff', '\u200b', '\u00a0',
          '<|endoftext|>', '<|STARTOFTEXT|>', '<start_of_text>', '<END_OF_TEXT>', "'\u017f", '\x85', '\x1c', '...', '!!', "'", '"',
-         '\u0345', 'ΑΣ', 'Σ', '\u03a3\u0301', 'ŉ', 'Ǆ', '_', '\t', '\n', '\x00', '\u0130', '\u1e9e', '\u212a']
+         '\u0345', 'ΑΣ', 'Σ', '\u03a3\u0301', 'ŉ', 'Ǆ', '_', '\t', '\n', '\x00', 'amp;', '#38;', 'lt;', '&#38;', '&AMP;', 'NTILDE;', ';', '\u037e', '\u0338', '&', '\uff06', '\uff1b', '\x1b[3', '#x26',
+         '\u0130', '\u1e9e', '\u212a']
 
 
 def fuzz(rng, count):
@@ -107,6 +109,9 @@ def fuzz(rng, count):
                            for _ in range(length))
         elif kind < 0.9:
             text = ''.join(rng.choice(WORDS) + rng.choice(['', '', ' ', '  ', '\n']) for _ in range(length))
+        elif kind < 0.95:
+            parts = [w for w in WORDS if '&' in w or ';' in w or '\x1b' in w or len(w) == 1]
+            text = ''.join(rng.choice(parts) for _ in range(length))
         else:
             out.append(bytes(rng.choice([rng.randrange(256), rng.randrange(0x80, 0xf8), 0x20, 0x41]) for _ in range(length)))
             continue

@@ -147,9 +147,9 @@ static void every_allocation_fails_once(void **state)
             unsigned long failures = 0;
             for (unsigned long n = 1;; n += n < 200 || n % 1000 > 900 ? 1 : 37) {
                 clipspan_error err = {0};
-                unsigned long before = clsp_alloc_fail_at(n);
+                (void)clsp_alloc_fail_at(n);
                 clipspan_status status = open_and_encode(paths[p], (clsp_tokenizer_manner)manner, &err);
-                unsigned long used = clsp_alloc_fail_at(0) - before;
+                unsigned long used = clsp_alloc_fail_at(0);
                 if (status != CLIPSPAN_OK) {
                     failures++;
                     if (status != CLIPSPAN_ERROR_MEMORY) fail_msg("allocation %lu: %s", n, err.message);
