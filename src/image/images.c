@@ -1,6 +1,7 @@
 /* Lists of images: opened, asked, read. */
 #include "image/sources.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -176,10 +177,8 @@ static void keep_first(clipspan_images *images, size_t limit)
 
 static char *absolute(const char *path)
 {
-    char *found = realpath(path, NULL);
-    char *copy = clsp_strdup(found != NULL ? found : path);
-    free(found); /* libc's block, not ours */
-    return copy;
+    char found[PATH_MAX];
+    return clsp_strdup(realpath(path, found) != NULL ? found : path);
 }
 
 clipspan_status clipspan_images_open(clipspan_images **out, const char *path, const clipspan_images_options *options,
