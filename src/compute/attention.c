@@ -206,13 +206,15 @@ static const float *as_floats(float *room, const void *row, size_t d, clsp_type 
 
 CLSP_CLONES static float dot(const float *a, const float *b, size_t d)
 {
-    float lanes[CLSP_LANES] = {0}, sum = 0.0f;
+    clsp_lanes sums = {0}, u, v;
     size_t i = 0;
-    for (; i + CLSP_LANES <= d; i += CLSP_LANES)
-        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] += a[i + j] * b[i + j];
-    for (size_t j = 0; i < d; i++, j++) lanes[j] += a[i] * b[i];
-    for (size_t j = 0; j < CLSP_LANES; j++) sum += lanes[j];
-    return sum;
+    for (; i + CLSP_LANES <= d; i += CLSP_LANES) {
+        CLSP_LOAD(u, a + i);
+        CLSP_LOAD(v, b + i);
+        sums += u * v;
+    }
+    for (size_t j = 0; i < d; i++, j++) sums[j] += a[i] * b[i];
+    return clsp_lanes_sum(&sums);
 }
 
 /* z += alpha v; term (may be NULL) = alpha v */

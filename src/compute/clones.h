@@ -1,7 +1,8 @@
 /* compute/clones.h - loops compiled for several processors at once, the best one picked when the program starts.
  *
- * Sums over a row are written as 16 running sums that are added at the end in a fixed order, so that every clone
- * gives the same bits: contraction into fused multiply-add is off (cmake/warnings.cmake).
+ * Sums over a row are 16 running sums, in the compiler's vector type, that are added at the end in a fixed order, so
+ * that every clone gives the same bits: contraction into fused multiply-add is off (cmake/warnings.cmake). Written as
+ * a loop over an array of 16 the compiler unrolled them into scalars.
  */
 #ifndef CLSP_COMPUTE_CLONES_H
 #define CLSP_COMPUTE_CLONES_H
@@ -9,6 +10,8 @@
 #if !defined(CLSP_ROOM_COMPUTE) && !defined(CLSP_TESTS)
 #error "compute/clones.h is private to src/compute"
 #endif
+
+#include <string.h>
 
 #include "compute/compute.h"
 
@@ -21,6 +24,23 @@
 #endif
 
 enum { CLSP_LANES = 16 };
+typedef float clsp_lanes __attribute__((vector_size(CLSP_LANES * sizeof(float))));
+typedef int32_t clsp_lane_mask __attribute__((vector_size(CLSP_LANES * sizeof(int32_t))));
+
+/* lanes = 16 floats from anywhere; and the last `count` < 16 of a row, zeros behind them */
+#define CLSP_LOAD(lanes, from) memcpy(&(lanes), (from), sizeof(lanes))
+#define CLSP_LOAD_TAIL(lanes, from, count)                                                                             \
+    do {                                                                                                               \
+        (lanes) = (clsp_lanes){0};                                                                                     \
+        memcpy(&(lanes), (from), (count) * sizeof(float));                                                             \
+    } while (0)
+
+static inline float clsp_lanes_sum(const clsp_lanes *lanes)
+{
+    float half[CLSP_LANES / 2];
+    for (size_t j = 0; j < CLSP_LANES / 2; j++) half[j] = (*lanes)[j] + (*lanes)[j + CLSP_LANES / 2];
+    return ((half[0] + half[4]) + (half[1] + half[5])) + ((half[2] + half[6]) + (half[3] + half[7]));
+}
 
 /* s [n] becomes exp(scale (s - max s)) / sum; p (bf16, may be NULL) receives the same, rounded. The entries
  * [n, padded) of both become 0. */

@@ -5,13 +5,6 @@
 #include <omp.h>
 #include <string.h>
 
-static float sum_of(const float lanes[CLSP_LANES])
-{
-    float half[CLSP_LANES / 2];
-    for (size_t j = 0; j < CLSP_LANES / 2; j++) half[j] = lanes[j] + lanes[j + CLSP_LANES / 2];
-    return ((half[0] + half[4]) + (half[1] + half[5])) + ((half[2] + half[6]) + (half[3] + half[7]));
-}
-
 /* Nearest even; NaN stays NaN. The same as clsp_f32_to_bf16, in a form that becomes vector code. */
 static inline uint16_t round_bf16(float value)
 {
@@ -36,22 +29,28 @@ void clsp_to_bf16(uint16_t *y, const float *x, size_t count)
 
 CLSP_CLONES static float row_sum(const float *x, size_t width)
 {
-    float lanes[CLSP_LANES] = {0};
+    clsp_lanes sums = {0}, v;
     size_t i = 0;
-    for (; i + CLSP_LANES <= width; i += CLSP_LANES)
-        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] += x[i + j];
-    for (size_t j = 0; i < width; i++, j++) lanes[j] += x[i];
-    return sum_of(lanes);
+    for (; i + CLSP_LANES <= width; i += CLSP_LANES) {
+        CLSP_LOAD(v, x + i);
+        sums += v;
+    }
+    CLSP_LOAD_TAIL(v, x + i, width - i);
+    sums += v;
+    return clsp_lanes_sum(&sums);
 }
 
 CLSP_CLONES static float row_squares(const float *x, float mean, size_t width)
 {
-    float lanes[CLSP_LANES] = {0};
+    clsp_lanes sums = {0}, v;
     size_t i = 0;
-    for (; i + CLSP_LANES <= width; i += CLSP_LANES)
-        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    for (size_t j = 0; i < width; i++, j++) lanes[j] += (x[i] - mean) * (x[i] - mean);
-    return sum_of(lanes);
+    for (; i + CLSP_LANES <= width; i += CLSP_LANES) {
+        CLSP_LOAD(v, x + i);
+        v -= mean;
+        sums += v * v;
+    }
+    for (size_t j = 0; i < width; i++, j++) sums[j] += (x[i] - mean) * (x[i] - mean);
+    return clsp_lanes_sum(&sums);
 }
 
 CLSP_CLONES static void scale_row(float *y, const float *x, float mean, float rstd, const float *restrict gamma,
@@ -105,14 +104,18 @@ static inline float exp_nonpositive(float x)
 
 CLSP_CLONES static float row_max(const float *s, size_t n)
 {
-    float lanes[CLSP_LANES];
-    for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] = s[0];
+    float maximum = s[0];
+    clsp_lanes most = {0}, v;
+    most += maximum;
     size_t i = 0;
-    for (; i + CLSP_LANES <= n; i += CLSP_LANES)
-        for (size_t j = 0; j < CLSP_LANES; j++) lanes[j] = lanes[j] > s[i + j] ? lanes[j] : s[i + j];
-    for (; i < n; i++) lanes[0] = lanes[0] > s[i] ? lanes[0] : s[i];
-    for (size_t j = 1; j < CLSP_LANES; j++) lanes[0] = lanes[0] > lanes[j] ? lanes[0] : lanes[j];
-    return lanes[0];
+    for (; i + CLSP_LANES <= n; i += CLSP_LANES) {
+        CLSP_LOAD(v, s + i);
+        clsp_lane_mask greater = v > most;
+        most = (clsp_lanes)((greater & (clsp_lane_mask)v) | (~greater & (clsp_lane_mask)most));
+    }
+    for (; i < n; i++) maximum = maximum > s[i] ? maximum : s[i];
+    for (size_t j = 0; j < CLSP_LANES; j++) maximum = maximum > most[j] ? maximum : most[j];
+    return maximum;
 }
 
 CLSP_CLONES static void exp_row(float *s, float maximum, float scale, size_t n)
