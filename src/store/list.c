@@ -118,7 +118,7 @@ clipspan_status clsp_list_write(const clipspan_images *images, const char *direc
     snprintf(file->name, sizeof file->name, "%s", CLSP_STORE_LIST);
     status = clsp_safetensors_writer_commit(writer, file->hash, err);
     writer = NULL;
-    file->bytes = clsp_store_file_size(directory, CLSP_STORE_LIST);
+    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(sources);

@@ -159,31 +159,36 @@ clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shar
 
 /* ---- the files that it names ---------------------------------------------------------------------------- */
 
-uint64_t clsp_store_file_size(const char *directory, const char *name)
+clipspan_status clsp_store_file_measure(clsp_store_file *file, const char *path, clipspan_error *err)
 {
     struct stat about;
-    char *path = clsp_path_join(directory, name);
-    bool found = path != NULL && stat(path, &about) == 0 && S_ISREG(about.st_mode);
-    clsp_free(path);
-    return found ? (uint64_t)about.st_size : UINT64_MAX;
+    if (stat(path, &about) != 0) return clsp_fail_errno(err, "%s", path);
+    file->bytes = (uint64_t)about.st_size;
+    return CLIPSPAN_OK;
 }
 
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory)
 {
-    uint64_t own = clsp_store_file_size(directory, CLSP_STORE_MANIFEST);
-    uint64_t total = manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes;
+    clsp_store_file own = {0};
+    char *path = clsp_path_join(directory, CLSP_STORE_MANIFEST);
+    if (path != NULL) clsp_store_file_measure(&own, path, NULL);
+    clsp_free(path);
+    uint64_t total = own.bytes + manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes;
     for (size_t s = 0; s < manifest->shard_count; s++) total += manifest->shards[s].file.bytes;
-    return total + (own == UINT64_MAX ? 0 : own);
+    return total;
 }
 
 clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err)
 {
-    uint64_t size = clsp_store_file_size(directory, file->name);
-    if (size == file->bytes) return CLIPSPAN_OK;
-    if (size == UINT64_MAX)
-        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store", directory, file->name);
+    struct stat about;
+    char *path = clsp_path_join(directory, file->name);
+    if (path == NULL) return clsp_fail_memory(err);
+    bool there = stat(path, &about) == 0 && S_ISREG(about.st_mode);
+    clsp_free(path);
+    if (!there) return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store", directory, file->name);
+    if ((uint64_t)about.st_size == file->bytes) return CLIPSPAN_OK;
     return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s is damaged: %llu bytes, expected %llu", directory, file->name,
-                     (unsigned long long)size, (unsigned long long)file->bytes);
+                     (unsigned long long)about.st_size, (unsigned long long)file->bytes);
 }
 
 clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,

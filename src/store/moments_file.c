@@ -49,7 +49,7 @@ clipspan_status clsp_moments_write(const clipspan_moments *moments, const uint64
     }
     status = clsp_safetensors_writer_commit(writer, file->hash, err);
     writer = NULL;
-    file->bytes = clsp_store_file_size(directory, file->name);
+    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(path);
@@ -135,7 +135,7 @@ clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *direct
     snprintf(file->name, sizeof file->name, "%s", CLSP_STORE_BASIS);
     status = clsp_safetensors_writer_commit(writer, file->hash, err);
     writer = NULL;
-    file->bytes = clsp_store_file_size(directory, CLSP_STORE_BASIS);
+    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(path);

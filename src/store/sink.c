@@ -161,7 +161,7 @@ static clipspan_status write_shard(const clsp_sink *sink, clsp_store_file *file,
     step(sink, "shard");
     status = clsp_safetensors_writer_commit(writer, file->hash, err);
     writer = NULL;
-    file->bytes = clsp_store_file_size(sink->directory, file->name);
+    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(plans);

@@ -64,8 +64,8 @@ clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *director
 void clsp_manifest_clear(clsp_manifest *manifest);
 clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err);
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory); /* of all files */
-/* Size of a file in the store's folder; UINT64_MAX: absent. */
-uint64_t clsp_store_file_size(const char *directory, const char *name);
+/* Sets the size from what was just written at `path`. */
+clipspan_status clsp_store_file_measure(clsp_store_file *file, const char *path, clipspan_error *err);
 /* The file is there and as long as recorded. */
 clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err);
 /* Opens it and compares its checksum. */
