@@ -1,10 +1,13 @@
 """Compares what enters the network, float32 bit for bit, with open_clip's and Hugging Face's own preprocessing.
 
-    python tests/parity/pixels.py --driver build/pixels_driver [--count 300] [--seed 1]
+    python tests/parity/pixels.py --driver build/pixels_driver [--count 300] [--seed 1] [--size 32]
+    python tests/parity/pixels.py --clipspan build/release/clipspan --model DIRECTORY
 
 makes pictures of every format, mode and shape in a temporary folder (pictures.py), runs each through the references
-(reference.py) and through pixels_driver.c, with every resize mode and filter, with and without EXIF turning. Ends
-with 1 when any float differs, or when one side reads a picture that the other refuses.
+(reference.py) and through clipspan, and ends with 1 when any float differs, or when one side reads a picture that the
+other refuses. The first form drives the image room alone (pixels_driver.c says how, and is built with its sources and
+the image libraries), with every resize mode and filter, with and without EXIF turning. The second runs `clipspan
+preprocess` with a model directory's own settings, which open_clip and transformers read for themselves.
 """
 import argparse
 import os
@@ -84,10 +87,15 @@ def ours(driver, folder, configuration, count):
     return np.fromfile(out, dtype=np.float32).reshape(count, 3, size, size)
 
 
-def compare(folder, names, driver, configuration):
-    exif = configuration[-1]
-    theirs = reference_for(*configuration[:-1])
-    found, bad, refused = ours(driver, folder, configuration, len(names)), 0, 0
+def ours_by_command(clipspan, model, folder):
+    out = os.path.join(folder, "out.npy")
+    subprocess.run([clipspan, "preprocess", model, os.path.join(folder, "list.txt"), "-o", out], check=True,
+                   stderr=subprocess.PIPE)
+    return np.load(out)
+
+
+def compare(folder, names, found, theirs, exif, title):
+    bad = refused = 0
     for i, name in enumerate(names):
         try:
             expected = theirs(os.path.join(folder, name), exif)
@@ -104,26 +112,35 @@ def compare(folder, names, driver, configuration):
             steps = np.abs(expected - found[i]).max() * 0.27 * 255
             print(f"  {name}: {np.count_nonzero(expected != found[i])} floats differ, by up to {steps:.1f} grey levels")
             bad += 1
-    print(f"{' '.join(map(str, configuration))}: {len(names) - bad - refused} equal, {refused} refused by both sides "
-          f"or one, {bad} bad")
+    print(f"{title}: {len(names) - bad - refused} equal, {refused} refused, {bad} bad")
     return bad
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--driver", required=True)
+    options.add_argument("--driver")
+    options.add_argument("--clipspan")
+    options.add_argument("--model", help="a model directory, with --clipspan")
     options.add_argument("--count", type=int, default=300)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--size", type=int, default=32)
     options.add_argument("--keep", help="folder for the pictures; default: a temporary one")
     given = options.parse_args()
+    if not given.driver and not (given.clipspan and given.model):
+        options.error("--driver, or --clipspan and --model")
     jpeg = features.version_feature("libjpeg_turbo")
     print(f"Pillow {Image.__version__}, libjpeg-turbo {jpeg}, libwebp {features.version('webp')}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or temporary
         os.makedirs(folder, exist_ok=True)
         names = make_pictures(folder, given.count, given.size, np.random.default_rng(given.seed))
-        bad = sum(compare(folder, names, given.driver, c) for c in configurations(given.size))
+        bad = 0
+        for c in configurations(given.size) if given.driver else ():
+            bad += compare(folder, names, ours(given.driver, folder, c, len(names)), reference_for(*c[:-1]), c[-1],
+                           " ".join(map(str, c)))
+        if given.clipspan:
+            bad += compare(folder, names, ours_by_command(given.clipspan, given.model, folder),
+                           reference.of_model(given.model), False, given.model)
     print("all floats equal" if bad == 0 else f"{bad} comparisons failed")
     return 1 if bad else 0
 
