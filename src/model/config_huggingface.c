@@ -50,8 +50,9 @@ static clipspan_status read_tower(clsp_section *section, const clsp_section *roo
                                  "%d is not a multiple of num_attention_heads, %d", tower->width, tower->heads);
     CLSP_TRY(read_activation(section, &tower->activation, err));
     CLSP_TRY(clsp_section_number(section, "layer_norm_eps", 1e-5, &eps, err));
-    if (!(eps > 0 && eps < 1)) return clsp_section_unfit(section, "layer_norm_eps", "a number between 0 and 1", err);
-    tower->ln_eps = (float)eps;
+    tower->ln_eps = (float)eps; /* checked as such: 1e-50 is 0 */
+    if (!(tower->ln_eps > 0 && tower->ln_eps < 1))
+        return clsp_section_unfit(section, "layer_norm_eps", "a number between 0 and 1", err);
 out:
     return status;
 }

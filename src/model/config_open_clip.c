@@ -109,8 +109,8 @@ static clipspan_status read_eps(const clsp_section *section, float *out, clipspa
     CLSP_TRY(clsp_section_open(&kwargs, section, "norm_kwargs", err));
     CLSP_TRY(clsp_section_known(&kwargs, known, err));
     CLSP_TRY(clsp_section_number(&kwargs, "eps", 1e-5, &eps, err));
-    if (!(eps > 0 && eps < 1)) return clsp_section_unfit(&kwargs, "eps", "a number between 0 and 1", err);
-    *out = (float)eps;
+    *out = (float)eps; /* checked as such: 1e-50 is 0 */
+    if (!(*out > 0 && *out < 1)) return clsp_section_unfit(&kwargs, "eps", "a number between 0 and 1", err);
 out:
     return status;
 }
