@@ -17,7 +17,7 @@ clipspan() { "$BUILD/clipspan" "$@"; }
 fails() {
   code=0
   "$@" >/dev/null 2>"$scratch/err" || code=$?
-  echo "exit $code: $(tail -n 1 "$scratch/err" | sed "s|$scratch|TMP|g; s|$SOURCE|SOURCE|g")"
+  echo "exit $code: $(tail -n 1 "$scratch/err" | sed "s|$scratch|TMP|g; s|$SOURCE|SOURCE|g; s|[0-9a-f]\{32\}|HASH|g; s|([0-9a-f]\{8\}|(HASH|g")"
 }
 # A tiny model with random weights, and some rendered scenes.
 tiny() { "$BUILD/tests/make_model" "$@" >/dev/null; }
