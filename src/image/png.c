@@ -75,9 +75,8 @@ static void set_up(job *self)
     if (self->info == NULL) leave(self, clsp_fail_memory(self->err));
     png_set_read_fn(self->png, self, on_read);
     png_set_user_limits(self->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* max_pixels is the limit */
-    /* text, profiles, times: neither needed nor trusted; -1 names all unknown and known ancillary chunks but tRNS */
+    /* text, profiles, times: neither needed nor trusted; -1 names every ancillary chunk but tRNS */
     png_set_keep_unknown_chunks(self->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(self->png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "tRNS", 1);
 }
 
 /* tRNS of a palette. Pillow keeps a lone zero among 255s as "this index is transparent"; its pattern for that also

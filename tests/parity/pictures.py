@@ -146,6 +146,27 @@ def webp(mode, **options):
     return make
 
 
+def png_chunks(rng, width, height, exif):
+    """Text, time, gamma and a colour profile, of which none may show."""
+    from PIL import ImageCms, PngImagePlugin
+
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Comment", "hello " * 50, zip=True)
+    about.add_itxt("Title", "\u00fcber", "de", "Titel")
+    about.add(b"gAMA", struct.pack(">I", 30000))
+    about.add(b"bKGD", struct.pack(">HHH", 9, 99, 199))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return saved(picture(rng, width, height, "RGBA"), "PNG", pnginfo=about, icc_profile=profile)
+
+
+def png_animated(mode, default_image):
+    def make(rng, width, height, exif):
+        frames = [picture(rng, width, height, mode) for _ in range(3)]
+        return saved(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=default_image)
+
+    return make
+
+
 def png(bits, colour, interlaced=False, trns=None, entries=None, late=False):
     def make(rng, width, height, exif):
         top = (1 << bits) - 1
@@ -210,5 +231,8 @@ def kinds():
     for name, bits, colour in (("grey1", 1, 0), ("grey4", 4, 0), ("grey16", 16, 0), ("rgb8", 8, 2), ("rgb16", 16, 2),
                                ("palette4", 4, 3), ("greyalpha8", 8, 4), ("rgba16", 16, 6)):
         all_kinds[f"png_{name}_interlaced"] = png(bits, colour, interlaced=True)
+    all_kinds["png_chunks"] = png_chunks
+    all_kinds["png_animated"] = png_animated("RGB", False)
+    all_kinds["png_animated_default"] = png_animated("RGBA", True)
     all_kinds["png_rgb8_exif_late"] = png(8, 2, late=True)
     return all_kinds
