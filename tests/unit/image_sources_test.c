@@ -19,7 +19,7 @@ static void copy_golden(const char *name, const char *to)
 /* An empty folder of that name in the scratch folder. */
 static void fresh(char path[512], const char *name)
 {
-    char command[700];
+    char command[1100];
     scratch(path, name);
     snprintf(command, sizeof command, "rm -rf '%s' && mkdir -p '%s'", path, path);
     assert_int_equal(system(command), 0);
