@@ -99,7 +99,8 @@ def embed(tower, pixels):
 def attention(tower, block, x):
     """The block's attention output for every token, and the class token's terms by head and source token.
 
-    Returns [N, D] (with the out-projection's bias) and [H, N, D] (without)."""
+    Returns [N, D] (with the out-projection's bias), [H, N, D] (without), and the class token's largest weight, mean over
+    heads: 1 / N where attention is uniform."""
     y = norm(x, block.ln1, tower.eps)
     q, k, v = (by_head(linear(y, pair), tower.heads) for pair in (block.q, block.k, block.v))
     scores = q @ k.transpose(1, 2) / q.shape[2] ** 0.5
@@ -108,16 +109,18 @@ def attention(tower, block, x):
     slices = out.reshape(out.shape[0], tower.heads, -1).permute(1, 2, 0)  # O_h: [H, d, D]
     whole = (alpha @ v).transpose(0, 1).reshape(x.shape) @ out.T + bias
     terms = alpha[:, 0, :, None] * v @ slices  # alpha[h, n] v[h, n] O_h
-    return whole, terms
+    return whole, terms, float(alpha[:, 0].max(1).values.mean())
 
 
 def residual_terms(tower, pixels):
     """Runs one image. Returns every layer's attention terms, a list of [H, N, D], its out-projection biases [L, D], x0's
-    class token and the MLPs' outputs for it [L + 1, D], and the class token before ln_post [D]."""
+    class token and the MLPs' outputs for it [L + 1, D], the class token before ln_post [D], and its largest attention weight,
+    mean over layers and heads."""
     x = embed(tower, pixels)
-    mlps, terms, biases = [x[0].clone()], [], []
+    mlps, terms, biases, peaks = [x[0].clone()], [], [], []
     for block in tower.blocks:
-        whole, by_token = attention(tower, block, x)
+        whole, by_token, peak = attention(tower, block, x)
+        peaks.append(peak)
         terms.append(by_token)
         biases.append(double(block.out[1]))
         x = x + whole
@@ -125,7 +128,7 @@ def residual_terms(tower, pixels):
         mlp = linear(hidden, block.fc2)
         mlps.append(mlp[0].clone())
         x = x + mlp
-    return terms, torch.stack(biases), torch.stack(mlps), x[0]
+    return terms, torch.stack(biases), torch.stack(mlps), x[0], sum(peaks) / len(peaks)
 
 
 class Conventions:
@@ -156,10 +159,10 @@ class Conventions:
 def decompose(tower, pixels, token_layers=()):
     """One image, [3, S, S]. Per convention ("paper", "exact"): attn [L, H, E], mlp [L + 1, E], cls_attn [L, E], and
     tokens {layer: [H, N, E]} for token_layers; the exact one's constant [E]; and the representation [E]."""
-    terms, biases, mlps, last = residual_terms(tower, pixels)
+    terms, biases, mlps, last, peak = residual_terms(tower, pixels)
     c = Conventions(tower, last, tower.position.shape[0])
     p = c.projection
-    result = {"representation": c.representation.numpy()}
+    result = {"representation": c.representation.numpy(), "peak": peak}
     for name in ("paper", "exact"):
         attn, cls, tokens = [], [], {}
         for l, by_token in enumerate(terms):

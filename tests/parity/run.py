@@ -24,7 +24,8 @@ import subprocess
 import sys
 import time
 
-import numpy as np
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own products are small here; torch's threads are its own
+import numpy as np  # noqa: E402
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import decomposition  # noqa: E402
@@ -111,7 +112,11 @@ def reference_answers(name, folder, paths, texts, run):
     layers = len(tower.blocks)
     answers["token_layers"] = (layers // 2, layers - 1)
     answers["terms"] = decomposition.decompose_all(tower, answers["pixels"][:run.decomposed], answers["token_layers"])
-    checks = [decomposition.check(row, answers["images"][i]) for i, row in enumerate(answers["terms"].pop("rows"))]
+    rows = answers["terms"].pop("rows")
+    checks = [decomposition.check(row, answers["images"][i]) for i, row in enumerate(rows)]
+    peak = min(row["peak"] for row in rows)
+    tokens = tower.position.shape[0]
+    run.expect(name, "attention is not uniform", peak > 3 / tokens, f"largest weight {peak:.3f}, uniform {1 / tokens:.4f}")
     worst = [max(c[i] for c in checks) for i in range(3)]
     run.expect(name, "the reference's own sums", worst[0] < 1e-12 and worst[1] < 1e-12 and worst[2] < 1e-4,
                f"terms against r/|r| {worst[0]:.1e}, against r {worst[1]:.1e}, r against encode_image {worst[2]:.1e}")
