@@ -65,18 +65,34 @@ static void factors(double *y, const clipspan_batch *batch, clipspan_convention 
     y[d + 2] = 1.0 / norm;
 }
 
-/* sum += y, packed += lower triangle of y y'. */
-static void add_outer(double *restrict sum, double *restrict packed, const double *restrict y, size_t k)
+/* sum += y, packed += lower triangle of y y', for `count` images y: [count, k], each added after the one before it.
+ * Four at a time spare three quarters of the loads and stores, and leave the order of the additions as it is. */
+static void add_outer(double *restrict sum, double *restrict packed, const double *restrict y, size_t count, size_t k)
 {
-    for (size_t r = 0; r < k; r++) {
-        double value = y[r];
-        sum[r] += value;
-        for (size_t c = 0; c <= r; c++) packed[c] += value * y[c];
-        packed += r + 1;
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const double *a = y + i * k, *b = a + k, *c = b + k, *d = c + k;
+        double *row = packed;
+        for (size_t r = 0; r < k; row += ++r) {
+            double ar = a[r], br = b[r], cr = c[r], dr = d[r];
+            sum[r] = (((sum[r] + ar) + br) + cr) + dr;
+            for (size_t m = 0; m <= r; m++)
+                row[m] = (((row[m] + ar * a[m]) + br * b[m]) + cr * c[m]) + dr * d[m];
+        }
+    }
+    for (; i < count; i++) {
+        const double *a = y + i * k;
+        double *row = packed;
+        for (size_t r = 0; r < k; row += ++r) {
+            sum[r] += a[r];
+            for (size_t m = 0; m <= r; m++) row[m] += a[r] * a[m];
+        }
     }
 }
 
-/* y: [k] scratch. */
+enum { BLOCK = 16 }; /* images whose factors are made at once */
+
+/* y: [BLOCK, k] scratch. */
 static void add_head(clipspan_moments *moments, const clipspan_batch *batch, size_t head, double *y)
 {
     size_t d = (size_t)batch->basis->head_dim;
@@ -85,9 +101,10 @@ static void add_head(clipspan_moments *moments, const clipspan_batch *batch, siz
         size_t k = clsp_head_width(&moments->basis, c);
         double *sum = moments->sum[c] + head * k;
         double *second = moments->second[c] + head * clsp_moments_packed(&moments->basis, c);
-        for (size_t i = 0; i < batch->images; i++) {
-            factors(y, batch, c, z + i * d, i);
-            add_outer(sum, second, y, k);
+        for (size_t i = 0; i < batch->images; i += BLOCK) {
+            size_t count = clsp_min(BLOCK, batch->images - i);
+            for (size_t j = 0; j < count; j++) factors(y + j * k, batch, c, z + (i + j) * d, i + j);
+            add_outer(sum, second, y, count, k);
         }
     }
 }
@@ -125,10 +142,10 @@ clipspan_status clipspan_moments_add(clipspan_moments *moments, const clipspan_b
     if (status != CLIPSPAN_OK) return status;
     ptrdiff_t heads = (ptrdiff_t)head_count(batch->basis);
     size_t k = clsp_head_width(batch->basis, CLIPSPAN_PAPER);
-    double *y = clsp_alloc((size_t)heads * k, sizeof *y);
+    double *y = clsp_alloc((size_t)heads * BLOCK * k, sizeof *y);
     if (y == NULL) return clsp_fail_memory(err);
 #pragma omp parallel for schedule(static)
-    for (ptrdiff_t h = 0; h < heads; h++) add_head(moments, batch, (size_t)h, y + (size_t)h * k);
+    for (ptrdiff_t h = 0; h < heads; h++) add_head(moments, batch, (size_t)h, y + (size_t)h * BLOCK * k);
     moments->images += batch->images;
     clsp_free(y);
     return CLIPSPAN_OK;
