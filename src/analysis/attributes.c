@@ -167,10 +167,10 @@ static void pass_close(pass *p)
 static clipspan_status check(const clipspan_store *store, clipspan_convention convention, clipspan_error *err)
 {
     if (convention != CLIPSPAN_PAPER && convention != CLIPSPAN_EXACT)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "attributes: unknown convention %d", (int)convention);
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention);
     if (clipspan_store_get_info(store)->moments_only)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "attributes: the store holds moments alone: groups need each image's contributions");
+                         "the store holds moments alone: groups need each image's contributions");
     return CLIPSPAN_OK;
 }
 

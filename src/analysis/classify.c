@@ -21,16 +21,16 @@ struct clipspan_classification {
 static clipspan_status check(const float *embeddings, size_t images, size_t embed_dim, const int *labels,
                              size_t classes, clipspan_error *err)
 {
-    if (classes == 0) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "classify: the list of classes is empty");
+    if (classes == 0) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the list of classes is empty");
     if (classes > INT32_MAX)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "classify: %zu classes are too many", classes);
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%zu classes are too many", classes);
     for (size_t i = 0; i < images; i++) {
         if (labels != NULL && (labels[i] < -1 || labels[i] >= (int)classes))
-            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "classify: label %d of image %zu: expected -1 to %zu",
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "label %d of image %zu: expected -1 to %zu",
                              labels[i], i, classes - 1);
         for (size_t d = 0; d < embed_dim; d++)
             if (!isfinite(embeddings[i * embed_dim + d]))
-                return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "classify: the embedding of image %zu is not finite", i);
+                return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the embedding of image %zu is not finite", i);
     }
     return CLIPSPAN_OK;
 }

@@ -79,10 +79,10 @@ static clipspan_status no_column(const clipspan_store *store, const char *name, 
     for (size_t c = 0; c < columns; c++)
         if (!clsp_buffer_format(&list, "%s%s", c ? ", " : "", clipspan_store_column(store, c))) break;
     clipspan_status status =
-        name ? clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "attributes: no column \"%s\"; the store has: %s", name,
+        name ? clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no column \"%s\"; the store has: %s", name,
                          list.length ? list.data : "none (its images came without a CSV)")
              : clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "attributes: no column with %d to %d values; the store has: %s", (int)CLSP_GROUPS_FEWEST,
+                         "no column with %d to %d values; the store has: %s", (int)CLSP_GROUPS_FEWEST,
                          (int)CLSP_GROUPS_MOST, list.length ? list.data : "none (its images came without a CSV)");
     clsp_buffer_free(&list);
     return status;
@@ -98,7 +98,7 @@ static clipspan_status named(clsp_groups *groups, size_t *count, const clipspan_
         *count = i + 1;
         if (status != CLIPSPAN_OK) return status;
         if (groups[i].of == NULL)
-            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "attributes: column \"%s\" has %zu values, expected %d to %d",
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "column \"%s\" has %zu values, expected %d to %d",
                              columns[i], groups[i].count, (int)CLSP_GROUPS_FEWEST, (int)CLSP_GROUPS_LIMIT);
     }
     return CLIPSPAN_OK;

@@ -44,15 +44,15 @@ static clipspan_status check(const clipspan_moments *moments, const clipspan_tex
                              const clipspan_textspan_options *o, clipspan_error *err)
 {
     if (o->convention != CLIPSPAN_PAPER && o->convention != CLIPSPAN_EXACT)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "textspan: unknown convention %d", (int)o->convention);
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)o->convention);
     if (o->size < 1 || o->rank < 1 || o->top_images < 0)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "textspan: size %d, rank %d, top images %d: expected at least 1, 1 and 0", o->size, o->rank,
+                         "size %d, rank %d, top images %d: expected at least 1, 1 and 0", o->size, o->rank,
                          o->top_images);
     if (clipspan_texts_count(pool) == 0)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "textspan: the text pool is empty");
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the text pool is empty");
     if (clipspan_moments_images(moments) < 2)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "textspan: moments of %llu images: a variance needs at least 2",
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "moments of %llu images: a variance needs at least 2",
                          (unsigned long long)clipspan_moments_images(moments));
     return CLIPSPAN_OK;
 }
@@ -66,7 +66,7 @@ static clipspan_status measure_pool(clsp_pool *pool, const clipspan_texts *texts
         double square = 0;
         for (size_t d = 0; d < pool->embed_dim; d++) square += (double)t[d] * (double)t[d];
         if (!isfinite(square))
-            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "textspan: the embedding of text %zu (\"%s\") is not finite",
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the embedding of text %zu (\"%s\") is not finite",
                              j, clipspan_texts_get(texts, j));
         longest = fmax(longest, square);
     }
@@ -99,7 +99,7 @@ static clipspan_status list_heads(clipspan_textspan *result, const clipspan_basi
     clipspan_status status = CLIPSPAN_OK;
     size_t all = (size_t)basis->layers * (size_t)basis->heads;
     for (size_t i = 0; i < all; i++) result->count += chosen == NULL || chosen[i];
-    if (result->count == 0) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "textspan: no head is chosen");
+    if (result->count == 0) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no head is chosen");
     CLSP_ALLOC(result->heads, clsp_alloc_zero(result->count, sizeof *result->heads));
     for (size_t i = 0, at = 0; i < all; i++)
         if (chosen == NULL || chosen[i])
@@ -302,7 +302,7 @@ static clipspan_status tell(const job *j, size_t done, clipspan_error *err)
     clipspan_progress now = {.stage = "textspan", .done = done, .total = j->result->count};
     if (j->hooks == NULL || j->hooks->progress == NULL || j->hooks->progress(j->hooks->user, &now) == 0)
         return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "textspan: stopped after %zu of %zu heads", done,
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "stopped after %zu of %zu heads", done,
                      j->result->count);
 }
 

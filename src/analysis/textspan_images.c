@@ -101,15 +101,15 @@ static clipspan_status check_store(const clipspan_textspan *result, const clipsp
     const clipspan_store_info *info = clipspan_store_get_info(store);
     if (info->moments_only)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "textspan: the store holds moments alone: without each image's contributions none can be ranked");
+                         "the store holds moments alone: without each image's contributions none can be ranked");
     if (result->options.top_images < 1)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "textspan: top images is %d, expected at least 1",
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "top images is %d, expected at least 1",
                          result->options.top_images);
     for (size_t i = 0; i < result->count; i++)
         if (result->heads[i].layer >= info->layers || result->heads[i].head >= info->heads ||
             result->embed_dim != (size_t)info->embed_dim)
             return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH,
-                             "textspan: L%d.H%d in %zu dimensions does not fit a store of %d layers of %d heads in %d",
+                             "L%d.H%d in %zu dimensions does not fit a store of %d layers of %d heads in %d",
                              result->heads[i].layer, result->heads[i].head, result->embed_dim, info->layers,
                              info->heads, info->embed_dim);
     return CLIPSPAN_OK;
