@@ -4,7 +4,8 @@
  * weights are there, because the published figures were made with it; else as Hugging Face's. */
 #include "model/parts.h"
 
-#include <stdio.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const open_clip_weights[] = {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json",
@@ -125,14 +126,20 @@ static clipspan_status find_file(clsp_model_files *files, const char *path, cons
     return files->weights ? CLIPSPAN_OK : clsp_fail_memory(err);
 }
 
-/* Last component of a path, without trailing slashes. */
+char *clsp_files_absolute(const char *path)
+{
+    char resolved[PATH_MAX];
+    return clsp_strdup(realpath(path, resolved) ? resolved : path);
+}
+
+/* The directory's own name, also where the path is "." or ends in a slash. */
 static char *base_name(const char *path)
 {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/') begin--;
-    return clsp_strndup(path + begin, end - begin);
+    char *absolute = clsp_files_absolute(path);
+    const char *slash = absolute ? strrchr(absolute, '/') : NULL;
+    char *name = slash && slash[1] ? clsp_strdup(slash + 1) : absolute ? clsp_strdup(path) : NULL;
+    clsp_free(absolute);
+    return name;
 }
 
 static char *folder_of(const char *path)

@@ -1,9 +1,6 @@
 /* Opening a model: find the files, read the configuration, map the weights, bind names, fingerprint, tokenizer. */
 #include "model/parts.h"
 
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 
 static clipspan_status read_configuration(clipspan_model *model, const clsp_model_files *files, const char **note,
                                           clipspan_error *err)
@@ -81,20 +78,14 @@ out:
     return status;
 }
 
-static char *absolute_path(const char *path)
-{
-    char resolved[PATH_MAX];
-    return clsp_strdup(realpath(path, resolved) ? resolved : path);
-}
-
 static clipspan_status copy_strings(clipspan_model *model, const clsp_model_files *files, const char *path,
                                     const clipspan_model_options *options, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     CLSP_ALLOC(model->name, clsp_strdup(files->name));
-    CLSP_ALLOC(model->path, absolute_path(path));
+    CLSP_ALLOC(model->path, clsp_files_absolute(path));
     if (options && options->config) CLSP_ALLOC(model->config, clsp_strdup(options->config));
-    if (options && options->vocab) CLSP_ALLOC(model->vocab, absolute_path(options->vocab));
+    if (options && options->vocab) CLSP_ALLOC(model->vocab, clsp_files_absolute(options->vocab));
 out:
     return status;
 }

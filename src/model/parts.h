@@ -32,6 +32,7 @@ typedef struct clsp_model_files {
 clipspan_status clsp_files_find(clsp_model_files *out, const char *path, const clipspan_model_options *options,
                                 clipspan_error *err);
 void clsp_files_free(clsp_model_files *files);
+char *clsp_files_absolute(const char *path); /* caller frees; the path itself where it does not resolve */
 /* The vocabulary beside the model, NULL: none. Caller frees. */
 clipspan_status clsp_files_vocab(char **out, const clsp_model_files *files, clipspan_error *err);
 

@@ -257,6 +257,25 @@ static void tolerated_extras(void **state)
     clipspan_model_free(folder_open(NULL));
 }
 
+static void name_is_the_directorys(void **state)
+{
+    (void)state;
+    model_recipe recipe = MODEL_RECIPE_INIT;
+    const char *const paths[] = {".", "../model", "../model//"};
+    char before[1024];
+    folder_make(&recipe);
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder_path("")), 0);
+    for (int i = 0; i < 3; i++) {
+        clipspan_model *m = NULL;
+        assert_int_equal(clipspan_model_open(&m, paths[i], NULL, NULL), CLIPSPAN_OK);
+        assert_string_equal(m->info.name, "model");
+        assert_true(m->info.path[0] == '/');
+        clipspan_model_free(m);
+    }
+    assert_int_equal(chdir(before), 0);
+}
+
 /* A directory with both layouts, as published ones are: open_clip's where its weights are. */
 static void both_layouts(void **state)
 {
@@ -328,7 +347,8 @@ int main(void)
         cmocka_unit_test(sharded_is_the_same_model), cmocka_unit_test(fingerprint_sees_everything),
         cmocka_unit_test(large_tensor_is_hashed_in_pieces), cmocka_unit_test(no_tokenizer_no_preprocess),
         cmocka_unit_test(vocabulary_by_option), cmocka_unit_test(huggingface_forms),
-        cmocka_unit_test(tolerated_extras), cmocka_unit_test(both_layouts), cmocka_unit_test(builtin_by_name),
+        cmocka_unit_test(tolerated_extras), cmocka_unit_test(both_layouts), cmocka_unit_test(name_is_the_directorys),
+        cmocka_unit_test(builtin_by_name),
         cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
