@@ -8,7 +8,8 @@ static bool starts_with(const clsp_encoded *encoded, size_t offset, const char *
     return clsp_range_ok(offset, length, encoded->length) && memcmp(encoded->bytes + offset, magic, length) == 0;
 }
 
-clipspan_status clsp_decode_check_size(const clsp_encoded *encoded, uint64_t width, uint64_t height, clipspan_error *err)
+clipspan_status clsp_decode_check_size(const clsp_encoded *encoded, uint64_t width, uint64_t height,
+                                       clipspan_error *err)
 {
     if (width == 0 || height == 0 || width > INT32_MAX || height > INT32_MAX)
         return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its header says %llu x %llu pixels", encoded->name,

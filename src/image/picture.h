@@ -52,7 +52,8 @@ typedef struct clsp_encoded {
 /* ---- picture.c ---------------------------------------------------------------------------------------- */
 
 /* Gives `picture` mode, size and uninitialised samples; its other fields are left alone. */
-clipspan_status clsp_picture_allocate(clsp_picture *picture, clsp_mode mode, int width, int height, clipspan_error *err);
+clipspan_status clsp_picture_allocate(clsp_picture *picture, clsp_mode mode, int width, int height,
+                                      clipspan_error *err);
 void clsp_picture_free(clsp_picture *picture);
 /* Frees `picture` and puts `with` in its place. */
 void clsp_picture_replace(clsp_picture *picture, clsp_picture *with);
@@ -65,7 +66,8 @@ const char *clsp_mode_name(clsp_mode mode);
 /* On failure `picture` is empty. */
 clipspan_status clsp_decode(clsp_picture *picture, const clsp_encoded *encoded, clipspan_error *err);
 /* Refuses sizes that make no sense or exceed max_pixels, before anything is allocated for them. */
-clipspan_status clsp_decode_check_size(const clsp_encoded *encoded, uint64_t width, uint64_t height, clipspan_error *err);
+clipspan_status clsp_decode_check_size(const clsp_encoded *encoded, uint64_t width, uint64_t height,
+                                       clipspan_error *err);
 
 /* One dependency, one file; each fills `picture`, whose samples clsp_decode frees when they fail. */
 clipspan_status clsp_decode_jpeg(clsp_picture *picture, const clsp_encoded *encoded, clipspan_error *err);

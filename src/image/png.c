@@ -157,7 +157,8 @@ static void decode(job *self)
 {
     set_up(self);
     png_read_info(self->png, self->info);
-    png_uint_32 width = png_get_image_width(self->png, self->info), height = png_get_image_height(self->png, self->info);
+    png_uint_32 width = png_get_image_width(self->png, self->info);
+    png_uint_32 height = png_get_image_height(self->png, self->info);
     int bits = png_get_bit_depth(self->png, self->info), colours = png_get_color_type(self->png, self->info);
     clipspan_status status = clsp_decode_check_size(self->encoded, width, height, self->err);
     if (status != CLIPSPAN_OK) leave(self, status);
@@ -194,7 +195,8 @@ static int orientation(const clsp_encoded *encoded)
         if (memcmp(chunk + 4, "eXIf", 4) == 0) {
             int exif = clsp_exif_orientation(chunk + 8, length);
             if (exif != 0) return exif;
-        } else if (memcmp(chunk + 4, "iTXt", 4) == 0 && length > sizeof XMP && memcmp(chunk + 8, XMP, sizeof XMP) == 0) {
+        } else if (memcmp(chunk + 4, "iTXt", 4) == 0 && length > sizeof XMP &&
+                   memcmp(chunk + 8, XMP, sizeof XMP) == 0) {
             int said = clsp_xmp_orientation(chunk + 8, length);
             if (said != 0) xmp = said;
         }

@@ -168,7 +168,7 @@ static clipspan_status check(const clsp_preprocess *how, clipspan_error *err)
     bool hugging = how->manner == CLSP_PREPROCESS_HUGGINGFACE;
     if (hugging && how->do_resize && how->mode == CLSP_RESIZE_LONGEST)
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
-                         "preprocessing: Hugging Face's CLIP processor has no resizing of the longest edge with padding");
+                         "preprocessing: Hugging Face's CLIP processor cannot resize the longest edge and pad");
     for (int c = 0; c < 3; c++)
         if ((!hugging || how->do_normalize) && !(fabs(how->std[c]) > 0))
             return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "preprocessing: a standard deviation of %g", how->std[c]);

@@ -137,7 +137,8 @@ static inline int32_t weighted(const int16_t *restrict samples, const int16_t *r
     return upper * (1 << HALF_BITS) + lower;
 }
 
-static clipspan_status along_rows8(clsp_picture *out, const clsp_picture *in, const taps *t, int top, clipspan_error *err)
+static clipspan_status along_rows8(clsp_picture *out, const clsp_picture *in, const taps *t, int top,
+                                  clipspan_error *err)
 {
     int channels = in->channels, span = t->end - t->begin;
     size_t plane = (size_t)span + (size_t)t->stride; /* the last outputs read zero weights past the end */
@@ -302,7 +303,8 @@ static void nearest_positions(int *positions, int in, int64_t out, int64_t begin
     }
 }
 
-static clipspan_status nearest(clsp_picture *out, const clsp_picture *in, const clsp_window *window, clipspan_error *err)
+static clipspan_status nearest(clsp_picture *out, const clsp_picture *in, const clsp_window *window,
+                               clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     int *columns = NULL, *rows = NULL;

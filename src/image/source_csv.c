@@ -58,7 +58,8 @@ static clipspan_status read_quoted(reader *in, clipspan_error *err)
     for (;;) {
         const char *quote = memchr(in->at, '"', (size_t)(in->end - in->at));
         if (quote == NULL)
-            return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu opens a quote that nothing closes", in->path, opened);
+            return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu opens a quote that nothing closes", in->path,
+                             opened);
         clipspan_status status = append(in, in->at, (size_t)(quote - in->at), err);
         if (status != CLIPSPAN_OK) return status;
         for (const char *c = in->at; c < quote; c++) in->line += *c == '\n';
@@ -69,8 +70,8 @@ static clipspan_status read_quoted(reader *in, clipspan_error *err)
         in->at++;
     }
     if (at_line_end(in) || *in->at == ',') return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu goes on after a closing quote, expected a comma", in->path,
-                     in->line);
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu goes on after a closing quote, expected a comma",
+                     in->path, in->line);
 }
 
 static clipspan_status read_cell(reader *in, clipspan_error *err)
@@ -133,7 +134,8 @@ static clipspan_status read_header(clipspan_images *images, reader *in, size_t *
     *label_column = find_column(in, "label");
     if (*path_column == SIZE_MAX)
         return clsp_fail(err, CLIPSPAN_ERROR_FORMAT,
-                         "%s: no column named path in its first line (filepath, image and img_filename do too)", in->path);
+                         "%s: no column named path in its first line (filepath, image and img_filename do too)",
+                         in->path);
     images->columns = clsp_alloc_zero(in->count, sizeof *images->columns);
     if (images->columns == NULL) return clsp_fail_memory(err);
     for (size_t i = 0; i < in->count; i++) {

@@ -34,7 +34,8 @@ clipspan_status clsp_source_list(clipspan_images *images, const char *path, clip
         number++;
         while (stop > at && (stop[-1] == '\r' || stop[-1] == ' ' || stop[-1] == '\t')) stop--;
         if (stop > at && memchr(at, '\0', (size_t)(stop - at)) != NULL) {
-            status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu holds a zero byte, expected a path", path, number);
+            status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu holds a zero byte, expected a path", path,
+                               number);
             goto out;
         }
         if (stop > at) CLSP_TRY(add_line(images, path, at, (size_t)(stop - at), err));

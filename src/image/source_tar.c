@@ -111,7 +111,8 @@ static bool decimal(size_t *out, const unsigned char *at, const unsigned char *e
 }
 
 /* One record: "LENGTH key=value\n", LENGTH counting itself and the newline. */
-static clipspan_status pax_record(reader *in, const unsigned char *record, const unsigned char *end, clipspan_error *err)
+static clipspan_status pax_record(reader *in, const unsigned char *record, const unsigned char *end,
+                                  clipspan_error *err)
 {
     size_t length = (size_t)(end - record);
     if (length > 5 && memcmp(record, "path=", 5) == 0) return take_name(in, record + 5, length - 5, err);
@@ -142,7 +143,8 @@ static size_t key_length(const char *name)
     return dot != NULL ? (size_t)(dot - name) : strlen(name);
 }
 
-static clipspan_status add_tag(reader *in, const char *name, const unsigned char *data, size_t size, clipspan_error *err)
+static clipspan_status add_tag(reader *in, const char *name, const unsigned char *data, size_t size,
+                               clipspan_error *err)
 {
     if (in->tag_count == in->tag_capacity) {
         size_t capacity = in->tag_capacity ? in->tag_capacity * 2 : 64;
@@ -190,8 +192,8 @@ static clipspan_status take_member(reader *in, clipspan_error *err)
     bool about_next = type == 'L' || type == 'x' || type == 'K' || type == 'g';
     if (!about_next && in->next_size_known) size = in->next_size;
     if (!clsp_range_ok(data, size, in->size))
-        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: truncated: a member of %zu bytes at byte %zu of %zu", in->path,
-                         size, data, in->size);
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: truncated: a member of %zu bytes at byte %zu of %zu",
+                         in->path, size, data, in->size);
     if (type == 'L') CLSP_TRY(take_name(in, in->bytes + data, size, err));
     if (type == 'x') CLSP_TRY(take_pax(in, in->bytes + data, size, err));
     if (!about_next) {
