@@ -94,8 +94,9 @@ clipspan_status clsp_engine_text(clsp_text_tower **out, clipspan_engine *engine,
     return status;
 }
 
-/* Always the whole batch, with images of zeros where fewer came: an image's result then depends neither on how many
- * stand beside it nor on what they are, and there is one set of products. */
+/* Always the whole batch, with images of zeros where fewer came: an image's bits then depend neither on how many stand
+ * beside it nor on what they are, and there is one set of products. (Its place in the batch may matter by round-off:
+ * some of oneDNN's kernels add in another order there.) Whoever has one image at a time opens an engine of batch 1. */
 clipspan_status clsp_engine_forward(clipspan_engine *engine, const float *pixels, size_t n, clsp_capture *capture,
                                     float *embedding, clipspan_error *err)
 {

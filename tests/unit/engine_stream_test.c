@@ -145,7 +145,17 @@ static clipspan_status run_list(seen *s, int broken, int strict, clipspan_error 
     return status;
 }
 
-/* The same bits as pixels made one by one and embedded alone. */
+static float distance(const float *a, const float *b)
+{
+    float most = 0.0f;
+    for (size_t i = 0; i < EMBED; i++) {
+        float d = a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
+        most = d > most ? d : most;
+    }
+    return most;
+}
+
+/* What pixels made one by one and embedded alone give (at another place of the batch, hence up to round-off). */
 static void list_equals_single_images(void **state)
 {
     (void)state;
@@ -164,8 +174,8 @@ static void list_equals_single_images(void **state)
         assert_int_equal(s.ok[i], 1);
         assert_int_equal(clipspan_images_preprocess(images, i, model, pixels, &err), CLIPSPAN_OK);
         assert_int_equal(clipspan_engine_embed_images(engine, pixels, 1, 1, row, &err), CLIPSPAN_OK);
-        assert_memory_equal(row, s.rows + i * EMBED, sizeof row);
-        for (size_t j = 0; j < i; j++) assert_memory_not_equal(row, s.rows + j * EMBED, sizeof row);
+        assert_true(distance(row, s.rows + i * EMBED) < 1e-5f);
+        for (size_t j = 0; j < i; j++) assert_true(distance(row, s.rows + j * EMBED) > 1e-3f);
     }
     free(pixels);
     clipspan_images_free(images);

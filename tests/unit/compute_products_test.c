@@ -1,0 +1,374 @@
+/* Layers, products, norms and small eigenproblems against double precision, over odd shapes. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compute/clones.h"
+
+static uint64_t random_state = 20261124;
+static float uniform(void)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(random_state >> 11) / 9007199254740992.0 * 2.0 - 1.0);
+}
+
+static float *random_floats(size_t count)
+{
+    float *x = malloc(count * sizeof *x);
+    for (size_t i = 0; i < count; i++) x[i] = uniform();
+    return x;
+}
+
+static void require(clipspan_status status, const clipspan_error *err)
+{
+    if (status != CLIPSPAN_OK) fail_msg("%s", err->message);
+}
+
+/* ---- linear layers ------------------------------------------------------------------------------------------- */
+
+typedef struct layer {
+    size_t rows, in, out;
+    bool transposed, bias;
+    clsp_epilogue epilogue;
+    clsp_type compute, output;
+    size_t x_gap, y_gap; /* beyond the width, in elements */
+} layer;
+
+static const layer layers[] = {
+    {1, 1, 1, false, false, CLSP_EPILOGUE_NONE, CLSP_TYPE_F32, CLSP_TYPE_F32, 0, 0},
+    {197, 64, 192, false, true, CLSP_EPILOGUE_NONE, CLSP_TYPE_F32, CLSP_TYPE_F32, 0, 0},
+    {37, 33, 99, false, true, CLSP_EPILOGUE_GELU, CLSP_TYPE_F32, CLSP_TYPE_F32, 5, 3},
+    {64, 100, 48, true, true, CLSP_EPILOGUE_QUICK_GELU, CLSP_TYPE_F32, CLSP_TYPE_F32, 0, 16},
+    {5, 7, 3, true, false, CLSP_EPILOGUE_GELU_TANH, CLSP_TYPE_F32, CLSP_TYPE_F32, 1, 1},
+    {50, 256, 64, false, true, CLSP_EPILOGUE_ADD, CLSP_TYPE_F32, CLSP_TYPE_F32, 0, 8},
+    {197, 64, 192, false, true, CLSP_EPILOGUE_NONE, CLSP_TYPE_BF16, CLSP_TYPE_BF16, 0, 0},
+    {37, 33, 99, false, true, CLSP_EPILOGUE_GELU, CLSP_TYPE_BF16, CLSP_TYPE_BF16, 0, 0},
+    {50, 255, 63, true, true, CLSP_EPILOGUE_ADD, CLSP_TYPE_BF16, CLSP_TYPE_F32, 1, 0},
+    {3, 8, 5, false, false, CLSP_EPILOGUE_NONE, CLSP_TYPE_BF16, CLSP_TYPE_F32, 0, 0},
+};
+
+static double epilogue_value(double x, double before, clsp_epilogue epilogue)
+{
+    switch (epilogue) {
+    case CLSP_EPILOGUE_GELU: return 0.5 * x * (1.0 + erf(x * 0.7071067811865476));
+    case CLSP_EPILOGUE_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
+    case CLSP_EPILOGUE_GELU_TANH: return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case CLSP_EPILOGUE_ADD: return x + before;
+    case CLSP_EPILOGUE_NONE: break;
+    }
+    return x;
+}
+
+/* The value that a type keeps of x. */
+static float kept(float x, clsp_type type) { return type == CLSP_TYPE_BF16 ? clsp_bf16_to_f32(clsp_f32_to_bf16(x)) : x; }
+
+static void put(void *base, size_t i, float x, clsp_type type)
+{
+    if (type == CLSP_TYPE_BF16)
+        ((uint16_t *)base)[i] = clsp_f32_to_bf16(x);
+    else
+        ((float *)base)[i] = x;
+}
+
+static float get(const void *base, size_t i, clsp_type type)
+{
+    return type == CLSP_TYPE_BF16 ? clsp_bf16_to_f32(((const uint16_t *)base)[i]) : ((const float *)base)[i];
+}
+
+typedef struct layer_data {
+    float *weight, *bias, *x, *before;
+    void *packed_x, *y, *again;
+    size_t x_stride, y_stride, y_bytes;
+} layer_data;
+
+static layer_data layer_data_new(const layer *l)
+{
+    layer_data d = {.x_stride = l->in + l->x_gap, .y_stride = l->out + l->y_gap};
+    d.weight = random_floats(l->in * l->out);
+    d.bias = random_floats(l->out);
+    d.x = random_floats(l->rows * d.x_stride);
+    d.before = random_floats(l->rows * d.y_stride);
+    d.y_bytes = l->rows * d.y_stride * sizeof(float);
+    d.packed_x = malloc(l->rows * d.x_stride * sizeof(float));
+    d.y = calloc(1, d.y_bytes);
+    d.again = calloc(1, d.y_bytes);
+    for (size_t i = 0; i < l->rows * d.x_stride; i++) put(d.packed_x, i, d.x[i], l->compute);
+    for (size_t i = 0; i < l->rows * d.y_stride; i++) {
+        put(d.y, i, d.before[i], l->output);
+        put(d.again, i, d.before[i], l->output);
+    }
+    return d;
+}
+
+static double layer_error(const layer *l, const layer_data *d)
+{
+    double worst = 0.0, size = 0.0;
+    for (size_t r = 0; r < l->rows; r++)
+        for (size_t o = 0; o < l->out; o++) {
+            double sum = l->bias ? d->bias[o] : 0.0;
+            for (size_t i = 0; i < l->in; i++)
+                sum += (double)kept(d->x[r * d->x_stride + i], l->compute) *
+                       kept(d->weight[l->transposed ? i * l->out + o : o * l->in + i], l->compute);
+            double expected = epilogue_value(sum, d->before[r * d->y_stride + o], l->epilogue);
+            worst = fmax(worst, fabs(expected - get(d->y, r * d->y_stride + o, l->output)));
+            size = fmax(size, fabs(expected));
+        }
+    assert_true(size > 1e-3);
+    return worst / size;
+}
+
+/* What lies between the rows of y is nobody's to write. */
+static void assert_gaps_kept(const layer *l, const layer_data *d)
+{
+    for (size_t r = 0; r < l->rows; r++)
+        for (size_t o = l->out; o < d->y_stride; o++)
+            assert_true(get(d->y, r * d->y_stride + o, l->output) == kept(d->before[r * d->y_stride + o], l->output));
+}
+
+static void linear_layers(void **state)
+{
+    (void)state;
+    clsp_workspace *workspace = NULL;
+    clipspan_error err;
+    require(clsp_workspace_new(&workspace, &err), &err);
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        const layer *l = &layers[i];
+        if (l->compute == CLSP_TYPE_BF16 && !clsp_bf16_supported()) continue;
+        layer_data d = layer_data_new(l);
+        clsp_linear_desc desc = {l->in, l->out, l->rows, l->compute, l->output, l->epilogue};
+        clsp_linear *linear = NULL;
+        require(clsp_linear_new(&linear, workspace, &desc, d.weight, l->transposed, l->bias ? d.bias : NULL, &err), &err);
+        require(clsp_linear_run(linear, d.y, d.y_stride, d.packed_x, d.x_stride, l->rows, &err), &err);
+        require(clsp_linear_run(linear, d.again, d.y_stride, d.packed_x, d.x_stride, l->rows, &err), &err);
+        double error = layer_error(l, &d);
+        printf("layer %zu: %zu x %zu -> %zu, %s: %.1e\n", i, l->rows, l->in, l->out, clsp_linear_implementation(linear),
+               error);
+        /* observed: 5e-7 in fp32, 4e-3 where y is rounded to bf16, 1e-6 from bf16 to fp32 */
+        assert_true(error < (l->output == CLSP_TYPE_BF16 ? 8e-3 : 5e-6));
+        assert_memory_equal(d.y, d.again, d.y_bytes);
+        assert_gaps_kept(l, &d);
+        clsp_linear_free(linear);
+        free(d.weight), free(d.bias), free(d.x), free(d.before), free(d.packed_x), free(d.y), free(d.again);
+    }
+    clsp_workspace_free(workspace);
+}
+
+/* More numbers of rows than are kept: the first ones make room and come back. */
+static void many_row_counts(void **state)
+{
+    (void)state;
+    enum { IN = 24, OUT = 40, MOST = 70 };
+    clsp_workspace *workspace = NULL;
+    clsp_linear *linear = NULL;
+    clipspan_error err;
+    float *weight = random_floats(IN * OUT), *x = random_floats(MOST * IN), *first = calloc(MOST * OUT, sizeof *first);
+    float *y = calloc(MOST * OUT, sizeof *y);
+    clsp_linear_desc desc = {.in = IN, .out = OUT, .rows = MOST};
+    require(clsp_workspace_new(&workspace, &err), &err);
+    require(clsp_linear_new(&linear, workspace, &desc, weight, false, NULL, &err), &err);
+    require(clsp_linear_run(linear, first, OUT, x, IN, MOST, &err), &err);
+    for (int round = 0; round < 2; round++)
+        for (size_t rows = 0; rows <= MOST; rows++) {
+            memset(y, 0, MOST * OUT * sizeof *y);
+            require(clsp_linear_run(linear, y, OUT, x, IN, rows, &err), &err);
+            for (size_t i = 0; i < rows * OUT; i++) assert_true(fabsf(y[i] - first[i]) < 2e-6f);
+            for (size_t i = rows * OUT; i < MOST * OUT; i++) assert_true(y[i] == 0.0f);
+        }
+    clsp_linear_free(linear);
+    clsp_workspace_free(workspace);
+    free(weight), free(x), free(first), free(y);
+}
+
+static void products(void **state)
+{
+    (void)state;
+    enum { M = 13, N = 21, K = 17, ROOM = 24 };
+    float *a = random_floats(ROOM * ROOM), *b = random_floats(ROOM * ROOM), *before = random_floats(ROOM * ROOM);
+    float c[ROOM * ROOM];
+    clipspan_error err;
+    for (int t = 0; t < 4; t++) {
+        bool ta = t & 1, tb = t & 2;
+        memcpy(c, before, sizeof c);
+        require(clsp_sgemm(c, ROOM, a, ROOM, ta, b, ROOM, tb, M, N, K, 0.5f, 2.0f, &err), &err);
+        for (size_t i = 0; i < M; i++)
+            for (size_t j = 0; j < N; j++) {
+                double sum = 0.0;
+                for (size_t k = 0; k < K; k++)
+                    sum += (double)(ta ? a[k * ROOM + i] : a[i * ROOM + k]) * (tb ? b[j * ROOM + k] : b[k * ROOM + j]);
+                assert_true(fabs(c[i * ROOM + j] - (0.5 * sum + 2.0 * before[i * ROOM + j])) < 5e-6);
+            }
+    }
+    free(a), free(b), free(before);
+}
+
+/* ---- norms, softmax, rounding -------------------------------------------------------------------------------- */
+
+static const size_t widths[] = {1, 2, 15, 16, 17, 33, 197, 768};
+enum { WIDTHS = sizeof widths / sizeof *widths };
+
+static void layer_norms(void **state)
+{
+    (void)state;
+    for (size_t w = 0; w < WIDTHS; w++) {
+        size_t n = widths[w];
+        float *x = random_floats(n), *gamma = random_floats(n), *beta = random_floats(n), *y = malloc(n * sizeof *y);
+        uint16_t *half = malloc(n * sizeof *half);
+        double mean = 0.0, variance = 0.0;
+        for (size_t i = 0; i < n; i++) mean += (x[i] += 3.0f) / (double)n;
+        for (size_t i = 0; i < n; i++) variance += (x[i] - mean) * (x[i] - mean) / (double)n;
+        clsp_layer_norm(y, x, gamma, beta, 1e-5f, 1, n, n, n, CLSP_TYPE_F32);
+        clsp_layer_norm(half, x, gamma, beta, 1e-5f, 1, n, n, n, CLSP_TYPE_BF16);
+        for (size_t i = 0; i < n; i++) {
+            double expected = (x[i] - mean) / sqrt(variance + 1e-5) * gamma[i] + beta[i];
+            assert_true(fabs(y[i] - expected) < 4e-6); /* observed 1.3e-6 */
+            assert_int_equal(half[i], clsp_f32_to_bf16(y[i]));
+        }
+        clsp_layer_norm(x, x, gamma, beta, 1e-5f, 1, n, n, n, CLSP_TYPE_F32); /* in place */
+        assert_memory_equal(x, y, n * sizeof *x);
+        free(x), free(gamma), free(beta), free(y), free(half);
+    }
+}
+
+static void softmax(void **state)
+{
+    (void)state;
+    for (size_t w = 0; w < WIDTHS; w++) {
+        size_t n = widths[w], padded = n + 3;
+        float *s = random_floats(padded);
+        double expected[1024], sum = 0.0, worst = 0.0;
+        float most = -1e30f;
+        uint16_t half[1024];
+        for (size_t i = 0; i < n; i++) s[i] *= 60.0f; /* far below the largest too */
+        for (size_t i = 0; i < n; i++) most = fmaxf(most, s[i]);
+        /* the exponent is rounded to fp32 by design: only what comes after is judged */
+        for (size_t i = 0; i < n; i++) sum += expected[i] = exp((double)((s[i] - most) * 0.25f));
+        clsp_softmax_row(s, half, 0.25f, n, padded);
+        for (size_t i = 0; i < n; i++) {
+            worst = fmax(worst, fabs(s[i] * sum / expected[i] - 1.0));
+            assert_int_equal(half[i], clsp_f32_to_bf16(s[i]));
+        }
+        printf("softmax of %zu: %.1e\n", n, worst);
+        assert_true(worst < 8e-7); /* observed 2.2e-7 */
+        for (size_t i = n; i < padded; i++) assert_true(s[i] == 0.0f && half[i] == 0);
+        free(s);
+    }
+}
+
+static void rounding(void **state)
+{
+    (void)state;
+    float x[] = {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, 3.4e38f, INFINITY, -INFINITY, NAN, 1e-40f, -7.3e-5f};
+    uint16_t y[sizeof x / sizeof *x];
+    clsp_to_bf16(y, x, sizeof x / sizeof *x);
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++) assert_int_equal(y[i], clsp_f32_to_bf16(x[i]));
+}
+
+/* ---- attention: the two manners agree ------------------------------------------------------------------------ */
+
+static void one_query_equals_the_row_of_all(void **state)
+{
+    (void)state;
+    enum { HEADS = 3, DIM = 10, WIDTH = HEADS * DIM, SEQUENCES = 4, ROWS = 1 + 7 + 30 + 2 };
+    const size_t start[SEQUENCES + 1] = {0, 1, 8, 38, 40};
+    float *qkv = random_floats(ROWS * 3 * WIDTH), all[ROWS * WIDTH], one[SEQUENCES * WIDTH], q[SEQUENCES * WIDTH];
+    clsp_workspace *workspace = NULL;
+    clsp_attention *attention = NULL;
+    clipspan_error err;
+    clsp_attention_desc desc = {.heads = HEADS, .head_dim = DIM, .longest = 30, .causal = true};
+    clsp_attention_input input = {qkv, qkv + WIDTH, qkv + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
+    require(clsp_workspace_new(&workspace, &err), &err);
+    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    require(clsp_attention_run(attention, all, &input, start, SEQUENCES, false, NULL, &err), &err);
+    for (size_t s = 0; s < SEQUENCES; s++) memcpy(q + s * WIDTH, qkv + (start[s + 1] - 1) * 3 * WIDTH, WIDTH * sizeof *q);
+    clsp_attention_input last = {q, qkv + WIDTH, qkv + 2 * WIDTH, WIDTH, 3 * WIDTH};
+    require(clsp_attention_run(attention, one, &last, start, SEQUENCES, true, NULL, &err), &err);
+    for (size_t s = 0; s < SEQUENCES; s++)
+        for (size_t i = 0; i < WIDTH; i++)
+            assert_true(fabsf(one[s * WIDTH + i] - all[(start[s + 1] - 1) * WIDTH + i]) < 1e-6f); /* observed 2e-7 */
+    const size_t too_long[] = {0, 31};
+    assert_int_equal(clsp_attention_run(attention, all, &input, too_long, 1, false, NULL, &err), CLIPSPAN_ERROR_INTERNAL);
+    clsp_attention_free(attention);
+    clsp_workspace_free(workspace);
+    free(qkv);
+}
+
+/* ---- eigenvectors, singular vectors -------------------------------------------------------------------------- */
+
+static void eigenvectors(void **state)
+{
+    (void)state;
+    enum { N = 19 };
+    double a[N * N], original[N * N], values[N];
+    clipspan_error err;
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j <= i; j++) a[i * N + j] = a[j * N + i] = uniform();
+    memcpy(original, a, sizeof a);
+    require(clsp_eigen_symmetric(a, values, N, &err), &err);
+    for (size_t k = 0; k < N; k++) {
+        double length = 0.0;
+        assert_true(k == 0 || values[k] >= values[k - 1]);
+        for (size_t i = 0; i < N; i++) {
+            double product = 0.0;
+            for (size_t j = 0; j < N; j++) product += original[i * N + j] * a[k * N + j];
+            assert_true(fabs(product - values[k] * a[k * N + i]) < 1e-12);
+            length += a[k * N + i] * a[k * N + i];
+        }
+        assert_true(fabs(length - 1.0) < 1e-12);
+    }
+}
+
+/* A v = s u with orthonormal v, so |A v_k| = s_k and (A v_k).(A v_l) = 0. */
+static void singular_vectors(void **state)
+{
+    (void)state;
+    const size_t shapes[][2] = {{9, 14}, {14, 9}, {1, 6}, {6, 1}, {8, 8}};
+    for (size_t t = 0; t < sizeof shapes / sizeof *shapes; t++) {
+        size_t m = shapes[t][0], n = shapes[t][1], rank = clsp_min(m, n);
+        double a[14 * 14], original[14 * 14], s[14], vt[14 * 14], av[14][14];
+        clipspan_error err;
+        for (size_t i = 0; i < m * n; i++) original[i] = a[i] = uniform();
+        require(clsp_svd_right(a, m, n, s, vt, &err), &err);
+        for (size_t k = 0; k < rank; k++) {
+            assert_true(k == 0 || s[k] <= s[k - 1]);
+            for (size_t i = 0; i < m; i++) {
+                av[k][i] = 0.0;
+                for (size_t j = 0; j < n; j++) av[k][i] += original[i * n + j] * vt[k * n + j];
+            }
+        }
+        for (size_t k = 0; k < rank; k++)
+            for (size_t l = 0; l < rank; l++) {
+                double products_of = 0.0, overlap = 0.0;
+                for (size_t i = 0; i < m; i++) products_of += av[k][i] * av[l][i];
+                for (size_t j = 0; j < n; j++) overlap += vt[k * n + j] * vt[l * n + j];
+                assert_true(fabs(products_of - (k == l ? s[k] * s[k] : 0.0)) < 1e-11);
+                assert_true(fabs(overlap - (k == l ? 1.0 : 0.0)) < 1e-12);
+            }
+    }
+}
+
+static void not_finite(void **state)
+{
+    (void)state;
+    double a[4] = {NAN, 1, 1, 2}, s[2], vt[4];
+    clipspan_error err;
+    assert_int_not_equal(clsp_svd_right(a, 2, 2, s, vt, &err), CLIPSPAN_OK);
+    assert_true(strlen(err.message) > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_layers), cmocka_unit_test(many_row_counts), cmocka_unit_test(products),
+        cmocka_unit_test(layer_norms),   cmocka_unit_test(softmax),         cmocka_unit_test(rounding),
+        cmocka_unit_test(one_query_equals_the_row_of_all),                  cmocka_unit_test(eigenvectors),
+        cmocka_unit_test(singular_vectors), cmocka_unit_test(not_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
