@@ -1,4 +1,5 @@
-/* The zero-shot classifier (ALGORITHMS 8): for each class the mean of its templates' unit embeddings, made unit again. */
+/* The zero-shot classifier (ALGORITHMS 8): for each class the mean of its templates' unit embeddings, made unit
+ * again. */
 #include <math.h>
 #include <string.h>
 

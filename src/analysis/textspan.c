@@ -254,8 +254,9 @@ static clipspan_status pick(const job *j, size_t first, size_t i, int threads, c
     size_t at = (first + i) * result->size, count;
     clipspan_textspan_head *head = &result->heads[first + i];
     clipspan_status status =
-        clsp_greedy_run(&j->spans[i], &j->pool, j->projected + j->offset[i] * j->pool.texts, j->pool.texts, result->size,
-                        threads, result->texts + at, result->directions + at * result->embed_dim, &count, err);
+        clsp_greedy_run(&j->spans[i], &j->pool, j->projected + j->offset[i] * j->pool.texts, j->pool.texts,
+                        result->size, threads, result->texts + at, result->directions + at * result->embed_dim, &count,
+                        err);
     if (status != CLIPSPAN_OK) return status;
     head->texts = result->texts + at;
     head->count = (int)count;

@@ -89,7 +89,10 @@ void clsp_report_field(clsp_report *report, bool first, const char *text)
         return;
     }
     good = good && clsp_buffer_text(out, "\"");
-    for (const char *c = text; good && *c; c++) good = clsp_buffer_append(out, "\"\"", *c == '"') && clsp_buffer_append(out, c, 1);
+    for (const char *c = text; good && *c; c++) {
+        if (*c == '"') good = clsp_buffer_text(out, "\""); /* a quote is written twice */
+        good = good && clsp_buffer_append(out, c, 1);
+    }
     report->failed |= !(good && clsp_buffer_text(out, "\""));
 }
 
