@@ -236,22 +236,33 @@ static void read_all(members *root, clsp_manifest *out)
         wrong(root, "moments", "a file");
 }
 
+clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *name,
+                                    clipspan_error *err)
+{
+    clsp_json *json = NULL;
+    *manifest = (clsp_manifest){0};
+    clipspan_status status = clsp_json_parse(&json, bytes, length, name, err);
+    if (status != CLIPSPAN_OK) return status;
+    members root = {name, "the manifest", json, CLIPSPAN_OK, err};
+    read_all(&root, manifest);
+    clsp_json_free(json);
+    if (root.status != CLIPSPAN_OK) clsp_manifest_clear(manifest);
+    return root.status;
+}
+
 clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    char *path = NULL;
-    clsp_json *json = NULL;
+    char *path = NULL, *bytes = NULL;
+    size_t length = 0;
     *manifest = (clsp_manifest){0};
     CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_MANIFEST));
     if (!clsp_file_exists(path))
         CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a store (it has no %s)", directory, CLSP_STORE_MANIFEST));
-    CLSP_TRY(clsp_json_open(&json, path, MAXIMUM, err));
-    members root = {path, "the manifest", json, CLIPSPAN_OK, err};
-    read_all(&root, manifest);
-    status = root.status;
+    CLSP_TRY(clsp_file_read(&bytes, &length, path, MAXIMUM, err));
+    CLSP_TRY(clsp_manifest_parse(manifest, bytes, length, path, err));
 out:
-    if (status != CLIPSPAN_OK) clsp_manifest_clear(manifest);
-    clsp_json_free(json);
+    clsp_free(bytes);
     clsp_free(path);
     return status;
 }

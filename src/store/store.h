@@ -61,6 +61,9 @@ typedef struct clsp_manifest {
 clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *directory, clipspan_error *err);
 /* Checks every entry; what is wrong is named with the file. */
 clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err);
+/* The same from memory; `name` stands for the file in messages. */
+clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *name,
+                                    clipspan_error *err);
 void clsp_manifest_clear(clsp_manifest *manifest);
 clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err);
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory); /* of all files */
