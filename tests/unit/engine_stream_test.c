@@ -223,7 +223,7 @@ static void interrupt_stops(void **state)
 
 static clipspan_texts *pool_of(size_t count)
 {
-    char lines[TEXTS][64];
+    char lines[TEXTS][128];
     const char *list[TEXTS];
     clipspan_texts *texts = NULL;
     for (size_t i = 0; i < count; i++) {
