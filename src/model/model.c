@@ -1,7 +1,6 @@
 /* Opening a model: find the files, read the configuration, map the weights, bind names, fingerprint, tokenizer. */
 #include "model/parts.h"
 
-
 static clipspan_status read_configuration(clipspan_model *model, const clsp_model_files *files, const char **note,
                                           clipspan_error *err)
 {
