@@ -6,7 +6,7 @@
 enum { MAX_THREADS = 1024, MAX_BATCH = 4096, TOKENS_OF_A_BATCH = 3200, SMALLEST_BATCH = 4, LARGEST_BATCH = 64 };
 
 /* A power of two with about 3,000 tokens in it: 16 for ViT-B-16, 64 for ViT-B-32, 8 for ViT-L-14. Larger batches
- * gained nothing (SPEED.md), and cost memory. */
+ * cost memory, and the products are at their full rate by then. */
 static int usual_batch(const clipspan_model *model)
 {
     int batch = SMALLEST_BATCH;
