@@ -118,6 +118,26 @@ clipspan_status clsp_batch_head_rows(const clipspan_batch *batch, clipspan_conve
     return status;
 }
 
+clipspan_status clsp_batch_all_heads(const clipspan_batch *batch, clipspan_convention convention, float *out,
+                                     clipspan_error *err)
+{
+    clipspan_status status = check_head(batch, convention, 0, 0, err);
+    if (status != CLIPSPAN_OK) return status;
+    int heads = batch->basis->heads, count = batch->basis->layers * heads;
+    size_t embed = (size_t)batch->basis->embed_dim, stride = (size_t)count * embed;
+    /* A message has one writer: the first failure is kept as a status, and said below. */
+    clipspan_status worst = CLIPSPAN_OK;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < count; n++) {
+        clipspan_status one =
+            clsp_batch_head_rows(batch, convention, n / heads, n % heads, out + (size_t)n * embed, stride, NULL);
+#pragma omp critical(clsp_all_heads)
+        if (one != CLIPSPAN_OK) worst = one;
+    }
+    if (worst == CLIPSPAN_ERROR_MEMORY) return clsp_fail_memory(err);
+    return worst ? clsp_fail(err, worst, "the heads' terms could not be made") : CLIPSPAN_OK;
+}
+
 /* out = term * raw + bias_share * bias - mean * ones + constant_share * constant, all [E]. */
 typedef struct shares {
     double term, bias, mean, constant;

@@ -66,6 +66,10 @@ void clsp_head_factors(const clipspan_batch *batch, clipspan_convention conventi
 /* clipspan_batch_head with a row stride, in floats, for out. */
 clipspan_status clsp_batch_head_rows(const clipspan_batch *batch, clipspan_convention convention, int layer, int head,
                                      float *out, size_t stride, clipspan_error *err);
+/* Every head at once, out: [I, L, H, E]: threads share the heads, where a product a head would share one small product
+ * among them, hundreds of times. */
+clipspan_status clsp_batch_all_heads(const clipspan_batch *batch, clipspan_convention convention, float *out,
+                                     clipspan_error *err);
 clipspan_status clsp_batch_mlp_rows(const clipspan_batch *batch, clipspan_convention convention, int term, float *out,
                                     size_t stride, clipspan_error *err);
 clipspan_status clsp_batch_cls_rows(const clipspan_batch *batch, clipspan_convention convention, int layer, float *out,

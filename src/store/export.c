@@ -153,11 +153,9 @@ static clipspan_status write_batch(void *user, const clipspan_batch *batch, clip
     exporter *x = user;
     clipspan_status status = CLIPSPAN_OK;
     clipspan_convention convention = x->options->convention;
-    int layers = batch->basis->layers, heads = batch->basis->heads;
-    size_t embed = (size_t)batch->basis->embed_dim, row = x->outputs[ATTN].row, n = batch->images;
-    for (int l = 0; l < layers; l++)
-        for (int h = 0; h < heads; h++)
-            CLSP_TRY(clsp_batch_head_rows(batch, convention, l, h, x->values + (size_t)(l * heads + h) * embed, row, err));
+    int layers = batch->basis->layers;
+    size_t embed = (size_t)batch->basis->embed_dim, row, n = batch->images;
+    CLSP_TRY(clsp_batch_all_heads(batch, convention, x->values, err));
     CLSP_TRY(write_rows(x, ATTN, n, x->values, err));
     if (x->outputs[MLP].stem != NULL) {
         row = x->outputs[MLP].row;
