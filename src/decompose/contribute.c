@@ -157,31 +157,35 @@ static void weighted_means(float *mean, const float *x, const float *weights, si
     }
 }
 
-static clipspan_status project_mlp(clsp_contribution *c, const clsp_capture *capture, size_t n, clipspan_error *err)
+/* One layer's raw vectors x: [n, D], by matrix: [D, E], and their means by weights: [D] or NULL. */
+static clipspan_status project(clsp_contribution *c, int vectors, int means, size_t layer, const float *x, size_t n,
+                               const float *matrix, const float *weights)
 {
     size_t width = c->basis->width, embed = (size_t)c->basis->view.embed_dim;
-    for (size_t t = 0; t < c->arrays[MLP].outer; t++) {
-        const float *x = capture->mlp + t * capture->images * width;
-        weighted_means(c->arrays[MLP_MEAN].values + t * n, x, NULL, n, width);
-        clipspan_status status = clsp_sgemm(c->arrays[MLP].values + t * n * embed, embed, x, width, false,
-                                            c->basis->projection, embed, false, n, embed, width, 1.0F, 0.0F, err);
-        if (status != CLIPSPAN_OK) return status;
-    }
-    return CLIPSPAN_OK;
+    weighted_means(c->arrays[means].values + layer * n, x, weights, n, width);
+    return clsp_sgemm(c->arrays[vectors].values + layer * n * embed, embed, x, width, false, matrix, embed, false, n,
+                      embed, width, 1.0F, 0.0F, NULL);
 }
 
-static clipspan_status project_cls(clsp_contribution *c, const clsp_capture *capture, size_t n, clipspan_error *err)
+/* Threads share the layers: one product has too few rows to be shared well. */
+static clipspan_status project_all(clsp_contribution *c, const clsp_capture *capture, size_t n, clipspan_error *err)
 {
-    size_t width = c->basis->width, embed = (size_t)c->basis->view.embed_dim;
-    for (size_t l = 0; l < c->arrays[CLS].outer; l++) {
-        const float *x = capture->cls + l * capture->images * width;
-        weighted_means(c->arrays[CLS_MEAN].values + l * n, x, c->basis->view.w_mean + l * width, n, width);
-        clipspan_status status =
-            clsp_sgemm(c->arrays[CLS].values + l * n * embed, embed, x, width, false,
-                       c->basis->view.w + l * width * embed, embed, false, n, embed, width, 1.0F, 0.0F, err);
-        if (status != CLIPSPAN_OK) return status;
+    size_t width = c->basis->width, embed = (size_t)c->basis->view.embed_dim, stride = capture->images * width;
+    ptrdiff_t mlp = (ptrdiff_t)c->arrays[MLP].outer, cls = (ptrdiff_t)c->arrays[CLS].outer;
+    const clipspan_basis *view = &c->basis->view;
+    clipspan_status worst = CLIPSPAN_OK;
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t t = 0; t < mlp + cls; t++) {
+        size_t l = (size_t)(t < mlp ? t : t - mlp);
+        clipspan_status one =
+            t < mlp ? project(c, MLP, MLP_MEAN, l, capture->mlp + l * stride, n, c->basis->projection, NULL)
+                    : project(c, CLS, CLS_MEAN, l, capture->cls + l * stride, n, view->w + l * width * embed,
+                              view->w_mean + l * width);
+#pragma omp critical(clsp_project_all)
+        if (one != CLIPSPAN_OK) worst = one;
     }
-    return CLIPSPAN_OK;
+    if (worst == CLIPSPAN_ERROR_MEMORY) return clsp_fail_memory(err);
+    return worst ? clsp_fail(err, worst, "the terms could not be projected") : CLIPSPAN_OK;
 }
 
 /* Moves the rows of readable images together, from [outer, n, inner] to [outer, kept, inner]. Products ran over all
@@ -217,8 +221,7 @@ clipspan_status clsp_contribution_fill(clsp_contribution *contribution, const cl
         split_heads(c, &c->arrays[TOKENS], capture->tokens, capture->images, n, (size_t)c->basis->view.tokens);
     spread(c, capture->last, n);
     lengths(c, embedding, n);
-    clipspan_status status = project_mlp(c, capture, n, err);
-    if (status == CLIPSPAN_OK) status = project_cls(c, capture, n, err);
+    clipspan_status status = project_all(c, capture, n, err);
     if (status != CLIPSPAN_OK) return status;
     leave_out(c, n, ok);
     *batch = &c->batch;
