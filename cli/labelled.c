@@ -1,0 +1,109 @@
+/* Images with labels, and class names for them. */
+#include "labelled.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t cli_labelled_count(const cli_labelled *from)
+{
+    return from->images ? clipspan_images_count(from->images) : (size_t)clipspan_store_get_info(from->store)->images;
+}
+
+const char *cli_labelled_name(const cli_labelled *from, size_t i)
+{
+    return from->images ? clipspan_images_name(from->images, i) : clipspan_store_image_name(from->store, i);
+}
+
+static size_t class_count(const cli_labelled *from)
+{
+    return from->images ? clipspan_images_class_count(from->images) : clipspan_store_class_count(from->store);
+}
+
+static const char *class_name(const cli_labelled *from, size_t c)
+{
+    return from->images ? clipspan_images_class(from->images, c) : clipspan_store_class(from->store, c);
+}
+
+const char *cli_labelled_class(const cli_labelled *from, size_t i)
+{
+    if (from->column != SIZE_MAX)
+        return from->images ? clipspan_images_value(from->images, i, from->column)
+                            : clipspan_store_value(from->store, i, from->column);
+    int label = from->images ? clipspan_images_label(from->images, i) : clipspan_store_image_label(from->store, i);
+    return label < 0 ? "" : class_name(from, (size_t)label);
+}
+
+clipspan_status cli_labelled_choose(cli_labelled *from, const char *column, clipspan_error *err)
+{
+    size_t count =
+        from->images ? clipspan_images_column_count(from->images) : clipspan_store_column_count(from->store);
+    from->column = SIZE_MAX;
+    for (size_t c = 0; column != NULL && c < count; c++) {
+        const char *name = from->images ? clipspan_images_column(from->images, c) : clipspan_store_column(from->store, c);
+        if (strcmp(name, column) == 0) from->column = c;
+    }
+    if (column == NULL || from->column != SIZE_MAX) return CLIPSPAN_OK;
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the images have no column %s", column);
+}
+
+static clipspan_status split_lines(cli_classes *classes, const clipspan_texts *lines, clipspan_error *err)
+{
+    size_t count = clipspan_texts_count(lines);
+    char **labels = calloc(count + 1, sizeof *labels);
+    const char **words = calloc(count + 1, sizeof *words);
+    clipspan_status status = labels && words ? CLIPSPAN_OK : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    for (size_t c = 0; status == CLIPSPAN_OK && c < count; c++) {
+        const char *line = clipspan_texts_get(lines, c), *tab = strchr(line, '\t');
+        words[c] = tab ? tab + 1 : line;
+        labels[c] = strndup(line, tab ? (size_t)(tab - line) : strlen(line));
+        if (labels[c] == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    }
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&classes->labels, (const char *const *)labels, count, err);
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&classes->words, words, count, err);
+    for (size_t c = 0; labels != NULL && c < count; c++) free(labels[c]);
+    free(labels);
+    free(words);
+    return status;
+}
+
+static clipspan_status own_labels(clipspan_texts **lines, const cli_labelled *from, clipspan_error *err)
+{
+    size_t count = class_count(from);
+    if (count == 0) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the images have no labels, so --classes FILE is needed");
+    if (from->column != SIZE_MAX) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--column also needs --classes FILE");
+    const char **names = calloc(count, sizeof *names);
+    if (names == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    for (size_t c = 0; c < count; c++) names[c] = class_name(from, c);
+    clipspan_status status = clipspan_texts_copy(lines, names, count, err);
+    free(names);
+    return status;
+}
+
+clipspan_status cli_classes_open(cli_classes *classes, const char *path, const cli_labelled *from, clipspan_error *err)
+{
+    clipspan_texts *lines = NULL;
+    clipspan_status status = path ? clipspan_texts_open(&lines, path, 1, err) : own_labels(&lines, from, err);
+    if (status == CLIPSPAN_OK && clipspan_texts_count(lines) == 0)
+        status = cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no class names in it", path);
+    if (status == CLIPSPAN_OK) status = split_lines(classes, lines, err);
+    clipspan_texts_free(lines);
+    return status;
+}
+
+void cli_classes_free(cli_classes *classes)
+{
+    clipspan_texts_free(classes->labels);
+    clipspan_texts_free(classes->words);
+}
+
+int cli_classes_label(const cli_classes *classes, const cli_labelled *from, size_t i)
+{
+    const char *name = cli_labelled_class(from, i);
+    size_t count = clipspan_texts_count(classes->labels);
+    for (size_t c = 0; c < count; c++)
+        if (strcmp(clipspan_texts_get(classes->labels, c), name) == 0) return (int)c;
+    char *end;
+    long number = strtol(name, &end, 10);
+    return *name && *end == '\0' && number >= 0 && (size_t)number < count ? (int)number : -1;
+}
