@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { PIECE = 1 << 20, MAX_THREADS = 8, AHEAD = 32 };
-enum { DROP_ABOVE = 256 << 20 }; /* bytes of weights from which the pages are given back */
+enum { DROP_EVERY = 128 }; /* pieces after which the pages that were read are given back: they count as memory in use */
 
 typedef struct piece {
     size_t tensor, offset, length; /* bytes */
@@ -159,15 +159,9 @@ static clipspan_status add_weights(clsp_hasher *hasher, job *j, clsp_pipeline *p
         last = p->tensor;
         add_text(hasher, j->slots[slot].hash);
         clsp_pipeline_release(pipeline);
+        if (i % DROP_EVERY == 0) clsp_safetensors_drop_pages(j->file);
     }
     return CLIPSPAN_OK;
-}
-
-static size_t total_bytes(const clsp_safetensors *file)
-{
-    size_t total = 0;
-    for (size_t t = 0; t < clsp_safetensors_count(file); t++) total += tensor_bytes(clsp_safetensors_at(file, t));
-    return total;
 }
 
 clipspan_status clsp_fingerprint_make(clipspan_model *model, const bool *used, clipspan_error *err)
@@ -183,7 +177,6 @@ clipspan_status clsp_fingerprint_make(clipspan_model *model, const bool *used, c
     CLSP_TRY(clsp_pipeline_start(&pipeline, threads, AHEAD, j.count, work, &j, err));
     CLSP_TRY(add_weights(hasher, &j, pipeline, err));
     clsp_hasher_hex(hasher, model->fingerprint);
-    if (total_bytes(model->weights) > DROP_ABOVE) clsp_safetensors_drop_pages(model->weights);
 out:
     clsp_pipeline_free(pipeline);
     clsp_hasher_free(hasher);
