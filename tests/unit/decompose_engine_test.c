@@ -42,7 +42,7 @@ static int set_up(void **state)
 {
     (void)state;
     clipspan_error err = {0};
-    char path[512], command[1024];
+    char path[512], command[2048];
     model_recipe recipe = MODEL_RECIPE_INIT;
     clipspan_engine_options options = {.threads = 2, .batch = BATCH};
     snprintf(root, sizeof root, "%s", getenv("CLIPSPAN_TEST_TMP"));
