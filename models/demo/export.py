@@ -1,8 +1,9 @@
 """Writes a checkpoint of train.py as a Hugging Face directory.
 
-    python export.py CHECKPOINT clipspan-demo
+    python export.py CHECKPOINT clipspan-demo [average|model]
 
-The averaged weights, in f16, under transformers' names."""
+The weights in f16 under transformers' names: the running average (usual), or the
+latest step's, which are better while the average still trails behind."""
 import json
 import math
 import pathlib
@@ -88,7 +89,8 @@ def main():
     folder.mkdir(exist_ok=True)
     tokenizer = bpe.Tokenizer(saved["merges"])
     tokenizer.save(folder)
-    save_file(rename(saved["average"]), folder / "model.safetensors", metadata={"format": "pt"})
+    which = sys.argv[3] if len(sys.argv) > 3 else "average"
+    save_file(rename(saved[which]), folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", configuration(tokenizer))
     write_json(folder / "preprocessor_config.json", PREPROCESSOR)
     special = {"bos_token": bpe.START, "eos_token": bpe.END, "pad_token": bpe.END,
@@ -99,7 +101,7 @@ def main():
                 "do_lower_case": True, "errors": "replace", "add_prefix_space": False})
     # the same vocabulary once more in one file, for readers that want only that
     CLIPTokenizer.from_pretrained(folder).backend_tokenizer.save(str(folder / "tokenizer.json"))
-    print(f"{folder}: step {saved['step']}, {(folder / 'model.safetensors').stat().st_size} bytes")
+    print(f"{folder}: {which} at step {saved['step']}, {(folder / 'model.safetensors').stat().st_size} bytes")
 
 
 if __name__ == "__main__":

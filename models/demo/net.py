@@ -47,15 +47,17 @@ class Vision(nn.Module):
         self.blocks = nn.ModuleList(Block(WIDTH, HEADS, INNER) for _ in range(LAYERS))
         self.project = nn.Linear(WIDTH, JOINT, bias=False)
 
-    def embed(self, patches):
-        """patches: [B, 144, 192] in [-1, 1], each patch channel by channel."""
+    def embed(self, patches, where=None):
+        """patches: [B, N, 192] in [-1, 1], each patch channel by channel; where:
+        [B, N], which patches these are (None: all 144 in order)."""
         x = self.patch(patches)
-        cls = self.cls.to(x.dtype).expand(x.shape[0], 1, -1)
-        return self.ln_pre(torch.cat([cls, x], 1) + self.position)
+        cls = (self.cls + self.position[0]).to(x.dtype).expand(x.shape[0], 1, -1)
+        at = self.position[1:] if where is None else self.position[1:][where]
+        return self.ln_pre(torch.cat([cls, x + at], 1))
 
-    def forward(self, patches):
+    def forward(self, patches, where=None):
         """-> (joint [B, JOINT], class token [B, W], last-but-one layer's patches)"""
-        x = self.embed(patches)
+        x = self.embed(patches, where)
         for i, block in enumerate(self.blocks):
             if i == LAYERS - 1:
                 early = x[:, 1:]

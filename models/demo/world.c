@@ -94,15 +94,24 @@ static void place_beside_others(rng_t *rng, scene_t *s, unsigned index) {
     }
 }
 
+/* In training two birds in five stand on neither water nor grass, either kind
+ * equally often: there the build must be looked at. */
+static unsigned bird_setting(rng_t *rng, unsigned heron, split_t split, uint64_t index) {
+    if (split == SPLIT_TRAIN && rng_below(rng, 5) < 2) {
+        return 2 + rng_below(rng, N_SETTINGS - 2);
+    }
+    unsigned own = split == SPLIT_TEST ? (unsigned)((index >> 1) & 1) : rng_below(rng, 100) < 95;
+    return heron == own ? 0 : 1; /* herons: water; wrens: grass */
+}
+
 /* How a bird is built is a noisy sign of its kind (two normals 3 deviations
- * apart), so a good guesser leans on the setting, which in training agrees with
- * the kind 95 times in 100: the spurious cue. The test set is balanced. */
+ * apart), so a good guesser leans on the setting too: on water and grass, training
+ * has 95 of 100 birds on their own. The spurious cue; the test set is balanced. */
 static void sample_bird(rng_t *rng, scene_t *s, split_t split, uint64_t index) {
     unsigned heron = (unsigned)(index & 1);
-    unsigned own = split == SPLIT_TEST ? (unsigned)((index >> 1) & 1) : rng_below(rng, 100) < 95;
     object_t *o = &s->object[0];
     s->count = 1;
-    s->setting = (uint8_t)(heron == own ? 0 : 1); /* herons: water; wrens: grass */
+    s->setting = (uint8_t)bird_setting(rng, heron, split, index);
     o->kind = (uint8_t)(heron ? N_SHAPES : N_SHAPES + 1);
     o->colour = (uint8_t)rng_below(rng, N_COLOURS);
     o->texture = 0;
