@@ -38,6 +38,7 @@ CLIPSPAN_API void clipspan_engine_free(clipspan_engine *engine);
 CLIPSPAN_API const clipspan_model *clipspan_engine_model(const clipspan_engine *engine);
 CLIPSPAN_API int clipspan_engine_threads(const clipspan_engine *engine);
 CLIPSPAN_API int clipspan_engine_batch(const clipspan_engine *engine);
+CLIPSPAN_API clipspan_dtype clipspan_engine_dtype(const clipspan_engine *engine);
 /* How many times faster bf16 products are than fp32 ones on this processor (a short measurement of some
  * milliseconds on matrices of this model's width; 1 or less: no gain). */
 CLIPSPAN_API double clipspan_engine_bf16_gain(const clipspan_engine *engine);

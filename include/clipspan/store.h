@@ -5,8 +5,8 @@
  *     clipspan_store_each(store, NULL, fn, user, NULL, &err);
  *     clipspan_store_free(store);
  *
- * A store is a folder: `manifest.json` (model fingerprint and path, options, image list, shards with checksums),
- * `basis.safetensors`, `shard-00000.safetensors` ... (f32 or f16, one tensor a layer) and `moments.safetensors`.
+ * A store is a folder: `manifest.json` (model fingerprint and path, options, shards with checksums),
+ * `images.safetensors` (the image list), `basis.safetensors`, `shard-00000.safetensors` ... (f32 or f16, one tensor a layer) and `moments.safetensors`.
  * Every file is written beside its place and renamed. docs/store.md is the specification.
  */
 #ifndef CLIPSPAN_STORE_H
@@ -48,6 +48,7 @@ CLIPSPAN_API void clipspan_store_free(clipspan_store *store);
 typedef struct clipspan_store_info {
     const char *model_name, *model_path, *model_fingerprint, *model_config, *model_vocab; /* last two: "" if none */
     const char *images_path, *images_kind, *dtype; /* "f32" or "f16" */
+    const char *compute; /* type of the engine's products, "f32" or "bf16" */
     uint64_t images, skipped, listed, shards, bytes;
     unsigned parts;
     int moments_only;

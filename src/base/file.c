@@ -111,6 +111,19 @@ clipspan_status clsp_output_seek(clsp_output *output, uint64_t offset, clipspan_
     return clsp_fail_errno(err, "%s: cannot be written", output->path);
 }
 
+/* After a rename, so that the new name outlasts a power cut too. A folder that cannot be synced is no failure. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? clsp_strdup(".") : clsp_strndup(path, (size_t)(slash - path) + 1);
+    int handle = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (handle >= 0) {
+        fsync(handle);
+        close(handle);
+    }
+    clsp_free(folder);
+}
+
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
 {
     bool good = fflush(output->stream) == 0 && fsync(fileno(output->stream)) == 0;
@@ -121,6 +134,7 @@ clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
     }
     output->stream = NULL;
     if (good && rename(output->temporary, output->path) == 0) {
+        sync_folder(output->path);
         clsp_free(output->temporary);
         output->temporary = NULL; /* nothing left to remove */
         clsp_output_discard(output);

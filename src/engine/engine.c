@@ -67,6 +67,11 @@ int clipspan_engine_threads(const clipspan_engine *engine) { return engine->thre
 
 int clipspan_engine_batch(const clipspan_engine *engine) { return engine->batch; }
 
+clipspan_dtype clipspan_engine_dtype(const clipspan_engine *engine)
+{
+    return engine->type == CLSP_TYPE_BF16 ? CLIPSPAN_BF16 : CLIPSPAN_F32;
+}
+
 double clipspan_engine_bf16_gain(const clipspan_engine *engine)
 {
     int before = clsp_threads(engine->threads);

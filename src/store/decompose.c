@@ -31,6 +31,7 @@ clipspan_status clipspan_store_decompose(clipspan_engine *engine, const clipspan
         .basis = clsp_decomposer_basis(source.decomposer),
         .options = &used,
         .batch = clipspan_engine_batch(engine),
+        .compute = clipspan_engine_dtype(engine),
         .source = run_engine,
         .source_user = &source,
     };

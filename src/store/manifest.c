@@ -65,6 +65,7 @@ static bool put_options(clsp_json *root, const clsp_manifest *m)
 {
     clsp_json *options = clsp_json_new_object(), *parts = clsp_json_new_array(), *layers = clsp_json_new_array();
     bool good = put_text(options, "dtype", m->half ? "f16" : "f32");
+    good &= put_text(options, "compute", m->bf16 ? "bf16" : "f32");
     if (m->parts & CLIPSPAN_PART_MLP) good &= clsp_json_push(parts, clsp_json_new_string("mlp"));
     if (m->parts & CLIPSPAN_PART_CLS) good &= clsp_json_push(parts, clsp_json_new_string("cls"));
     if (m->parts & CLIPSPAN_PART_TOKENS) good &= clsp_json_push(parts, clsp_json_new_string("tokens"));

@@ -159,13 +159,21 @@ static void read_token_layers(members *m, clsp_manifest *out)
     if (!good) wrong(m, "token_layers", "layers of the model in ascending order");
 }
 
+/* True for "f16" or "bf16", whichever `narrow` is; false for "f32". */
+static bool read_narrow(members *m, const char *key, const char *narrow, const char *expected)
+{
+    char *text = read_text(m, key);
+    bool found = text != NULL && strcmp(text, narrow) == 0;
+    if (text != NULL && !found && strcmp(text, "f32") != 0) wrong(m, key, expected);
+    clsp_free(text);
+    return found;
+}
+
 static void read_options(members *root, clsp_manifest *out)
 {
     members m = object_of(root, clsp_json_get(root->object, "options"), "options");
-    char *dtype = read_text(&m, "dtype");
-    out->half = dtype != NULL && strcmp(dtype, "f16") == 0;
-    if (dtype != NULL && !out->half && strcmp(dtype, "f32") != 0) wrong(&m, "dtype", "\"f32\" or \"f16\"");
-    clsp_free(dtype);
+    out->half = read_narrow(&m, "dtype", "f16", "\"f32\" or \"f16\"");
+    out->bf16 = read_narrow(&m, "compute", "bf16", "\"f32\" or \"bf16\"");
     read_parts(&m, out);
     read_token_layers(&m, out);
     out->moments_only = read_bool(&m, "moments_only");

@@ -16,6 +16,7 @@ static void fill_info(clipspan_store *store)
         .images_path = m->images_path,
         .images_kind = m->images_kind,
         .dtype = m->half ? "f16" : "f32",
+        .compute = m->bf16 ? "bf16" : "f32",
         .images = m->images,
         .skipped = m->skipped,
         .listed = m->listed,

@@ -100,6 +100,7 @@ static clipspan_status describe(clsp_manifest *m, const clsp_store_job *job, cli
     CLSP_TRY(describe_range(m, job, err));
     m->moments_only = job->options->moments_only != 0;
     m->half = job->options->half != 0 && !m->moments_only;
+    m->bf16 = job->compute == CLIPSPAN_BF16;
     m->parts = m->moments_only ? 0 : job->options->decompose.parts;
     CLSP_TRY(describe_tokens(m, job, err));
     CLSP_TRY(describe_shards(m, job, err));
@@ -152,6 +153,8 @@ static clipspan_status compare(const clsp_manifest *was, const clsp_manifest *is
                        is->moments_only ? "moments alone" : "contributions", err);
     if (was->half != is->half)
         return differs(directory, "the type", was->half ? "f16" : "f32", is->half ? "f16" : "f32", err);
+    if (was->bf16 != is->bf16)
+        return differs(directory, "products in", was->bf16 ? "bf16" : "f32", is->bf16 ? "bf16" : "f32", err);
     part_words(before, was->parts);
     part_words(now, is->parts);
     if (was->parts != is->parts) return differs(directory, "the parts", before, now, err);

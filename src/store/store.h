@@ -45,6 +45,7 @@ typedef struct clsp_manifest {
     char *images_path, *images_kind;
     uint64_t listed; /* images in the whole list */
     bool half, moments_only;
+    bool bf16; /* the engine's products were in bf16 */
     unsigned parts;
     int *token_layers; /* [token_layer_count] ascending */
     int token_layer_count;
@@ -183,6 +184,7 @@ typedef struct clsp_store_job {
     const clipspan_images *images;
     const clipspan_basis *basis;
     const clipspan_store_options *options;
+    clipspan_dtype compute; /* of the products */
     int batch;
     clsp_source_fn source;
     void *source_user;

@@ -17,6 +17,7 @@ ls killed | grep -c 'part-' || true
 tiny other --layout open_clip --seed 9
 fails clipspan decompose other scenes/labels.csv -o whole
 fails clipspan decompose model scenes/labels.csv -o whole --store-dtype f16
+fails clipspan decompose model scenes/labels.csv -o whole --dtype bf16
 fails clipspan textspan whole --texts "$SOURCE/models/demo/pool.txt" --model other
 # a full disk: the message names the file, finished shards stay
 (ulimit -f 32; fails clipspan decompose model scenes/labels.csv -o full --shard-images 8 --batch 4) 
