@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -114,14 +115,14 @@ clipspan_status clsp_output_seek(clsp_output *output, uint64_t offset, clipspan_
 /* After a rename, so that the new name outlasts a power cut too. A folder that cannot be synced is no failure. */
 static void sync_folder(const char *path)
 {
+    char folder[PATH_MAX] = ".";
     const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL ? clsp_strdup(".") : clsp_strndup(path, (size_t)(slash - path) + 1);
-    int handle = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (handle >= 0) {
-        fsync(handle);
-        close(handle);
-    }
-    clsp_free(folder);
+    if (slash != NULL && (size_t)(slash - path) + 2 > sizeof folder) return;
+    if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    int handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (handle < 0) return;
+    fsync(handle);
+    close(handle);
 }
 
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
