@@ -1,5 +1,6 @@
 # The two commands: `make demo`, `make test`. Everything underneath is plain CMake (CMakePresets.json).
 .PHONY: all demo test asan check parity parity-reduced bench install docs clean deps
+MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 all: build/release/Makefile
