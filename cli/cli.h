@@ -90,6 +90,9 @@ clipspan_status cli_open_images(clipspan_images **out, const char *path, const c
 clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store *store, const char *path,
                                      clipspan_error *err);
 
+/* Says how much faster bf16 would be, where an fp32 engine is about to work for long. */
+void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images);
+
 /* Writes the error, returns its status: for what only the command line can know. */
 clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -42,13 +42,6 @@ static void print_summary(const settings *s, const clipspan_store_summary *summa
     if (summary->skipped) cli_note("%llu images could not be read and were skipped", (unsigned long long)summary->skipped);
 }
 
-static void hint_bf16(const clipspan_engine *engine, const clipspan_images *images, clipspan_dtype dtype)
-{
-    if (dtype != CLIPSPAN_F32 || clipspan_images_count(images) < 500) return;
-    double gain = clipspan_engine_bf16_gain(engine);
-    if (gain > 1.3) cli_note("hint: --dtype bf16 would be about %.1f times as fast here, at lower precision", gain);
-}
-
 static clipspan_status decompose(const settings *s, clipspan_engine *engine, const clipspan_images *images,
                                  clipspan_error *err)
 {
@@ -89,7 +82,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     if (status == CLIPSPAN_OK) status = cli_open_images(&images, s->arguments[1], &s->images, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&engine, model, &s->engine, err);
     if (status == CLIPSPAN_OK) {
-        hint_bf16(engine, images, s->engine.dtype);
+        cli_hint_bf16(engine, images);
         status = decompose(s, engine, images, err);
     }
     clipspan_engine_free(engine);

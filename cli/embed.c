@@ -35,12 +35,6 @@ static clipspan_status write_rows(void *user, size_t first, size_t n, const floa
     return CLIPSPAN_OK;
 }
 
-static void hint_bf16(const clipspan_engine *engine, clipspan_dtype dtype)
-{
-    double gain = dtype == CLIPSPAN_F32 ? clipspan_engine_bf16_gain(engine) : 0;
-    if (gain > 1.3) cli_note("hint: --dtype bf16 would be about %.1f times as fast here, at lower precision", gain);
-}
-
 static clipspan_status embed_images(const settings *s, clipspan_engine *engine, clipspan_npy *npy,
                                     const clipspan_images *images, clipspan_error *err)
 {
@@ -48,7 +42,7 @@ static clipspan_status embed_images(const settings *s, clipspan_engine *engine, 
     sink.nan_row = malloc(sink.embed_dim * sizeof *sink.nan_row);
     if (sink.nan_row == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     for (size_t e = 0; e < sink.embed_dim; e++) sink.nan_row[e] = NAN;
-    if (clipspan_images_count(images) > 500) hint_bf16(engine, s->engine.dtype);
+    cli_hint_bf16(engine, images);
     clipspan_status status =
         clipspan_engine_embed_list(engine, images, s->normalize, s->images.strict, write_rows, &sink, cli_hooks(), err);
     cli_progress_end();
