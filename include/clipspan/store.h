@@ -96,11 +96,13 @@ typedef struct clipspan_export_options {
     const char *pool_name;
     const float *pool;
     size_t pool_texts;
+    const int *labels; /* [images of the store], -1: none; NULL: the list's own labels */
 } clipspan_export_options;
-#define CLIPSPAN_EXPORT_OPTIONS_INIT { "npy", "dataset", NULL, CLIPSPAN_PAPER, NULL, 0, NULL, NULL, 0 }
+#define CLIPSPAN_EXPORT_OPTIONS_INIT { "npy", "dataset", NULL, CLIPSPAN_PAPER, NULL, 0, NULL, NULL, 0, NULL }
 /* Writes the reference code's files: {name}_attn_{model}.npy [I, L, H, E], {name}_mlp_{model}.npy [I, L + 1, E],
  * {name}_cls_attn_{model}.npy [I, L, E], {name}_classifier_{model}.npy [E, C], {name}_labels.npy [I],
- * {pool}_{model}.npy [T, E]; or the same as data sets of one {name}_{model}.h5. Streams: constant memory. */
+ * {pool}_{model}.npy [T, E]; and {name}_images.txt, the name of the image of each row (a line break inside a name
+ * becomes a space). Or the same as data sets of one {name}_{model}.h5. Streams: constant memory. */
 CLIPSPAN_API clipspan_status clipspan_store_export(const clipspan_store *store, const char *directory,
                                                    const clipspan_export_options *options,
                                                    const clipspan_hooks *hooks, clipspan_error *err);

@@ -84,7 +84,7 @@ static clipspan_status declare_beside(exporter *x, clipspan_error *err)
     size_t images = (size_t)x->store->info.images, embed = (size_t)x->store->info.embed_dim;
     const size_t classifier[] = {embed, options->classes}, pool[] = {options->pool_texts, embed};
     clipspan_status status = CLIPSPAN_OK;
-    if (x->store->list.classes.count > 0)
+    if (options->labels != NULL || x->store->list.classes.count > 0)
         CLSP_TRY(declare(x, LABELS, CLSP_I64, 1, &images, clsp_format("%s_labels", options->name), err));
     if (options->classifier != NULL)
         CLSP_TRY(declare(x, CLASSIFIER, CLSP_F32, 2, classifier,
@@ -184,7 +184,7 @@ static clipspan_status write_beside(exporter *x, clipspan_error *err)
     size_t embed = (size_t)x->store->info.embed_dim;
     float *row = NULL;
     for (size_t i = 0; x->outputs[LABELS].stem != NULL && i < x->store->info.images; i++) {
-        int64_t label = clipspan_store_image_label(x->store, i);
+        int64_t label = options->labels != NULL ? options->labels[i] : clipspan_store_image_label(x->store, i);
         CLSP_TRY(write_rows(x, LABELS, 1, &label, err));
     }
     if (options->classifier != NULL) {
