@@ -198,8 +198,8 @@ static void shape_path(cairo_t *c, unsigned kind) {
 
 /* Both birds are one drawing; `build` lengthens neck, beak and legs. */
 static void bird_path(cairo_t *c, double build) {
-    double t = build < -2.2 ? -2.2 : build > 2.2 ? 2.2 : build;
-    double neck = 0.30 + 0.09 * t, beak = 0.34 + 0.11 * t, leg = 0.40 + 0.10 * t;
+    double t = build < -1.8 ? -1.8 : build > 1.8 ? 1.8 : build;
+    double neck = 0.32 + 0.15 * t, beak = 0.34 + 0.18 * t, leg = 0.40 + 0.16 * t;
     double head_y = -0.16 - neck;
     const double tail[3][2] = {{-0.45, 0.0}, {-1.0, -0.2}, {-0.9, 0.25}};
     const double throat[4][2] = {{0.1, 0.0}, {0.30, head_y}, {0.55, head_y}, {0.55, 0.15}};

@@ -94,10 +94,10 @@ static void place_beside_others(rng_t *rng, scene_t *s, unsigned index) {
     }
 }
 
-/* In training two birds in five stand on neither water nor grass, either kind
+/* In training three birds in five stand on neither water nor grass, either kind
  * equally often: there the build must be looked at. */
 static unsigned bird_setting(rng_t *rng, unsigned heron, split_t split, uint64_t index) {
-    if (split == SPLIT_TRAIN && rng_below(rng, 5) < 2) {
+    if (split == SPLIT_TRAIN && rng_below(rng, 5) < 3) {
         return 2 + rng_below(rng, N_SETTINGS - 2);
     }
     unsigned own = split == SPLIT_TEST ? (unsigned)((index >> 1) & 1) : rng_below(rng, 100) < 95;
