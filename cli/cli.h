@@ -84,6 +84,9 @@ clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli
                                clipspan_error *err);
 clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *model,
                                 const cli_engine_settings *settings, clipspan_error *err);
+/* The same for work on this list: a batch is no larger than the list. */
+clipspan_status cli_open_engine_for(clipspan_engine **out, const clipspan_model *model, const clipspan_images *images,
+                                    const cli_engine_settings *settings, clipspan_error *err);
 clipspan_status cli_open_images(clipspan_images **out, const char *path, const cli_image_settings *settings,
                                 clipspan_error *err);
 /* The model a store was made with: at `path` or, if NULL, where the store says. Checked against the store. */
@@ -96,6 +99,8 @@ void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images)
 /* Writes the error, returns its status: for what only the command line can know. */
 clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Where an array goes: a file, since a stream cannot be renamed into place. */
+clipspan_status cli_check_array_output(const char *output, clipspan_error *err);
 /* A line on standard error; quiet under --quiet. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -80,7 +80,7 @@ static clipspan_status run(void *given, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--moments keeps no single images, so no --tokens either");
     clipspan_status status = cli_open_model(&model, s->arguments[0], &s->model, err);
     if (status == CLIPSPAN_OK) status = cli_open_images(&images, s->arguments[1], &s->images, err);
-    if (status == CLIPSPAN_OK) status = cli_open_engine(&engine, model, &s->engine, err);
+    if (status == CLIPSPAN_OK) status = cli_open_engine_for(&engine, model, images, &s->engine, err);
     if (status == CLIPSPAN_OK) {
         cli_hint_bf16(engine, images);
         status = decompose(s, engine, images, err);

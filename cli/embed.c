@@ -101,11 +101,13 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_texts *texts = NULL;
     if ((s->images_path == NULL) == (s->texts_path == NULL))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "one of --images IMAGES and --texts FILE is needed");
-    if (s->output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o FILE.npy is missing");
-    clipspan_status status = cli_open_model(&model, s->arguments[0], &s->model, err);
+    clipspan_status status = cli_check_array_output(s->output, err);
+    if (status == CLIPSPAN_OK) status = cli_open_model(&model, s->arguments[0], &s->model, err);
     if (status == CLIPSPAN_OK && s->images_path) status = cli_open_images(&images, s->images_path, &s->images, err);
     if (status == CLIPSPAN_OK && s->texts_path) status = clipspan_texts_open(&texts, s->texts_path, 0, err);
-    if (status == CLIPSPAN_OK) status = cli_open_engine(&engine, model, &s->engine, err);
+    if (status == CLIPSPAN_OK)
+        status = images ? cli_open_engine_for(&engine, model, images, &s->engine, err)
+                        : cli_open_engine(&engine, model, &s->engine, err);
     if (status == CLIPSPAN_OK) status = write_file(s, engine, images, texts, err);
     clipspan_engine_free(engine);
     clipspan_texts_free(texts);

@@ -2,9 +2,11 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const cli_command *const cli_commands[] = {&cli_info,      &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify,
                                            &cli_decompose, &cli_textspan, &cli_attributes, &cli_export, NULL};
@@ -132,6 +134,13 @@ static clipspan_status read_words(const cli_command *command, char **words, int 
     return CLIPSPAN_OK;
 }
 
+/* A reader that has seen enough (`| head`) is no failure. */
+static int reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+}
+
 static int exit_code(clipspan_status status)
 {
     switch (status) {
@@ -164,6 +173,7 @@ static int run_command(const cli_command *command, char **words, int count)
     cli_progress_end();
     if (status == CLIPSPAN_OK && (fflush(stdout) != 0 || ferror(stdout)))
         status = cli_fail(&err, CLIPSPAN_ERROR_IO, "standard output: cannot be written: %s", strerror(errno));
+    if (status == CLIPSPAN_ERROR_IO && reader_is_gone()) status = CLIPSPAN_OK;
     if (status != CLIPSPAN_OK) fprintf(stderr, "clipspan %s: %s\n", command->name, err.message);
     free(settings);
     return exit_code(status);

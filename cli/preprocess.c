@@ -70,8 +70,8 @@ static clipspan_status run(void *given, clipspan_error *err)
     const settings *s = given;
     clipspan_model *model = NULL;
     clipspan_images *images = NULL;
-    if (s->output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o FILE.npy is missing");
-    clipspan_status status = cli_open_model(&model, s->arguments[0], &s->model, err);
+    clipspan_status status = cli_check_array_output(s->output, err);
+    if (status == CLIPSPAN_OK) status = cli_open_model(&model, s->arguments[0], &s->model, err);
     if (status == CLIPSPAN_OK) status = cli_open_images(&images, s->arguments[1], &s->images, err);
     if (status == CLIPSPAN_OK) status = write_file(s, model, images, err);
     clipspan_images_free(images);

@@ -33,6 +33,13 @@ clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char
     return status;
 }
 
+clipspan_status cli_check_array_output(const char *output, clipspan_error *err)
+{
+    if (output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o FILE.npy is missing");
+    if (strcmp(output, "-") != 0) return CLIPSPAN_OK;
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o -: an array goes to a file, not to standard output");
+}
+
 /* ---- progress ----------------------------------------------------------------------------------------- */
 
 static struct {
@@ -165,11 +172,10 @@ clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli
 clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *model,
                                 const cli_engine_settings *settings, clipspan_error *err)
 {
-    enum { MOST_THREADS = 4096, MOST_IMAGES = 65536 };
+    enum { MOST = 4096 };
     clipspan_engine_options options = CLIPSPAN_ENGINE_OPTIONS_INIT;
-    if (settings->threads > MOST_THREADS || settings->batch > MOST_IMAGES)
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--threads is at most %d, --batch at most %d", (int)MOST_THREADS,
-                        (int)MOST_IMAGES);
+    if (settings->threads > MOST || settings->batch > MOST)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--threads and --batch are at most %d", (int)MOST);
     options.dtype = settings->dtype;
     options.threads = (int)settings->threads;
     options.batch = (int)settings->batch;
@@ -182,6 +188,18 @@ void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images)
     if (cli_quiet || clipspan_engine_dtype(engine) != CLIPSPAN_F32 || clipspan_images_count(images) < MANY) return;
     double gain = clipspan_engine_bf16_gain(engine);
     if (gain > 1.3) cli_note("hint: products in bf16 are about %.1f times as fast on this processor (--dtype bf16), at lower precision", gain);
+}
+
+clipspan_status cli_open_engine_for(clipspan_engine **out, const clipspan_model *model, const clipspan_images *images,
+                                    const cli_engine_settings *settings, clipspan_error *err)
+{
+    cli_engine_settings fitting = *settings;
+    size_t count = clipspan_images_count(images);
+    clipspan_status status = cli_open_engine(out, model, &fitting, err);
+    if (status != CLIPSPAN_OK || (size_t)clipspan_engine_batch(*out) <= count) return status;
+    clipspan_engine_free(*out);
+    fitting.batch = count;
+    return cli_open_engine(out, model, &fitting, err);
 }
 
 clipspan_status cli_open_images(clipspan_images **out, const char *path, const cli_image_settings *settings,

@@ -17,8 +17,10 @@ write_basic_package_version_file(clipspanConfigVersion.cmake COMPATIBILITY SameM
 install(FILES ${PROJECT_BINARY_DIR}/clipspanConfig.cmake ${PROJECT_BINARY_DIR}/clipspanConfigVersion.cmake
         cmake/dependencies.cmake DESTINATION ${config_dir})
 
-# For `pkg-config --static`: what the archive is made of.
-set(CLSP_PRIVATE_PACKAGES "jansson libxxhash zlib hdf5 libjpeg libpng libwebp libwebpdemux libutf8proc lapacke")
-set(CLSP_PRIVATE_LIBS "-ldnnl ${OpenMP_C_FLAGS} -lpthread -lm")
-configure_file(cmake/clipspan.pc.in clipspan.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/clipspan.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH CLSP_PREFIX_FROM_PC "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+set(CLSP_STATIC_PACKAGES "jansson libxxhash zlib hdf5 libjpeg libpng libwebp libwebpdemux libutf8proc lapacke")
+set(CLSP_STATIC_LIBS "-ldnnl ${OpenMP_C_FLAGS} -lpthread -lm")
+foreach(name clipspan clipspan-static)
+  configure_file(cmake/${name}.pc.in ${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()

@@ -163,7 +163,10 @@ static void save(const clsp_pool_cache *cache, const clsp_prompts *prompts, cons
 {
     clipspan_error problem;
     if (count == 0 || clsp_pool_cache_save(cache, prompts, which, count, embeddings, &problem) == CLIPSPAN_OK) return;
-    if (hooks && hooks->warn) hooks->warn(hooks->user, problem.message);
+    if (hooks == NULL || hooks->warn == NULL) return;
+    char *line = clsp_format("the cache of text embeddings is not kept: %s", problem.message);
+    hooks->warn(hooks->user, line ? line : problem.message);
+    clsp_free(line);
 }
 
 clipspan_status clipspan_engine_embed_pool(clipspan_engine *engine, const clipspan_texts *texts, int cache,

@@ -141,6 +141,10 @@ static const char *kind_of_file(const char *path)
 static clipspan_status open_kind(clipspan_images *images, const char *path, const char *kind, clipspan_error *err)
 {
     clipspan_status status;
+    if (!clsp_directory_exists(path) && !clsp_file_exists(path))
+        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or folder", path);
+    if (ends_with(path, ".tar.gz") || ends_with(path, ".tgz"))
+        return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s: compressed tars are not read; unpack it to a .tar", path);
     if (kind == NULL && !clsp_directory_exists(path)) kind = kind_of_file(path);
     if (kind == NULL || strcmp(kind, "folder") == 0 || strcmp(kind, "imagefolder") == 0)
         status = open_folder(images, path, &kind, err);

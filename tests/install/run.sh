@@ -23,8 +23,7 @@ export PKG_CONFIG_PATH
 cc "$here/../../examples/embed.c" -o "$scratch/embed" $(pkg-config --cflags --libs clipspan)
 LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH") "$scratch/embed" 2>/dev/null && exit 1
 # shellcheck disable=SC2046
-cc "$here/../../examples/embed.c" -o "$scratch/embed_static" -I"$prefix/include" \
-  "$(dirname "$PKG_CONFIG_PATH")/libclipspan.a" $(pkg-config --libs --static clipspan | sed 's/-lclipspan//')
+cc "$here/../../examples/embed.c" -o "$scratch/embed_static" $(pkg-config --cflags --libs clipspan-static)
 "$scratch/embed_static" 2>/dev/null && exit 1
 "$prefix/bin/clipspan" --version
 [ -s "$prefix/share/man/man1/clipspan.1" ]
