@@ -32,3 +32,9 @@ fails clipspan embed model --images bad.csv -o x.npy
 : >none.txt
 fails clipspan embed model --images none.txt -o x.npy
 ls *.npy
+cp scenes/labels.csv packed.tar.gz
+fails clipspan embed model --images packed.tar.gz -o x.npy
+fails clipspan embed model --images mixed -o -
+# one image does not pay for a whole batch
+clipspan embed model --images "$first" -o one.npy --batch 4096
+ls one.npy
