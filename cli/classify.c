@@ -7,8 +7,8 @@
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
-    const char *classes, *templates, *column, *output, *model_path;
-    int json, csv;
+    const char *classes, *templates, *column, *output, *csv, *model_path;
+    int json;
     cli_image_settings images;
     cli_engine_settings engine;
     cli_model_settings model;
@@ -26,9 +26,33 @@ typedef struct inputs {
     float *embeddings;  /* [I, E] unit length, of the images that could be read */
     int *labels;        /* [I] */
     const char **names; /* [I] */
+    uint64_t *rows;     /* [I] position in the list, or row in the store */
+    cli_strays strays;
     size_t embed_dim, count, skipped;
     clipspan_classification *result;
 } inputs;
+
+/* What only a list of images can be asked for, and what only a store. */
+static clipspan_status check(const settings *s, clipspan_error *err)
+{
+    const struct {
+        const char *name;
+        int given, of_store;
+    } options_of[] = {
+        {"source", s->images.kind != NULL, 0}, {"exif", s->images.exif, 0},        {"strict", s->images.strict, 0},
+        {"limit", s->images.limit > 0, 0},     {"config", s->model.config != NULL, 0}, {"vocab", s->model.vocab != NULL, 0},
+        {"model", s->model_path != NULL, 1},
+    };
+    int store = s->arguments[1] == NULL;
+    for (size_t i = 0; i < sizeof options_of / sizeof *options_of; i++)
+        if (options_of[i].given && options_of[i].of_store != store)
+            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                            store ? "--%s says how images are read, but %s is taken for a store, whose images are already "
+                                    "embedded (MODEL IMAGES reads images)"
+                                  : "--%s is for a store alone, and %s is taken for a model",
+                            options_of[i].name, s->arguments[0]);
+    return CLIPSPAN_OK;
+}
 
 static clipspan_status open_subject(const settings *s, inputs *in, clipspan_error *err)
 {
@@ -48,12 +72,10 @@ static clipspan_status open_subject(const settings *s, inputs *in, clipspan_erro
 
 static clipspan_status open_prompts(const settings *s, inputs *in, clipspan_error *err)
 {
-    static const char *const plain[] = {"a photo of a {}."};
     clipspan_status status = cli_labelled_choose(&in->from, s->column, err);
     if (status == CLIPSPAN_OK) status = cli_classes_open(&in->classes, s->classes, &in->from, err);
-    if (status != CLIPSPAN_OK) return status;
-    return s->templates ? clipspan_texts_open(&in->templates, s->templates, 1, err)
-                        : clipspan_texts_copy(&in->templates, plain, 1, err);
+    if (status == CLIPSPAN_OK) status = cli_templates_open(&in->templates, s->templates, err);
+    return status;
 }
 
 static clipspan_status allocate(inputs *in, clipspan_error *err)
@@ -64,14 +86,16 @@ static clipspan_status allocate(inputs *in, clipspan_error *err)
     in->embeddings = calloc(images + 1, in->embed_dim * sizeof *in->embeddings);
     in->labels = calloc(images + 1, sizeof *in->labels);
     in->names = calloc(images + 1, sizeof *in->names);
-    if (in->classifier && in->embeddings && in->labels && in->names) return CLIPSPAN_OK;
+    in->rows = calloc(images + 1, sizeof *in->rows);
+    if (in->classifier && in->embeddings && in->labels && in->names && in->rows) return CLIPSPAN_OK;
     return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
 }
 
 static void keep(inputs *in, size_t image, const float *embedding)
 {
     memcpy(in->embeddings + in->count * in->embed_dim, embedding, in->embed_dim * sizeof *embedding);
-    in->labels[in->count] = cli_classes_label(&in->classes, &in->from, image);
+    in->labels[in->count] = cli_classes_label(&in->classes, &in->from, image, &in->strays);
+    in->rows[in->count] = image;
     in->names[in->count++] = cli_labelled_name(&in->from, image);
 }
 
@@ -117,7 +141,7 @@ static clipspan_status read_store(inputs *in, clipspan_error *err)
 static clipspan_status classify(const settings *s, inputs *in, clipspan_error *err)
 {
     clipspan_status status =
-        clipspan_classifier_build(in->engine, in->classes.words, in->templates, in->classifier, err);
+        clipspan_classifier_build(in->engine, in->classes.words, in->templates, in->classifier, cli_hooks(), err);
     if (status == CLIPSPAN_OK)
         status = in->store ? read_store(in, err)
                            : clipspan_engine_embed_list(in->engine, in->images, 1, s->images.strict, keep_rows, in,
@@ -126,8 +150,19 @@ static clipspan_status classify(const settings *s, inputs *in, clipspan_error *e
     if (status != CLIPSPAN_OK) return status;
     if (in->count == 0) return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "none of the %zu images could be read", in->skipped);
     if (in->skipped) cli_note("%zu images could not be read and were skipped", in->skipped);
+    cli_strays_note(&in->strays);
     return clipspan_classify_run(&in->result, in->embeddings, in->count, in->embed_dim, in->labels, in->classifier,
                                  in->classes.labels, clipspan_model_get_info(in->model)->logit_scale, err);
+}
+
+static clipspan_status write_results(const settings *s, const inputs *in, clipspan_error *err)
+{
+    clipspan_format format = s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT;
+    clipspan_status status = CLIPSPAN_OK;
+    if (s->csv != NULL)
+        status = clipspan_report_classification(in->result, in->names, in->rows, CLIPSPAN_CSV, s->csv, err);
+    if (status != CLIPSPAN_OK) return status;
+    return clipspan_report_classification(in->result, in->names, in->rows, format, s->output ? s->output : "-", err);
 }
 
 static void free_inputs(inputs *in)
@@ -137,6 +172,7 @@ static void free_inputs(inputs *in)
     free(in->embeddings);
     free(in->labels);
     free(in->names);
+    free(in->rows);
     clipspan_texts_free(in->templates);
     cli_classes_free(&in->classes);
     clipspan_engine_free(in->engine);
@@ -149,14 +185,13 @@ static clipspan_status run(void *given, clipspan_error *err)
 {
     const settings *s = given;
     inputs in = {0};
-    clipspan_format format = s->json ? CLIPSPAN_JSON : s->csv ? CLIPSPAN_CSV : CLIPSPAN_TEXT;
-    clipspan_status status = open_subject(s, &in, err);
+    clipspan_status status = check(s, err);
+    if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&in.engine, in.model, &s->engine, err);
     if (status == CLIPSPAN_OK) status = classify(s, &in, err);
-    if (status == CLIPSPAN_OK)
-        status = clipspan_report_classification(in.result, in.names, format, s->output ? s->output : "-", err);
+    if (status == CLIPSPAN_OK) status = write_results(s, &in, err);
     free_inputs(&in);
     return status;
 }
@@ -166,10 +201,9 @@ static const cli_option options[] = {
      offsetof(settings, classes)},
     {"column", 0, CLI_TEXT, "NAME", "column of the image list's CSV that holds the true class (default: label)",
      offsetof(settings, column)},
-    {"templates", 0, CLI_TEXT, "FILE", "prompt templates, {} for the class (default: 'a photo of a {}.')",
-     offsetof(settings, templates)},
+    {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(settings, templates)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with every image's choice", offsetof(settings, json)},
-    {"csv", 0, CLI_FLAG, NULL, "as CSV, one line an image", offsetof(settings, csv)},
+    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line an image", offsetof(settings, csv)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where a store's model is now", offsetof(settings, model_path)},
     CLI_IMAGE_OPTIONS(settings, images),
@@ -184,7 +218,8 @@ const cli_command cli_classify = {
     .summary = "Classify images by class names alone (zero-shot)",
     .text = "Classifies IMAGES with a model, or the images of a store, whose embeddings it holds. Each class is the mean\n"
             "of its prompts' embeddings. Where the images have labels (ImageFolder tree, CSV, tar), top-1 and top-5\n"
-            "accuracy and a table by class are printed; images without a label are not scored.",
+            "accuracy and a table by class are printed; images without a label are not scored. In JSON and CSV `row` is\n"
+            "the image's position in the list (embed's row), or its row in the store.",
     .example = "clipspan classify path/to/ViT-B-16 photos/ --classes classes.txt",
     .options = options,
     .settings_size = sizeof(settings),

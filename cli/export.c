@@ -1,4 +1,5 @@
 /* clipspan export: a store as the reference code's files, or as HDF5. */
+#include "labelled.h"
 #include "span.h"
 
 #include <stdlib.h>
@@ -6,29 +7,50 @@
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
-    const char *format, *name, *model_name, *output, *convention, *classes, *templates, *pool, *pool_name, *model;
+    const char *format, *name, *model_name, *output, *convention, *classes, *column, *templates, *pool, *pool_name,
+        *model;
     cli_engine_settings engine;
 } settings;
 
 typedef struct texts {
     clipspan_model *model;
     clipspan_engine *engine;
-    clipspan_texts *classes, *templates, *pool;
+    cli_classes classes;
+    clipspan_texts *templates, *pool;
     float *classifier, *pool_embeddings;
+    int *labels; /* [images of the store]: positions in the classes; -1: none */
 } texts;
 
-static clipspan_status embed_classes(const settings *s, texts *t, clipspan_error *err)
+/* The classifier's columns are the file's lines, so the labels must be too, whatever order the images' list has. */
+static clipspan_status number_labels(texts *t, const cli_labelled *from, clipspan_error *err)
 {
-    static const char *const plain[] = {"{}"};
-    clipspan_status status = clipspan_texts_open(&t->classes, s->classes, 0, err);
-    if (status == CLIPSPAN_OK)
-        status = s->templates ? clipspan_texts_open(&t->templates, s->templates, 1, err)
-                              : clipspan_texts_copy(&t->templates, plain, 1, err);
+    size_t images = cli_labelled_count(from), labelled = 0;
+    cli_strays strays = {0};
+    t->labels = calloc(images + 1, sizeof *t->labels);
+    if (t->labels == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    for (size_t i = 0; i < images; i++) {
+        t->labels[i] = cli_classes_label(&t->classes, from, i, &strays);
+        labelled += t->labels[i] >= 0;
+    }
+    cli_strays_note(&strays);
+    if (labelled > 0 || strays.count > 0) return CLIPSPAN_OK;
+    free(t->labels); /* nothing is known of any image: no file of labels */
+    t->labels = NULL;
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status embed_classes(const settings *s, const clipspan_store *store, texts *t, clipspan_error *err)
+{
+    cli_labelled from = {.store = store};
+    clipspan_status status = cli_labelled_choose(&from, s->column, err);
+    if (status == CLIPSPAN_OK) status = cli_classes_open(&t->classes, s->classes, &from, err);
+    if (status == CLIPSPAN_OK) status = cli_templates_open(&t->templates, s->templates, err);
+    if (status == CLIPSPAN_OK) status = number_labels(t, &from, err);
     if (status != CLIPSPAN_OK) return status;
     size_t embed_dim = (size_t)clipspan_model_get_info(t->model)->embed_dim;
-    t->classifier = calloc(clipspan_texts_count(t->classes), embed_dim * sizeof *t->classifier);
+    t->classifier = calloc(clipspan_texts_count(t->classes.words), embed_dim * sizeof *t->classifier);
     if (t->classifier == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
-    return clipspan_classifier_build(t->engine, t->classes, t->templates, t->classifier, err);
+    return clipspan_classifier_build(t->engine, t->classes.words, t->templates, t->classifier, cli_hooks(), err);
 }
 
 static clipspan_status embed_pool(const settings *s, texts *t, clipspan_error *err)
@@ -47,7 +69,7 @@ static clipspan_status embed_texts(const settings *s, const clipspan_store *stor
     if (s->classes == NULL && s->pool == NULL) return CLIPSPAN_OK;
     clipspan_status status = cli_open_store_model(&t->model, store, s->model, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&t->engine, t->model, &s->engine, err);
-    if (status == CLIPSPAN_OK && s->classes != NULL) status = embed_classes(s, t, err);
+    if (status == CLIPSPAN_OK && s->classes != NULL) status = embed_classes(s, store, t, err);
     if (status == CLIPSPAN_OK && s->pool != NULL) status = embed_pool(s, t, err);
     return status;
 }
@@ -60,7 +82,8 @@ static clipspan_status export_store(const settings *s, const clipspan_store *sto
     options.model = s->model_name;
     options.convention = cli_convention(s->convention);
     options.classifier = t->classifier;
-    options.classes = t->classes ? clipspan_texts_count(t->classes) : 0;
+    options.classes = t->classifier ? clipspan_texts_count(t->classes.labels) : 0;
+    options.labels = t->labels;
     options.pool = t->pool_embeddings;
     options.pool_texts = t->pool ? clipspan_texts_count(t->pool) : 0;
     options.pool_name = t->pool ? s->pool_name : NULL;
@@ -73,13 +96,16 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     texts t = {0};
     if (s->output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o DIR is missing");
+    if (s->classes == NULL && (s->column != NULL || s->templates != NULL))
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s needs --classes FILE", s->column ? "column" : "templates");
     clipspan_status status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = embed_texts(s, store, &t, err);
     if (status == CLIPSPAN_OK) status = export_store(s, store, &t, err);
     cli_progress_end();
     free(t.classifier);
     free(t.pool_embeddings);
-    clipspan_texts_free(t.classes);
+    free(t.labels);
+    cli_classes_free(&t.classes);
     clipspan_texts_free(t.templates);
     clipspan_texts_free(t.pool);
     clipspan_engine_free(t.engine);
@@ -96,9 +122,12 @@ static const cli_option options[] = {
      offsetof(settings, model_name)},
     {"output", 'o', CLI_TEXT, "DIR", "folder for the files", offsetof(settings, output)},
     CLI_CONVENTION_OPTION(settings, convention),
-    {"classes", 0, CLI_TEXT, "FILE", "class names: also write the zero-shot classifier", offsetof(settings, classes)},
-    {"templates", 0, CLI_TEXT, "FILE", "prompt templates for it, {} for the class (default: the bare name)",
-     offsetof(settings, templates)},
+    {"classes", 0, CLI_TEXT, "FILE",
+     "also write the zero-shot classifier of these: names, one a line, or label<tab>words; labels are numbered by it",
+     offsetof(settings, classes)},
+    {"column", 0, CLI_TEXT, "NAME", "column of the image list's CSV that holds the true class (default: label)",
+     offsetof(settings, column)},
+    {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(settings, templates)},
     {"texts", 0, CLI_TEXT, "POOL", "also write the embeddings of a text pool", offsetof(settings, pool)},
     {"texts-name", 0, CLI_TEXT, "NAME", "the pool's name in the file name (default texts)", offsetof(settings, pool_name)},
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now (for texts)", offsetof(settings, model)},

@@ -97,13 +97,34 @@ void cli_classes_free(cli_classes *classes)
     clipspan_texts_free(classes->words);
 }
 
-int cli_classes_label(const cli_classes *classes, const cli_labelled *from, size_t i)
+clipspan_status cli_templates_open(clipspan_texts **templates, const char *path, clipspan_error *err)
 {
-    const char *name = cli_labelled_class(from, i);
+    static const char *const plain[] = {"a photo of a {}."};
+    return path ? clipspan_texts_open(templates, path, 1, err) : clipspan_texts_copy(templates, plain, 1, err);
+}
+
+static int position(const cli_classes *classes, const char *name)
+{
     size_t count = clipspan_texts_count(classes->labels);
     for (size_t c = 0; c < count; c++)
         if (strcmp(clipspan_texts_get(classes->labels, c), name) == 0) return (int)c;
     char *end;
     long number = strtol(name, &end, 10);
     return *name && *end == '\0' && number >= 0 && (size_t)number < count ? (int)number : -1;
+}
+
+int cli_classes_label(const cli_classes *classes, const cli_labelled *from, size_t i, cli_strays *strays)
+{
+    const char *name = cli_labelled_class(from, i);
+    int label = position(classes, name);
+    if (label >= 0 || *name == '\0') return label;
+    if (strays->count++ == 0) strays->example = name;
+    return label;
+}
+
+void cli_strays_note(const cli_strays *strays)
+{
+    if (strays->count)
+        cli_note("%zu images have a label that is none of the classes, such as \"%s\": they count as unlabelled",
+                 strays->count, strays->example);
 }

@@ -26,7 +26,16 @@ typedef struct cli_classes {
 /* Lines "label" or "label<tab>words" of a file; NULL: the images' own labels. */
 clipspan_status cli_classes_open(cli_classes *classes, const char *path, const cli_labelled *from, clipspan_error *err);
 void cli_classes_free(cli_classes *classes);
+/* Prompt templates of a file; NULL: "a photo of a {}." */
+clipspan_status cli_templates_open(clipspan_texts **templates, const char *path, clipspan_error *err);
+#define CLI_TEMPLATES_HELP "prompt templates, {} for the class (default: 'a photo of a {}.')"
+/* `strays` counts the labels that name no class: such an image is left out of every score. */
+typedef struct cli_strays {
+    size_t count;
+    const char *example; /* borrowed from the images */
+} cli_strays;
 /* Image i's label as a position in the classes: by name, else as a number; -1: none. */
-int cli_classes_label(const cli_classes *classes, const cli_labelled *from, size_t i);
+int cli_classes_label(const cli_classes *classes, const cli_labelled *from, size_t i, cli_strays *strays);
+void cli_strays_note(const cli_strays *strays);
 
 #endif

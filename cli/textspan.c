@@ -33,8 +33,9 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    CLI_SPAN_OPTIONS(settings, span),
-    {"images", 0, CLI_COUNT, "N", "highest-ranked images for each text (default 8)", offsetof(settings, span.images)},
+    CLI_SPAN_OPTIONS(settings, span, "20"),
+    {"images", 0, CLI_COUNT, "N", "highest-ranked images for each text (default 8; the text names those that fit)",
+     offsetof(settings, span.images)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and text", offsetof(settings, csv)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},

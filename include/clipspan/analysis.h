@@ -75,10 +75,10 @@ CLIPSPAN_API size_t clipspan_textspan_images(const clipspan_textspan *result, si
 /* ---- zero-shot classification ------------------------------------------------------------------------- */
 
 /* classifier: [C, E] out, unit length: for each class the mean of its templates' embeddings, each normalised,
- * normalised again (ALGORITHMS 8). In a template "{}" stands for the class name. */
+ * normalised again (ALGORITHMS 8). In a template "{}" stands for the class name. Progress: stage "classes". */
 CLIPSPAN_API clipspan_status clipspan_classifier_build(clipspan_engine *engine, const clipspan_texts *classes,
                                                        const clipspan_texts *templates, float *classifier,
-                                                       clipspan_error *err);
+                                                       const clipspan_hooks *hooks, clipspan_error *err);
 
 typedef struct clipspan_classification clipspan_classification;
 typedef struct clipspan_classification_info {
@@ -96,6 +96,8 @@ CLIPSPAN_API const char *clipspan_classification_class(const clipspan_classifica
 CLIPSPAN_API size_t clipspan_classification_class_count(const clipspan_classification *r);
 /* Best class of image i and its probability (softmax of logit_scale x cosine). k-th best: k = 0 .. 4. */
 CLIPSPAN_API int clipspan_classification_choice(const clipspan_classification *r, size_t i, int k, float *probability);
+/* Image i's label as given to classify_run: a class, or -1. */
+CLIPSPAN_API int clipspan_classification_label(const clipspan_classification *r, size_t i);
 /* Per class: labelled images and those right at top 1. */
 CLIPSPAN_API void clipspan_classification_of_class(const clipspan_classification *r, size_t c, uint64_t *images,
                                                    uint64_t *right);
@@ -103,13 +105,22 @@ CLIPSPAN_API void clipspan_classification_of_class(const clipspan_classification
 /* ---- attributes: how much of a head's variance a known attribute explains ----------------------------- */
 
 typedef struct clipspan_attributes clipspan_attributes;
-/* For each head and each column of the store (or those named; NULL: all with 2 to 64 values): the share of the
- * variance of the head's contribution that lies between the groups of equal value (eta squared, multivariate:
- * trace of the between-groups covariance / trace of the covariance), over images whose cell is not empty. */
+typedef struct clipspan_attributes_options {
+    clipspan_convention convention;
+    const char *const *columns; /* NULL: all that have 2 to 64 values and on average two images or more a value */
+    size_t column_count;
+    const unsigned char *heads; /* [L * H] of 0 and 1; NULL: all */
+    int threads;                /* 0: all */
+} clipspan_attributes_options;
+#define CLIPSPAN_ATTRIBUTES_OPTIONS_INIT { CLIPSPAN_PAPER, NULL, 0, NULL, 0 }
+
+/* For each head and each column of the store: the share of the variance of the head's contribution that lies between
+ * the groups of equal value (eta squared, multivariate: trace of the between-groups covariance / trace of the
+ * covariance), over the images whose cell is not empty; so two columns' shares may rest on different images.
+ * options may be NULL. */
 CLIPSPAN_API clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspan_store *store,
-                                                     clipspan_convention convention, const char *const *columns,
-                                                     size_t column_count, const clipspan_hooks *hooks,
-                                                     clipspan_error *err);
+                                                     const clipspan_attributes_options *options,
+                                                     const clipspan_hooks *hooks, clipspan_error *err);
 CLIPSPAN_API void clipspan_attributes_free(clipspan_attributes *result);
 CLIPSPAN_API size_t clipspan_attributes_count(const clipspan_attributes *result);
 CLIPSPAN_API clipspan_convention clipspan_attributes_convention(const clipspan_attributes *result);
@@ -117,9 +128,18 @@ CLIPSPAN_API clipspan_convention clipspan_attributes_convention(const clipspan_a
 CLIPSPAN_API uint64_t clipspan_attributes_images(const clipspan_attributes *result, size_t attribute);
 CLIPSPAN_API size_t clipspan_attributes_groups(const clipspan_attributes *result, size_t attribute);
 CLIPSPAN_API const char *clipspan_attributes_name(const clipspan_attributes *result, size_t attribute);
-/* Share in [0, 1]; 0 for a head that never varies. And what chance alone gives: (groups - 1) / (images - 1). */
+/* Share in [0, 1]; 0 for a head that never varies, NaN for one that was not chosen. */
 CLIPSPAN_API double clipspan_attributes_share(const clipspan_attributes *result, size_t attribute, int layer, int head);
+/* The share expected where values are dealt to the images at random: (groups - 1) / (images - 1), exactly. */
 CLIPSPAN_API double clipspan_attributes_chance(const clipspan_attributes *result, size_t attribute);
+/* The share corrected for chance: (share - chance) / (1 - chance), which is epsilon squared (Kelley 1935), also known
+ * as the adjusted R squared, 1 - (1 - share) (images - 1) / (images - groups). 0: what chance gives; 1: all; below 0:
+ * less than chance gives; 0 where every image has a value of its own. Attributes with different numbers of values
+ * are compared by it. */
+CLIPSPAN_API double clipspan_attributes_excess(const clipspan_attributes *result, size_t attribute, int layer,
+                                               int head);
+/* The attribute of the largest excess for a head, the earlier one on a tie; SIZE_MAX where none exceeds chance. */
+CLIPSPAN_API size_t clipspan_attributes_strongest(const clipspan_attributes *result, int layer, int head);
 
 #ifdef __cplusplus
 }

@@ -22,10 +22,13 @@ CLIPSPAN_API clipspan_status clipspan_report_store(const clipspan_store *store, 
 /* store may be NULL (moments from elsewhere): then no image names. */
 CLIPSPAN_API clipspan_status clipspan_report_textspan(const clipspan_textspan *result, const clipspan_store *store,
                                                       clipspan_format format, const char *path, clipspan_error *err);
-/* names: [images] or NULL. */
+/* names: [images] or NULL. rows: [images], the number by which each image is known elsewhere (its row in the store, its
+ * position in the image list); NULL: 0, 1, ... */
 CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_classification *result,
-                                                            const char *const *names, clipspan_format format,
-                                                            const char *path, clipspan_error *err);
+                                                            const char *const *names, const uint64_t *rows,
+                                                            clipspan_format format, const char *path,
+                                                            clipspan_error *err);
+/* The heads that were scored, with their texts where textspan (NULL: none) has them. */
 CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                                         const clipspan_textspan *textspan, clipspan_format format,
                                                         const char *path, clipspan_error *err);

@@ -1,5 +1,6 @@
-/* sheet.c - the picture of the demo: for every known attribute the head that sees it best, what TextSpan says of
- * that head, and the images that rank highest along each text.
+/* sheet.c - the picture of the demo: for every known attribute the head that tells it best, what TextSpan says of
+ * that head, and the images that rank highest along each text. Shares of variance are compared with chance taken out
+ * (clipspan_attributes_excess); heads for which this attribute comes first go before others.
  *
  *     demo-sheet MODEL STORE POOL IMAGE_FOLDER OUT.png ATTRIBUTE ...
  *
@@ -11,7 +12,7 @@
 
 #include "clipspan/analysis.h"
 
-enum { TEXTS = 3, PICTURES = 5, THUMB = 58, GAP = 4, LEFT = 190, COLUMN = PICTURES * (THUMB + GAP) + 16,
+enum { TEXTS = 3, PICTURES = 5, THUMB = 58, GAP = 4, LEFT = 236, COLUMN = PICTURES * (THUMB + GAP) + 16,
        ROW = THUMB + 44, TOP = 64, WIDTH = LEFT + TEXTS * COLUMN, MOST_ATTRIBUTES = 16 };
 
 typedef struct sheet {
@@ -49,21 +50,27 @@ static clipspan_status analyse(sheet *s, const char *model, const char *store, c
     if (status == CLIPSPAN_OK)
         status = clipspan_textspan_run(&s->spans, s->moments, s->pool, s->embeddings, &options, NULL, err);
     if (status == CLIPSPAN_OK) status = clipspan_textspan_rank_images(s->spans, s->store, NULL, err);
-    if (status == CLIPSPAN_OK)
-        status = clipspan_attributes_run(&s->attributes, s->store, CLIPSPAN_PAPER, names, count, NULL, err);
+    clipspan_attributes_options scored = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
+    scored.columns = names;
+    scored.column_count = count;
+    if (status == CLIPSPAN_OK) status = clipspan_attributes_run(&s->attributes, s->store, &scored, NULL, err);
     return status;
 }
 
-/* Index in the TextSpan result of the head whose variance the attribute explains most. */
-static size_t best_head(const sheet *s, size_t attribute)
+/* Index in the TextSpan result of the head that the attribute explains most, among those for which it comes first or,
+ * where there are none, among all. */
+static size_t best_head(const sheet *s, size_t attribute, int *comes_first)
 {
     size_t best = 0;
-    double most = -1;
+    double most = 0;
+    *comes_first = 0;
     for (size_t i = 0; i < clipspan_textspan_head_count(s->spans); i++) {
         const clipspan_textspan_head *head = clipspan_textspan_get(s->spans, i);
-        double share = clipspan_attributes_share(s->attributes, attribute, head->layer, head->head);
-        if (share <= most) continue;
-        most = share;
+        double excess = clipspan_attributes_excess(s->attributes, attribute, head->layer, head->head);
+        int first = clipspan_attributes_strongest(s->attributes, head->layer, head->head) == attribute;
+        if (first < *comes_first || (first == *comes_first && i > 0 && excess <= most)) continue;
+        *comes_first = first;
+        most = excess;
         best = i;
     }
     return best;
@@ -114,7 +121,8 @@ static void draw_text_column(sheet *s, size_t head_index, int t, double x, doubl
 
 static void draw_row(sheet *s, size_t attribute, double y)
 {
-    size_t best = best_head(s, attribute);
+    int comes_first;
+    size_t best = best_head(s, attribute, &comes_first);
     const clipspan_textspan_head *head = clipspan_textspan_get(s->spans, best);
     double share = clipspan_attributes_share(s->attributes, attribute, head->layer, head->head);
     char line[128];
@@ -122,8 +130,11 @@ static void draw_row(sheet *s, size_t attribute, double y)
     write_at(s->cr, 16, y + 14, 17, 1, clipspan_attributes_name(s->attributes, attribute));
     snprintf(line, sizeof line, "head L%d.H%d", head->layer, head->head);
     write_at(s->cr, 16, y + 34, 13, 0, line);
-    snprintf(line, sizeof line, "%.0f %% of its variance", 100 * share);
-    write_at(s->cr, 16, y + 52, 13, 0, line);
+    snprintf(line, sizeof line, "%.0f %% of its variance (chance %.1f %%)", 100 * share,
+             100 * clipspan_attributes_chance(s->attributes, attribute));
+    write_at(s->cr, 16, y + 52, 12, 0, line);
+    cairo_set_source_rgb(s->cr, 0.5, 0.5, 0.52);
+    if (!comes_first) write_at(s->cr, 16, y + 68, 12, 0, "no head has it first");
     for (int t = 0; t < TEXTS; t++) draw_text_column(s, best, t, LEFT + t * COLUMN, y);
 }
 
@@ -135,8 +146,8 @@ static int draw(sheet *s, const char *path)
     cairo_set_source_rgb(s->cr, 1, 1, 1);
     cairo_paint(s->cr);
     cairo_set_source_rgb(s->cr, 0.1, 0.1, 0.12);
-    write_at(s->cr, 16, 26, 16, 1, "For each attribute, the head that sees it best; the texts that TextSpan finds for the head "
-                                   "(share of its variance);");
+    write_at(s->cr, 16, 26, 16, 1, "For each attribute, the head that tells it best; the texts that TextSpan finds for the "
+                                   "head (share of its variance);");
     write_at(s->cr, 16, 46, 16, 1, "and the images that rank highest along each text.");
     for (size_t a = 0; a < rows; a++) draw_row(s, a, TOP + (double)a * ROW + 22);
     int good = cairo_surface_write_to_png(page, path) == CAIRO_STATUS_SUCCESS;

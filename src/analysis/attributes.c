@@ -3,7 +3,12 @@
  *     share = sum over groups g of n_g |mean_g(c) - mean(c)|^2  /  sum over images of |c - mean(c)|^2
  *
  * in the joint space, from factors: |c|^2 = y' G y with G = M M', so one pass over the store sums y by group and
- * y' G y by column, and no vector of the joint space is made. */
+ * y' G y by column, and no vector of the joint space is made.
+ *
+ * Groups drawn at random have a share too: dealing g values to n images at random gives (g - 1) / (n - 1) on average,
+ * whatever c is. Taking that out makes it epsilon squared (Kelley 1935):
+ *
+ *     excess = (share - chance) / (1 - chance) = 1 - (1 - share) (n - 1) / (n - g) */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -18,7 +23,7 @@ struct clipspan_attributes {
     clipspan_convention convention;
     size_t count, layers, heads;
     clsp_groups *groups; /* [count] */
-    double *share;       /* [count, L, H] */
+    double *share;       /* [count, L, H]; NaN: head not chosen */
 };
 
 typedef struct pass {
@@ -26,6 +31,7 @@ typedef struct pass {
     clipspan_convention convention;
     size_t width, all; /* factors of a head, k; heads of all layers */
     int threads;
+    const unsigned char *chosen; /* [all]; NULL: every head */
     double *gram;      /* [all, k, k]: G */
     size_t *offset;    /* [count + 1]: first group of each attribute */
     double *sum;       /* [all, groups of all attributes, k] */
@@ -33,6 +39,11 @@ typedef struct pass {
     float *y;          /* [threads, BATCH, k] */
     double *scratch;   /* [threads, k] */
 } pass;
+
+static bool is_chosen(const pass *p, size_t head)
+{
+    return p->chosen == NULL || p->chosen[head];
+}
 
 /* G = M M', row by row; in double from the float32 map. */
 static void gram_of(const float *map, size_t k, size_t e, double *gram)
@@ -57,6 +68,7 @@ static clipspan_status make_grams(pass *p, const clipspan_basis *basis, clipspan
     CLSP_ALLOC(maps, clsp_alloc((size_t)p->threads * k * e, sizeof *maps));
 #pragma omp parallel for schedule(dynamic) num_threads(p->threads)
     for (size_t h = 0; h < p->all; h++) {
+        if (!is_chosen(p, h)) continue;
         float *map = maps + (size_t)omp_get_thread_num() * k * e;
         clsp_head_map(basis, p->convention, (int)(h / p->result->heads), (int)(h % p->result->heads), map);
         gram_of(map, k, e, p->gram + h * k * k);
@@ -100,6 +112,7 @@ static clipspan_status take_batch(void *user, const clipspan_batch *batch, clips
                          (int)BATCH);
 #pragma omp parallel for schedule(dynamic) num_threads(p->threads)
     for (size_t h = 0; h < p->all; h++) {
+        if (!is_chosen(p, h)) continue;
         size_t thread = (size_t)omp_get_thread_num();
         float *y = p->y + thread * BATCH * p->width;
         clsp_head_factors(batch, p->convention, (int)(h / p->result->heads), (int)(h % p->result->heads), y);
@@ -133,8 +146,10 @@ static void finish(pass *p, double *scratch)
     for (size_t a = 0; a < count; a++)
         for (size_t h = 0; h < p->all; h++)
             p->result->share[a * p->all + h] =
-                share_of(&p->result->groups[a], p->gram + h * k * k,
-                         p->sum + (h * p->offset[count] + p->offset[a]) * k, p->square[h * count + a], k, scratch);
+                !is_chosen(p, h) ? (double)NAN
+                                 : share_of(&p->result->groups[a], p->gram + h * k * k,
+                                            p->sum + (h * p->offset[count] + p->offset[a]) * k,
+                                            p->square[h * count + a], k, scratch);
 }
 
 static clipspan_status pass_open(pass *p, const clipspan_basis *basis, clipspan_error *err)
@@ -164,43 +179,78 @@ static void pass_close(pass *p)
     clsp_free(p->scratch);
 }
 
-static clipspan_status check(const clipspan_store *store, clipspan_convention convention, clipspan_error *err)
+static clipspan_status check(const clipspan_store *store, const clipspan_attributes_options *options,
+                             clipspan_error *err)
 {
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    clipspan_convention convention = options->convention;
+    size_t heads = (size_t)info->layers * (size_t)info->heads;
+    if (options->threads < 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "threads is %d, expected 0 or more", options->threads);
+    if (options->heads != NULL && memchr(options->heads, 1, heads) == NULL)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no head is chosen");
     if (convention != CLIPSPAN_PAPER && convention != CLIPSPAN_EXACT)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention);
-    if (clipspan_store_get_info(store)->moments_only)
+    if (info->moments_only)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                          "the store holds moments alone: groups need each image's contributions");
     return CLIPSPAN_OK;
 }
 
-clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspan_store *store,
-                                        clipspan_convention convention, const char *const *columns,
-                                        size_t column_count, const clipspan_hooks *hooks, clipspan_error *err)
+static clipspan_status result_open(clipspan_attributes **out, const clipspan_store *store,
+                                   const clipspan_attributes_options *options, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clipspan_basis *basis = clipspan_store_basis(store);
-    clipspan_store_selection select = {.layers = NULL, .parts = 0, .batch = BATCH};
     clipspan_attributes *result = NULL;
-    pass p = {.convention = convention, .threads = clsp_cpu_count()};
-    *out = NULL;
-    CLSP_TRY(check(store, convention, err));
     CLSP_ALLOC(result, clsp_alloc_zero(1, sizeof *result));
-    result->convention = convention;
+    result->convention = options->convention;
     result->layers = (size_t)basis->layers;
     result->heads = (size_t)basis->heads;
-    CLSP_TRY(clsp_groups_open(&result->groups, &result->count, store, columns, column_count, err));
-    p.result = result;
-    p.all = result->layers * result->heads;
-    p.width = clsp_head_width(basis, convention);
-    CLSP_ALLOC(result->share, clsp_alloc_zero(p.all * result->count, sizeof *result->share));
+    CLSP_TRY(clsp_groups_open(&result->groups, &result->count, store, options->columns, options->column_count, err));
+    CLSP_ALLOC(result->share, clsp_alloc_zero(result->layers * result->heads * result->count, sizeof *result->share));
+    *out = result;
+    result = NULL;
+out:
+    clipspan_attributes_free(result);
+    return status;
+}
+
+/* layers: [L] out, those that hold a chosen head. */
+static void choose_layers(const pass *p, unsigned char *layers)
+{
+    for (size_t h = 0; h < p->all; h++)
+        if (is_chosen(p, h)) layers[h / p->result->heads] = 1;
+}
+
+clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspan_store *store,
+                                        const clipspan_attributes_options *options, const clipspan_hooks *hooks,
+                                        clipspan_error *err)
+{
+    static const clipspan_attributes_options standard = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
+    clipspan_status status = CLIPSPAN_OK;
+    const clipspan_basis *basis = clipspan_store_basis(store);
+    clipspan_attributes *result = NULL;
+    unsigned char *layers = NULL;
+    pass p = {0};
+    if (options == NULL) options = &standard;
+    *out = NULL;
+    CLSP_TRY(check(store, options, err));
+    CLSP_TRY(result_open(&result, store, options, err));
+    p = (pass){.result = result, .convention = options->convention, .chosen = options->heads,
+               .all = result->layers * result->heads, .width = clsp_head_width(basis, options->convention),
+               .threads = options->threads ? options->threads : clsp_cpu_count()};
+    CLSP_ALLOC(layers, clsp_alloc_zero(result->layers, 1));
+    choose_layers(&p, layers);
     CLSP_TRY(pass_open(&p, basis, err));
+    const clipspan_store_selection select = {.layers = layers, .parts = 0, .batch = BATCH};
     CLSP_TRY(clipspan_store_each(store, &select, take_batch, &p, hooks, err));
     finish(&p, p.scratch);
     *out = result;
     result = NULL;
 out:
     pass_close(&p);
+    clsp_free(layers);
     clipspan_attributes_free(result);
     return status;
 }
@@ -251,4 +301,25 @@ double clipspan_attributes_chance(const clipspan_attributes *result, size_t attr
     if (attribute >= result->count) return (double)NAN;
     const clsp_groups *g = &result->groups[attribute];
     return g->images > 1 ? ((double)g->count - 1) / ((double)g->images - 1) : 1;
+}
+
+double clipspan_attributes_excess(const clipspan_attributes *result, size_t attribute, int layer, int head)
+{
+    double share = clipspan_attributes_share(result, attribute, layer, head);
+    double chance = clipspan_attributes_chance(result, attribute);
+    if (isnan(share)) return share;
+    return chance < 1 ? (share - chance) / (1 - chance) : 0;
+}
+
+size_t clipspan_attributes_strongest(const clipspan_attributes *result, int layer, int head)
+{
+    size_t best = SIZE_MAX;
+    double most = 0;
+    for (size_t a = 0; a < result->count; a++) {
+        double excess = clipspan_attributes_excess(result, a, layer, head);
+        if (!(excess > most)) continue;
+        most = excess;
+        best = a;
+    }
+    return best;
 }

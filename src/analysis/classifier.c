@@ -81,8 +81,16 @@ out:
     return status;
 }
 
+static clipspan_status tell(const clipspan_hooks *hooks, size_t done, size_t total, clipspan_error *err)
+{
+    const clipspan_progress now = {"classes", done, total, 0};
+    if (hooks == NULL || hooks->progress == NULL || hooks->progress(hooks->user, &now) == 0) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "stopped after the prompts of %zu of %zu classes", done, total);
+}
+
 clipspan_status clipspan_classifier_build(clipspan_engine *engine, const clipspan_texts *classes,
-                                          const clipspan_texts *templates, float *classifier, clipspan_error *err)
+                                          const clipspan_texts *templates, float *classifier,
+                                          const clipspan_hooks *hooks, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     builder b = {.engine = engine, .classes = classes, .templates = templates};
@@ -94,8 +102,12 @@ clipspan_status clipspan_classifier_build(clipspan_engine *engine, const clipspa
     CLSP_ALLOC(b.prompts, clsp_alloc_zero(step * each, sizeof *b.prompts));
     CLSP_ALLOC(b.embeddings, clsp_alloc(cells, sizeof *b.embeddings));
     CLSP_ALLOC(b.mean, clsp_alloc(b.embed_dim, sizeof *b.mean));
-    for (size_t first = 0; first < count; first += step)
-        CLSP_TRY(some_classes(&b, first, clsp_min(step, count - first), classifier, err));
+    CLSP_TRY(tell(hooks, 0, count, err));
+    for (size_t first = 0; first < count; first += step) {
+        size_t n = clsp_min(step, count - first);
+        CLSP_TRY(some_classes(&b, first, n, classifier, err));
+        CLSP_TRY(tell(hooks, first + n, count, err));
+    }
 out:
     clsp_free(b.prompts);
     clsp_free(b.embeddings);

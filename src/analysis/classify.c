@@ -12,6 +12,7 @@ struct clipspan_classification {
     clipspan_classification_info info;
     size_t classes, best; /* best: choices kept an image, at most BEST */
     char **names;         /* [classes] */
+    int *label;           /* [I] class or -1 */
     int *choice;          /* [I, best] */
     float *probability;   /* [I, best] */
     uint64_t *of_class;   /* [classes, 2]: labelled images, right ones */
@@ -49,6 +50,7 @@ static clipspan_status result_open(clipspan_classification **out, size_t images,
     for (size_t c = 0; c < r->classes; c++) CLSP_ALLOC(r->names[c], clsp_strdup(clipspan_texts_get(classes, c)));
     CLSP_ALLOC(r->of_class, clsp_alloc_zero(2 * r->classes, sizeof *r->of_class));
     if (!clsp_mul(&cells, images, r->best)) CLSP_TRY(clsp_fail_memory(err));
+    CLSP_ALLOC(r->label, clsp_alloc(images, sizeof *r->label));
     CLSP_ALLOC(r->choice, clsp_alloc(cells, sizeof *r->choice));
     CLSP_ALLOC(r->probability, clsp_alloc(cells, sizeof *r->probability));
     *out = r;
@@ -79,6 +81,7 @@ static void choose(clipspan_classification *r, size_t image, const float *cosine
 
 static void judge(clipspan_classification *r, size_t image, int label)
 {
+    r->label[image] = label;
     if (label < 0) return;
     const int *choice = r->choice + image * r->best;
     r->info.labelled++;
@@ -135,6 +138,7 @@ void clipspan_classification_free(clipspan_classification *result)
     if (result == NULL) return;
     for (size_t c = 0; result->names != NULL && c < result->classes; c++) clsp_free(result->names[c]);
     clsp_free(result->names);
+    clsp_free(result->label);
     clsp_free(result->choice);
     clsp_free(result->probability);
     clsp_free(result->of_class);
@@ -161,6 +165,11 @@ int clipspan_classification_choice(const clipspan_classification *r, size_t i, i
     bool known = i < r->info.images && k >= 0 && (size_t)k < r->best;
     if (probability != NULL) *probability = known ? r->probability[i * r->best + (size_t)k] : 0;
     return known ? r->choice[i * r->best + (size_t)k] : -1;
+}
+
+int clipspan_classification_label(const clipspan_classification *r, size_t i)
+{
+    return i < r->info.images ? r->label[i] : -1;
 }
 
 void clipspan_classification_of_class(const clipspan_classification *r, size_t c, uint64_t *images, uint64_t *right)

@@ -40,6 +40,14 @@ static void assign(clsp_groups *g, const clipspan_store *store, size_t column, c
     }
 }
 
+static void clear(clsp_groups *g)
+{
+    clsp_free(g->name);
+    clsp_free(g->sizes);
+    clsp_free(g->of);
+    *g = (clsp_groups){0};
+}
+
 /* Groups by one column; `count` alone is filled where it lies outside [2, most]. */
 static clipspan_status group(clsp_groups *g, const clipspan_store *store, size_t column, const char *name, size_t most,
                              clipspan_error *err)
@@ -82,8 +90,8 @@ static clipspan_status no_column(const clipspan_store *store, const char *name, 
         name ? clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no column \"%s\"; the store has: %s", name,
                          list.length ? list.data : "none (its images came without a CSV)")
              : clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "no column with %d to %d values; the store has: %s", (int)CLSP_GROUPS_FEWEST,
-                         (int)CLSP_GROUPS_MOST, list.length ? list.data : "none (its images came without a CSV)");
+                         "no column with %d to %d values and two images or more a value; the store has: %s",
+                         (int)CLSP_GROUPS_FEWEST, (int)CLSP_GROUPS_MOST, list.length ? list.data : "none (its images came without a CSV)");
     clsp_buffer_free(&list);
     return status;
 }
@@ -116,7 +124,11 @@ static clipspan_status all(clsp_groups *groups, size_t *count, const clipspan_st
             ++*count; /* what was begun is freed with the rest */
             return status;
         }
-        *count += groups[*count].of != NULL;
+        clsp_groups *g = &groups[*count];
+        if (g->of != NULL && g->images >= 2 * (uint64_t)g->count)
+            ++*count;
+        else
+            clear(g);
     }
     return *count ? CLIPSPAN_OK : no_column(store, NULL, err);
 }
@@ -143,10 +155,6 @@ out:
 
 void clsp_groups_free(clsp_groups *groups, size_t count)
 {
-    for (size_t i = 0; groups != NULL && i < count; i++) {
-        clsp_free(groups[i].name);
-        clsp_free(groups[i].sizes);
-        clsp_free(groups[i].of);
-    }
+    for (size_t i = 0; groups != NULL && i < count; i++) clear(&groups[i]);
     clsp_free(groups);
 }

@@ -19,7 +19,8 @@ typedef struct clsp_groups {
 
 enum { CLSP_GROUPS_FEWEST = 2, CLSP_GROUPS_MOST = 64, CLSP_GROUPS_LIMIT = 4096 };
 
-/* Grouping by the named columns; NULL: by all with 2 to 64 values. "label" also names the classes of a store that has
+/* Grouping by the named columns; NULL: by all with 2 to 64 values and on average two images or more a value (where
+ * nearly every image has a value of its own, groups say nothing). "label" also names the classes of a store that has
  * no such column. The caller frees each and the array. */
 clipspan_status clsp_groups_open(clsp_groups **out, size_t *count, const clipspan_store *store,
                                  const char *const *columns, size_t column_count, clipspan_error *err);

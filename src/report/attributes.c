@@ -1,44 +1,68 @@
 /* Known attributes beside what TextSpan says: one line a head. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/output.h"
 #include "report/tree.h"
 
-enum { TEXTS_SHOWN = 3, TEXT_WIDEST = 28 };
-
-/* Heads that are shown: those of the TextSpan result, else all. */
-typedef struct subject {
-    const clipspan_attributes *result;
-    const clipspan_textspan *textspan; /* may be NULL */
-    size_t count, heads;               /* heads: a layer */
-    size_t *order;                     /* [attributes] scratch: strongest first */
-} subject;
+enum { TEXTS_SHOWN = 3, TEXT_WIDEST = 28, NAME_WIDEST = 24 };
 
 typedef struct place {
     int layer, head;
-    const clipspan_textspan_head *texts;
+    const clipspan_textspan_head *texts; /* NULL: none */
 } place;
 
-static place head_at(const subject *s, size_t i)
-{
-    const clipspan_textspan_head *texts = s->textspan ? clipspan_textspan_get(s->textspan, i) : NULL;
-    if (texts != NULL) return (place){texts->layer, texts->head, texts};
-    return (place){(int)(i / s->heads), (int)(i % s->heads), NULL};
-}
+typedef struct subject {
+    const clipspan_attributes *result;
+    const clipspan_textspan *textspan; /* may be NULL */
+    place *places;                     /* [count]: the heads that were scored */
+    size_t count;
+    size_t *order; /* [attributes] scratch: strongest first */
+} subject;
 
 static double share(const subject *s, size_t attribute, const place *at)
 {
     return clipspan_attributes_share(s->result, attribute, at->layer, at->head);
 }
 
-/* Insertion sort: strongest first, the earlier column on a tie. */
+static double excess(const subject *s, size_t attribute, const place *at)
+{
+    return clipspan_attributes_excess(s->result, attribute, at->layer, at->head);
+}
+
+static const clipspan_textspan_head *texts_of(const clipspan_textspan *textspan, int layer, int head)
+{
+    for (size_t i = 0; textspan != NULL && i < clipspan_textspan_head_count(textspan); i++) {
+        const clipspan_textspan_head *texts = clipspan_textspan_get(textspan, i);
+        if (texts->layer == layer && texts->head == head) return texts;
+    }
+    return NULL;
+}
+
+static clipspan_status subject_open(subject *s, const clipspan_store *store, clipspan_error *err)
+{
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    size_t heads = (size_t)info->heads, all = (size_t)info->layers * heads;
+    s->order = clsp_alloc(clipspan_attributes_count(s->result) + 1, sizeof *s->order);
+    s->places = clsp_alloc(all + 1, sizeof *s->places);
+    if (s->order == NULL || s->places == NULL) return clsp_fail_memory(err);
+    for (size_t h = 0; h < all; h++) {
+        place at = {(int)(h / heads), (int)(h % heads), NULL};
+        if (isnan(share(s, 0, &at))) continue;
+        at.texts = texts_of(s->textspan, at.layer, at.head);
+        s->places[s->count++] = at;
+    }
+    return CLIPSPAN_OK;
+}
+
+/* Insertion sort: strongest first, chance taken out; the earlier column on a tie. */
 static void sort_attributes(const subject *s, const place *at)
 {
     size_t count = clipspan_attributes_count(s->result);
     for (size_t a = 0; a < count; a++) {
         size_t to = a;
-        while (to > 0 && share(s, a, at) > share(s, s->order[to - 1], at)) to--;
+        while (to > 0 && excess(s, a, at) > excess(s, s->order[to - 1], at)) to--;
         memmove(s->order + to + 1, s->order + to, (a - to) * sizeof *s->order);
         s->order[to] = a;
     }
@@ -48,69 +72,98 @@ static void sort_attributes(const subject *s, const place *at)
 
 static size_t name_width(const subject *s)
 {
-    size_t width = 9;
+    size_t width = strlen("attribute");
     for (size_t a = 0; a < clipspan_attributes_count(s->result); a++)
         width = clsp_max(width, clsp_text_width(clipspan_attributes_name(s->result, a)));
-    return clsp_min(width, 24);
+    return clsp_min(width, NAME_WIDEST);
 }
 
-static void text_line(const subject *s, clsp_report *report, size_t i, size_t width)
+/* What each attribute's shares rest on: columns with empty cells speak of fewer images. */
+static void text_attributes(const subject *s, clsp_report *report, size_t width)
 {
-    place at = head_at(s, i);
-    char name[32];
-    clsp_report_head_name(name, at.layer, at.head);
-    sort_attributes(s, &at);
-    clsp_report_cell(report, name, 8);
-    clsp_report_cell(report, clipspan_attributes_name(s->result, s->order[0]), width);
-    clsp_report_add(report, "  %5.1f %%  %5.1f %%", 100 * share(s, s->order[0], &at),
-                    100 * clipspan_attributes_chance(s->result, s->order[0]));
-    if (clipspan_attributes_count(s->result) > 1) {
-        clsp_report_add(report, "   ");
-        clsp_report_cell(report, clipspan_attributes_name(s->result, s->order[1]), width);
-        clsp_report_add(report, "  %5.1f %%", 100 * share(s, s->order[1], &at));
+    char images[32];
+    clsp_report_cell(report, "attribute", width);
+    clsp_report_add(report, "  values      images   chance\n");
+    for (size_t a = 0; a < clipspan_attributes_count(s->result); a++) {
+        clsp_report_cell(report, clipspan_attributes_name(s->result, a), width);
+        clsp_report_add(report, "  %6zu  %10s  %5.1f %%\n", clipspan_attributes_groups(s->result, a),
+                        clsp_report_count(images, clipspan_attributes_images(s->result, a)),
+                        100 * clipspan_attributes_chance(s->result, a));
     }
-    for (int m = 0; at.texts != NULL && m < at.texts->count && m < TEXTS_SHOWN; m++) {
+}
+
+static void text_cell(const subject *s, clsp_report *report, const place *at, size_t rank, size_t width)
+{
+    size_t a = s->order[rank];
+    bool any = excess(s, a, at) > 0; /* else nothing is known of it: no name to print */
+    clsp_report_add(report, "   ");
+    clsp_report_cell(report, any ? clipspan_attributes_name(s->result, a) : "-", width);
+    if (any)
+        clsp_report_add(report, "  %5.1f %%  %5.1f %%", 100 * share(s, a, at),
+                        100 * clipspan_attributes_chance(s->result, a));
+    else
+        clsp_report_add(report, "                  ");
+}
+
+static void text_line(const subject *s, clsp_report *report, const place *at, size_t width)
+{
+    char name[32];
+    clsp_report_head_name(name, at->layer, at->head);
+    sort_attributes(s, at);
+    clsp_report_cell(report, name, 8);
+    for (size_t rank = 0; rank < 2 && rank < clipspan_attributes_count(s->result); rank++)
+        text_cell(s, report, at, rank, width);
+    for (int m = 0; at->texts != NULL && m < at->texts->count && m < TEXTS_SHOWN; m++) {
         clsp_report_add(report, m ? " | " : "   ");
-        clsp_report_cut(report, clipspan_textspan_text_of(s->textspan, at.texts->texts[m].text), TEXT_WIDEST);
+        clsp_report_cut(report, clipspan_textspan_text_of(s->textspan, at->texts->texts[m].text), TEXT_WIDEST);
     }
     clsp_report_add(report, "\n");
+}
+
+static void text_header(const subject *s, clsp_report *report, size_t width)
+{
+    static const char *const titles[] = {"strongest", "next"};
+    clsp_report_add(report, "\n");
+    clsp_report_cell(report, "head", 8);
+    for (size_t rank = 0; rank < 2 && rank < clipspan_attributes_count(s->result); rank++) {
+        clsp_report_add(report, "   ");
+        clsp_report_cell(report, titles[rank], width);
+        clsp_report_add(report, "    share   chance");
+    }
+    clsp_report_add(report, s->textspan ? "   texts\n" : "\n");
 }
 
 static void as_text(const subject *s, clsp_report *report)
 {
     size_t width = name_width(s);
     clsp_report_add(report,
-                    "Share of each head's variance that lies between the images of different value (eta squared), %s "
-                    "convention.\nchance: what as many random groups would give.%s\n\n",
+                    "share: of a head's variance over the images, what lies between images of different value (eta "
+                    "squared); %s convention.\n"
+                    "chance: the share that values dealt to the images at random would give.\n"
+                    "strongest: by the share with chance taken out, (share - chance) / (1 - chance); -: none above "
+                    "chance.%s\n\n",
                     clsp_convention_name(clipspan_attributes_convention(s->result)),
-                    s->textspan ? " Beside it, the head's first TextSpan texts." : "");
-    clsp_report_cell(report, "head", 8);
-    clsp_report_cell(report, "strongest", width);
-    clsp_report_add(report, "    share   chance");
-    if (clipspan_attributes_count(s->result) > 1) {
-        clsp_report_add(report, "   ");
-        clsp_report_cell(report, "next", width);
-        clsp_report_add(report, "    share");
-    }
-    clsp_report_add(report, s->textspan ? "   texts\n" : "\n");
-    for (size_t i = 0; i < s->count; i++) text_line(s, report, i, width);
+                    s->textspan ? "\ntexts: the head's first TextSpan texts." : "");
+    text_attributes(s, report, width);
+    text_header(s, report, width);
+    for (size_t i = 0; i < s->count; i++) text_line(s, report, &s->places[i], width);
 }
 
 /* ---- CSV: one line a head and attribute --------------------------------------------------------------------- */
 
 static void as_csv(const subject *s, clsp_report *report)
 {
-    clsp_report_add(report, "layer,head,attribute,share,chance\n");
-    for (size_t i = 0; i < s->count; i++) {
-        place at = head_at(s, i);
+    clsp_report_add(report, "layer,head,attribute,share,chance,excess,values,images\n");
+    for (const place *at = s->places; at < s->places + s->count; at++)
         for (size_t a = 0; a < clipspan_attributes_count(s->result); a++) {
-            clsp_report_add(report, "%d,%d", at.layer, at.head);
+            clsp_report_add(report, "%d,%d", at->layer, at->head);
             clsp_report_field(report, false, clipspan_attributes_name(s->result, a));
-            clsp_report_number(report, false, share(s, a, &at));
+            clsp_report_number(report, false, share(s, a, at));
             clsp_report_number(report, false, clipspan_attributes_chance(s->result, a));
-            clsp_report_add(report, "\n");
+            clsp_report_number(report, false, excess(s, a, at));
+            clsp_report_add(report, ",%zu,%llu\n", clipspan_attributes_groups(s->result, a),
+                            (unsigned long long)clipspan_attributes_images(s->result, a));
         }
-    }
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
@@ -126,12 +179,13 @@ static clsp_json *json_attribute(const subject *s, size_t a)
     return clsp_json_settled(node, good);
 }
 
-static clsp_json *json_shares(const subject *s, const place *at)
+static clsp_json *json_by_attribute(const subject *s, const place *at,
+                                    double (*value)(const subject *, size_t, const place *))
 {
     clsp_json *node = clsp_json_new_object();
     bool good = node != NULL;
     for (size_t a = 0; good && a < clipspan_attributes_count(s->result); a++)
-        good = clsp_json_put(node, clipspan_attributes_name(s->result, a), clsp_json_new_number(share(s, a, at)));
+        good = clsp_json_put(node, clipspan_attributes_name(s->result, a), clsp_json_new_number(value(s, a, at)));
     return clsp_json_settled(node, good);
 }
 
@@ -149,20 +203,25 @@ static clsp_json *json_texts(const subject *s, const place *at)
     return clsp_json_settled(list, good);
 }
 
+static clsp_json *json_strongest(const subject *s, const place *at)
+{
+    size_t best = clipspan_attributes_strongest(s->result, at->layer, at->head);
+    return best == SIZE_MAX ? clsp_json_new_null() : clsp_json_new_string(clipspan_attributes_name(s->result, best));
+}
+
 static clsp_json *json_head(const subject *s, size_t i)
 {
-    place at = head_at(s, i);
+    const place *at = &s->places[i];
     char name[32];
-    clsp_report_head_name(name, at.layer, at.head);
-    sort_attributes(s, &at);
-    const char *strongest = clipspan_attributes_name(s->result, s->order[0]);
+    clsp_report_head_name(name, at->layer, at->head);
     clsp_json *node = clsp_json_new_object();
-    bool good = node != NULL && clsp_json_put(node, "layer", clsp_json_new_int(at.layer)) &&
-                clsp_json_put(node, "head", clsp_json_new_int(at.head)) &&
+    bool good = node != NULL && clsp_json_put(node, "layer", clsp_json_new_int(at->layer)) &&
+                clsp_json_put(node, "head", clsp_json_new_int(at->head)) &&
                 clsp_json_put(node, "name", clsp_json_new_string(name)) &&
-                clsp_json_put(node, "strongest", clsp_json_new_string(strongest)) &&
-                clsp_json_put(node, "shares", json_shares(s, &at)) &&
-                (at.texts == NULL || clsp_json_put(node, "texts", json_texts(s, &at)));
+                clsp_json_put(node, "strongest", json_strongest(s, at)) &&
+                clsp_json_put(node, "shares", json_by_attribute(s, at, share)) &&
+                clsp_json_put(node, "excess", json_by_attribute(s, at, excess)) &&
+                (at->texts == NULL || clsp_json_put(node, "texts", json_texts(s, at)));
     return clsp_json_settled(node, good);
 }
 
@@ -180,8 +239,9 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
     const char *convention = clsp_convention_name(clipspan_attributes_convention(s->result));
     size_t attributes = clipspan_attributes_count(s->result);
     bool good = root != NULL && clsp_json_put(root, "convention", clsp_json_new_string(convention)) &&
-                clsp_json_put(root, "units", clsp_json_new_string("share of the head's variance between groups of "
-                                                                  "equal value (eta squared)")) &&
+                clsp_json_put(root, "units", clsp_json_new_string("shares: of the head's variance, between images of "
+                                                                  "equal value (eta squared); excess: the same with "
+                                                                  "chance taken out (epsilon squared)")) &&
                 clsp_json_put(root, "attributes", json_list(s, attributes, json_attribute)) &&
                 clsp_json_put(root, "heads", json_list(s, s->count, json_head));
     clipspan_status status = good ? clsp_json_write(root, path, err) : clsp_fail_memory(err);
@@ -189,28 +249,26 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
     return status;
 }
 
+static clipspan_status as_table(const subject *s, clipspan_format format, const char *path, clipspan_error *err)
+{
+    clsp_report report;
+    clsp_report_open(&report);
+    if (format == CLIPSPAN_CSV)
+        as_csv(s, &report);
+    else
+        as_text(s, &report);
+    return clsp_report_finish(&report, path, err);
+}
+
 clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                            const clipspan_textspan *textspan, clipspan_format format, const char *path,
                                            clipspan_error *err)
 {
-    const clipspan_store_info *info = clipspan_store_get_info(store);
-    size_t all = (size_t)info->layers * (size_t)info->heads;
-    subject s = {result, textspan, textspan ? clipspan_textspan_head_count(textspan) : all, (size_t)info->heads, NULL};
+    subject s = {.result = result, .textspan = textspan};
     clipspan_status status = clsp_report_check(format, err);
-    if (status != CLIPSPAN_OK) return status;
-    s.order = clsp_alloc(clipspan_attributes_count(result) + 1, sizeof *s.order);
-    if (s.order == NULL) return clsp_fail_memory(err);
-    if (format == CLIPSPAN_JSON) {
-        status = as_json(&s, path, err);
-    } else {
-        clsp_report report;
-        clsp_report_open(&report);
-        if (format == CLIPSPAN_CSV)
-            as_csv(&s, &report);
-        else
-            as_text(&s, &report);
-        status = clsp_report_finish(&report, path, err);
-    }
+    if (status == CLIPSPAN_OK) status = subject_open(&s, store, err);
+    if (status == CLIPSPAN_OK) status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : as_table(&s, format, path, err);
     clsp_free(s.order);
+    clsp_free(s.places);
     return status;
 }

@@ -9,8 +9,26 @@ enum { CLASS_WIDEST = 32, NAME_WIDEST = 48, BEST = 5 };
 typedef struct subject {
     const clipspan_classification *result;
     const clipspan_classification_info *info;
-    const char *const *names; /* may be NULL */
+    const char *const *names; /* [images], may be NULL */
+    const uint64_t *rows;     /* [images], may be NULL */
 } subject;
+
+static uint64_t row_of(const subject *s, size_t i)
+{
+    return s->rows ? s->rows[i] : i;
+}
+
+/* The true class; NULL: not known. */
+static const char *label_of(const subject *s, size_t i)
+{
+    int label = clipspan_classification_label(s->result, i);
+    return label < 0 ? NULL : clipspan_classification_class(s->result, (size_t)label);
+}
+
+static bool is_right(const subject *s, size_t i)
+{
+    return clipspan_classification_label(s->result, i) == clipspan_classification_choice(s->result, i, 0, NULL);
+}
 
 /* ---- text --------------------------------------------------------------------------------------------------- */
 
@@ -50,7 +68,7 @@ static void text_choices(const subject *s, clsp_report *report)
     width = clsp_min(width, NAME_WIDEST);
     for (size_t i = 0; i < s->info->images; i++) {
         char number[32];
-        clsp_report_cell(report, s->names ? s->names[i] : clsp_report_count(number, i), width);
+        clsp_report_cell(report, s->names ? s->names[i] : clsp_report_count(number, row_of(s, i)), width);
         for (int k = 0; k < 3; k++) {
             float probability;
             int choice = clipspan_classification_choice(s->result, i, k, &probability);
@@ -73,12 +91,15 @@ static void as_text(const subject *s, clsp_report *report)
 
 static void as_csv(const subject *s, clsp_report *report)
 {
-    clsp_report_add(report, "image,name");
+    clsp_report_add(report, "row,name,label,right");
     for (int k = 1; k <= BEST; k++) clsp_report_add(report, ",class_%d,probability_%d", k, k);
     clsp_report_add(report, "\n");
     for (size_t i = 0; i < s->info->images; i++) {
-        clsp_report_add(report, "%zu", i);
+        const char *label = label_of(s, i);
+        clsp_report_add(report, "%llu", (unsigned long long)row_of(s, i));
         clsp_report_field(report, false, s->names ? s->names[i] : "");
+        clsp_report_field(report, false, label ? label : "");
+        clsp_report_add(report, ",%s", label == NULL ? "" : is_right(s, i) ? "1" : "0");
         for (int k = 0; k < BEST; k++) {
             float probability;
             int choice = clipspan_classification_choice(s->result, i, k, &probability);
@@ -123,9 +144,12 @@ static clsp_json *json_choices(const subject *s, size_t i)
 
 static clsp_json *json_image(const subject *s, size_t i)
 {
+    const char *label = label_of(s, i);
     clsp_json *node = clsp_json_new_object();
-    bool good = node != NULL && clsp_json_put(node, "index", clsp_json_new_int((int64_t)i)) &&
+    bool good = node != NULL && clsp_json_put(node, "row", clsp_json_new_int((int64_t)row_of(s, i))) &&
                 (s->names == NULL || clsp_json_put(node, "name", clsp_json_new_string(s->names[i]))) &&
+                (label == NULL || (clsp_json_put(node, "label", clsp_json_new_string(label)) &&
+                                   clsp_json_put(node, "right", clsp_json_new_bool(is_right(s, i))))) &&
                 clsp_json_put(node, "choices", json_choices(s, i));
     return clsp_json_settled(node, good);
 }
@@ -154,9 +178,10 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
 }
 
 clipspan_status clipspan_report_classification(const clipspan_classification *result, const char *const *names,
-                                               clipspan_format format, const char *path, clipspan_error *err)
+                                               const uint64_t *rows, clipspan_format format, const char *path,
+                                               clipspan_error *err)
 {
-    const subject s = {result, clipspan_classification_get_info(result), names};
+    const subject s = {result, clipspan_classification_get_info(result), names, rows};
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(&s, path, err);

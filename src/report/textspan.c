@@ -1,10 +1,11 @@
 /* TextSpan's result: one block a head for a terminal, one object a head in JSON, one line a head and text in CSV. */
+#include <stdio.h>
 #include <string.h>
 
 #include "report/output.h"
 #include "report/tree.h"
 
-enum { TEXT_WIDEST = 56, TEXT_IMAGES = 3, IMAGE_WIDEST = 40 };
+enum { TEXT_WIDEST = 56, IMAGES_WIDEST = 100, IMAGE_WIDEST = 40 };
 
 typedef struct subject {
     const clipspan_textspan *result;
@@ -19,17 +20,25 @@ static const char *image_name(const subject *s, uint64_t row)
 
 /* ---- text ------------------------------------------------------------------------------------------------- */
 
+/* As many as fit on a line, at least one, and how many more there are. */
 static void images_of(const subject *s, clsp_report *report, size_t i, int m)
 {
     const uint64_t *rows;
-    size_t count = clipspan_textspan_images(s->result, i, m, &rows, NULL);
-    for (size_t k = 0; k < count && k < TEXT_IMAGES; k++) {
+    char number[32];
+    size_t count = clipspan_textspan_images(s->result, i, m, &rows, NULL), used = 0;
+    for (size_t k = 0; k < count; k++) {
         const char *name = image_name(s, rows[k]);
+        if (name == NULL) {
+            snprintf(number, sizeof number, "image %llu", (unsigned long long)rows[k]);
+            name = number;
+        }
+        used += clsp_min(clsp_text_width(name), IMAGE_WIDEST) + 2;
+        if (k > 0 && used > IMAGES_WIDEST) {
+            clsp_report_add(report, ", +%zu", count - k);
+            return;
+        }
         clsp_report_add(report, k ? ", " : "  ");
-        if (name != NULL)
-            clsp_report_cut(report, name, IMAGE_WIDEST);
-        else
-            clsp_report_add(report, "image %llu", (unsigned long long)rows[k]);
+        clsp_report_cut(report, name, IMAGE_WIDEST);
     }
 }
 
@@ -68,7 +77,8 @@ static void as_text(const subject *s, clsp_report *report)
     clsp_report_add(report,
                     "TextSpan: %s heads, %s images, %s texts to choose from, %s convention.\n"
                     "variance: over images, of a head's contribution, in squared units of the joint space%s.\n"
-                    "share: of the head's variance along a text's direction, what earlier texts span taken out.\n",
+                    "share: of the head's variance along a text's direction, what earlier texts span taken out.\n"
+                    "+N after images: N more, which JSON and CSV name.\n",
                     clsp_report_count(heads, clipspan_textspan_head_count(s->result)),
                     clsp_report_count(images, s->info.images), clsp_report_count(texts, s->info.pool_texts),
                     clsp_convention_name(s->info.convention),
@@ -78,27 +88,36 @@ static void as_text(const subject *s, clsp_report *report)
 
 /* ---- CSV ---------------------------------------------------------------------------------------------------- */
 
+/* One cell: names, highest first. */
+static void csv_images(const subject *s, clsp_report *report, size_t i, int m)
+{
+    const uint64_t *rows;
+    clsp_buffer list;
+    size_t count = s->store ? clipspan_textspan_images(s->result, i, m, &rows, NULL) : 0;
+    clsp_buffer_init(&list, SIZE_MAX / 2);
+    for (size_t k = 0; k < count && !report->failed; k++)
+        report->failed = !clsp_buffer_format(&list, "%s%s", k ? " | " : "", image_name(s, rows[k]));
+    clsp_report_field(report, false, list.length ? list.data : "");
+    clsp_buffer_free(&list);
+}
+
 static void csv_head(const subject *s, clsp_report *report, size_t i)
 {
     const clipspan_textspan_head *head = clipspan_textspan_get(s->result, i);
     for (int m = 0; m < head->count; m++) {
-        const uint64_t *rows;
-        const float *values;
-        size_t images = clipspan_textspan_images(s->result, i, m, &rows, &values);
-        const char *name = images && s->store ? image_name(s, rows[0]) : "";
         clsp_report_add(report, "%d,%d,%d", head->layer, head->head, m + 1);
         clsp_report_field(report, false, clipspan_textspan_text_of(s->result, head->texts[m].text));
         clsp_report_number(report, false, head->texts[m].explained);
         clsp_report_number(report, false, head->texts[m].score);
         clsp_report_number(report, false, head->variance);
-        clsp_report_field(report, false, name);
+        csv_images(s, report, i, m);
         clsp_report_add(report, "\n");
     }
 }
 
 static void as_csv(const subject *s, clsp_report *report)
 {
-    clsp_report_add(report, "layer,head,pick,text,explained,score,head_variance,highest_image\n");
+    clsp_report_add(report, "layer,head,pick,text,explained,score,head_variance,images\n");
     for (size_t i = 0; i < clipspan_textspan_head_count(s->result); i++) csv_head(s, report, i);
 }
 

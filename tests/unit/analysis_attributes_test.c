@@ -66,13 +66,14 @@ static void test_shares(void **state)
     clipspan_error err;
     float *c = malloc(IMAGES * EMBED * sizeof *c);
     double worst = 0, strongest = 0;
+    clipspan_attributes_options options = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
     world_open(&w, &spec);
     make_table(&t, &w);
     clipspan_store *store = world_store(&w, "attributes_store", t.csv, 0);
     for (int convention = 0; convention < 2; convention++) {
         clipspan_attributes *result = NULL;
-        clipspan_status status = clipspan_attributes_run(&result, store, (clipspan_convention)convention, NULL, 0, NULL,
-                                                         &err);
+        options.convention = (clipspan_convention)convention;
+        clipspan_status status = clipspan_attributes_run(&result, store, &options, NULL, &err);
         if (status != CLIPSPAN_OK) fail_msg("%s", err.message);
         assert_int_equal(clipspan_attributes_count(result), 2); /* serial has too many values, same too few */
         assert_string_equal(clipspan_attributes_name(result, 0), "colour");
@@ -103,6 +104,15 @@ static void test_shares(void **state)
     world_close(&w);
 }
 
+static clipspan_status run_on(clipspan_attributes **out, const clipspan_store *store, const char *const *columns,
+                              size_t count, clipspan_error *err)
+{
+    clipspan_attributes_options options = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
+    options.columns = columns;
+    options.column_count = count;
+    return clipspan_attributes_run(out, store, &options, NULL, err);
+}
+
 static void test_columns(void **state)
 {
     (void)state;
@@ -114,24 +124,129 @@ static void test_columns(void **state)
     make_table(&t, &w);
     clipspan_store *store = world_store(&w, "columns_store", t.csv, 0);
     const char *serial[] = {"serial", "colour"}, *unknown[] = {"colour", "weight"}, *same[] = {"same"};
-    assert_int_equal(clipspan_attributes_run(&result, store, CLIPSPAN_PAPER, serial, 2, NULL, &err), CLIPSPAN_OK);
+    assert_int_equal(run_on(&result, store, serial, 2, &err), CLIPSPAN_OK);
     assert_true(fabs(clipspan_attributes_share(result, 0, 1, 2) - 1) < 1e-9); /* every image its own group */
     assert_true(fabs(clipspan_attributes_chance(result, 0) - 1) < 1e-15);
+    assert_true(clipspan_attributes_excess(result, 0, 1, 2) == 0);            /* which says nothing */
+    assert_int_not_equal(clipspan_attributes_strongest(result, 0, 0), 0);
     assert_string_equal(clipspan_attributes_name(result, 1), "colour");
     clipspan_attributes_free(result);
-    assert_int_equal(clipspan_attributes_run(&result, store, CLIPSPAN_PAPER, unknown, 2, NULL, &err),
-                     CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(run_on(&result, store, unknown, 2, &err), CLIPSPAN_ERROR_ARGUMENT);
     assert_null(result);
     assert_non_null(strstr(err.message, "weight"));
     assert_non_null(strstr(err.message, "colour, place, serial, same"));
-    assert_int_equal(clipspan_attributes_run(&result, store, CLIPSPAN_PAPER, same, 1, NULL, &err),
-                     CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(run_on(&result, store, same, 1, &err), CLIPSPAN_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "1 values"));
     clipspan_store_free(store);
     store = world_store(&w, "moments_store", t.csv, 1);
-    assert_int_equal(clipspan_attributes_run(&result, store, CLIPSPAN_PAPER, NULL, 0, NULL, &err),
-                     CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(run_on(&result, store, NULL, 0, &err), CLIPSPAN_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "moments alone"));
+    clipspan_store_free(store);
+    world_close(&w);
+}
+
+/* Values dealt at random: the mean share over many deals is chance, so the mean excess is 0. */
+static void test_chance(void **state)
+{
+    (void)state;
+    enum { DEALS = 60, VALUES = 20 };
+    static char csv[IMAGES * (DEALS * 3 + 32) + 4096];
+    world w;
+    clipspan_error err;
+    clipspan_attributes *result = NULL;
+    uint64_t random = 3;
+    double mean = 0, chance = 0, largest = -1, heads = spec.layers * spec.heads;
+    size_t at = (size_t)snprintf(csv, sizeof csv, "path");
+    for (int deal = 0; deal < DEALS; deal++) at += (size_t)snprintf(csv + at, sizeof csv - at, ",d%d", deal);
+    for (int i = 0; i < IMAGES; i++) {
+        at += (size_t)snprintf(csv + at, sizeof csv - at, "\nimage%03d.png", i);
+        for (int deal = 0; deal < DEALS; deal++)
+            at += (size_t)snprintf(csv + at, sizeof csv - at, ",%d", (int)(world_next(&random) % VALUES));
+    }
+    csv[at] = '\n';
+    world_open(&w, &spec);
+    clipspan_store *store = world_store(&w, "chance_store", csv, 0);
+    if (run_on(&result, store, NULL, 0, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    assert_int_equal(clipspan_attributes_count(result), DEALS);
+    for (size_t a = 0; a < DEALS; a++)
+        for (int h = 0; h < spec.layers * spec.heads; h++) {
+            double share = clipspan_attributes_share(result, a, h / spec.heads, h % spec.heads);
+            double excess = clipspan_attributes_excess(result, a, h / spec.heads, h % spec.heads);
+            double n = (double)clipspan_attributes_images(result, a), g = (double)clipspan_attributes_groups(result, a);
+            assert_true(fabs(excess - (1 - (1 - share) * (n - 1) / (n - g))) < 1e-12);
+            mean += excess / (DEALS * heads);
+            chance += clipspan_attributes_chance(result, a) / (DEALS * heads);
+            largest = fmax(largest, excess);
+        }
+    printf("values dealt at random: chance %.3f, mean excess %.4f, largest %.3f\n", chance, mean, largest);
+    assert_true(chance > 0.12 && fabs(mean) < 0.01); /* observed 0.128, -0.0018 */
+    assert_true(largest > 0);
+    clipspan_attributes_free(result);
+    clipspan_store_free(store);
+    world_close(&w);
+}
+
+/* A column of many values has the larger share by chance alone; the strongest is the one that tells something. */
+static void test_strongest(void **state)
+{
+    (void)state;
+    static table t;
+    static char csv[IMAGES * 64 + 64];
+    world w;
+    clipspan_error err;
+    clipspan_attributes *result = NULL;
+    const char *columns[] = {"colour", "serial"};
+    world_open(&w, &spec);
+    make_table(&t, &w);
+    size_t at = (size_t)snprintf(csv, sizeof csv, "path,colour,serial,few\n");
+    for (int i = 0; i < IMAGES; i++)
+        at += (size_t)snprintf(csv + at, sizeof csv - at, "image%03d.png,%d,%d,%.*s\n", i, t.colour[i], i / 2, i < 40,
+                               &"abcdefghijklmnopqrstuvwxyzabcdefghijklmn"[i % 40]);
+    clipspan_store *store = world_store(&w, "strongest_store", csv, 0);
+    assert_int_equal(run_on(&result, store, columns, 2, &err), CLIPSPAN_OK);
+    double colour = clipspan_attributes_share(result, 0, 0, 0), serial = clipspan_attributes_share(result, 1, 0, 0);
+    printf("share of three values %.2f, of 75 pairs %.2f\n", colour, serial);
+    assert_true(serial > colour);
+    assert_int_equal(clipspan_attributes_strongest(result, 0, 0), 0);
+    clipspan_attributes_free(result);
+    assert_int_equal(run_on(&result, store, NULL, 0, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_attributes_count(result), 1); /* few: 40 images, 26 values */
+    clipspan_attributes_free(result);
+    clipspan_store_free(store);
+    world_close(&w);
+}
+
+/* Heads that were not asked for have no share; those that were, the same one. */
+static void test_chosen_heads(void **state)
+{
+    (void)state;
+    static table t;
+    world w;
+    clipspan_error err;
+    clipspan_attributes *result = NULL, *all = NULL;
+    clipspan_attributes_options options = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
+    const unsigned char heads[6] = {0, 0, 0, 0, 1, 0}, none[6] = {0};
+    world_open(&w, &spec);
+    make_table(&t, &w);
+    clipspan_store *store = world_store(&w, "chosen_store", t.csv, 0);
+    assert_int_equal(clipspan_attributes_run(&all, store, NULL, NULL, &err), CLIPSPAN_OK);
+    options.heads = heads;
+    options.threads = 2;
+    assert_int_equal(clipspan_attributes_run(&result, store, &options, NULL, &err), CLIPSPAN_OK);
+    for (size_t a = 0; a < 2; a++)
+        for (int h = 0; h < 6; h++) {
+            double share = clipspan_attributes_share(result, a, h / 3, h % 3);
+            if (heads[h])
+                assert_true(share == clipspan_attributes_share(all, a, h / 3, h % 3));
+            else
+                assert_true(isnan(share) && isnan(clipspan_attributes_excess(result, a, h / 3, h % 3)));
+        }
+    assert_true(clipspan_attributes_strongest(result, 0, 0) == SIZE_MAX);
+    clipspan_attributes_free(result);
+    clipspan_attributes_free(all);
+    options.heads = none;
+    assert_int_equal(clipspan_attributes_run(&result, store, &options, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_non_null(strstr(err.message, "no head"));
     clipspan_store_free(store);
     world_close(&w);
 }
@@ -149,7 +264,7 @@ static void test_allocation_failures(void **state)
     for (;; n++) {
         clipspan_attributes *result = NULL;
         clsp_alloc_fail_at(n);
-        clipspan_status status = clipspan_attributes_run(&result, store, CLIPSPAN_PAPER, NULL, 0, NULL, &err);
+        clipspan_status status = clipspan_attributes_run(&result, store, NULL, NULL, &err);
         clsp_alloc_fail_at(0);
         clipspan_attributes_free(result);
         if (status == CLIPSPAN_OK) break;
@@ -291,7 +406,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shares),        cmocka_unit_test(test_columns),
         cmocka_unit_test(test_ranked_images), cmocka_unit_test(test_ranking_refused),
-        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_allocation_failures), cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_strongest),     cmocka_unit_test(test_chosen_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

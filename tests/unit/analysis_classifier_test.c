@@ -80,7 +80,7 @@ static void test_equals_definition(void **state)
     double worst = 0, expected[EMBED], apart = 0;
     float *classifier = malloc(CLASSES * EMBED * sizeof *classifier);
     towers_open(&t, "classifier_model");
-    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, t.templates, classifier, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, t.templates, classifier, NULL, &err), CLIPSPAN_OK);
     for (int c = 0; c < CLASSES; c += 13) {
         by_hand(&t, c, expected);
         for (int d = 0; d < EMBED; d++) {
@@ -106,12 +106,52 @@ static void test_refused(void **state)
     towers_open(&t, "refused_model");
     assert_int_equal(clipspan_texts_copy(&none, NULL, 0, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_texts_copy(&bare, without, 2, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_classifier_build(t.engine, none, t.templates, classifier, &err), CLIPSPAN_ERROR_ARGUMENT);
-    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, none, classifier, &err), CLIPSPAN_ERROR_ARGUMENT);
-    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, bare, classifier, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_classifier_build(t.engine, none, t.templates, classifier, NULL, &err),
+                     CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, none, classifier, NULL, &err),
+                     CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, bare, classifier, NULL, &err),
+                     CLIPSPAN_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "template 2 (\"a photo\") has no {}"));
     clipspan_texts_free(none);
     clipspan_texts_free(bare);
+    towers_close(&t);
+}
+
+typedef struct watch {
+    unsigned calls, stop_at; /* stop_at: the call that asks to stop; 0: none */
+    unsigned long long done;
+} watch;
+
+static int on_progress(void *user, const clipspan_progress *progress)
+{
+    watch *w = user;
+    assert_string_equal(progress->stage, "classes");
+    assert_int_equal(progress->total, CLASSES);
+    assert_true(progress->done >= w->done);
+    w->done = progress->done;
+    return ++w->calls == w->stop_at;
+}
+
+/* Told before the first prompts and after each call of the tower; stopped when asked. */
+static void test_progress(void **state)
+{
+    (void)state;
+    towers t = {0};
+    clipspan_error err;
+    watch whole = {0}, stopped = {.stop_at = 2};
+    float *classifier = malloc(CLASSES * EMBED * sizeof *classifier);
+    clipspan_hooks hooks = {on_progress, NULL, &whole};
+    towers_open(&t, "progress_model");
+    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, t.templates, classifier, &hooks, &err), CLIPSPAN_OK);
+    assert_int_equal(whole.calls, 3);
+    assert_int_equal(whole.done, CLASSES);
+    hooks.user = &stopped;
+    assert_int_equal(clipspan_classifier_build(t.engine, t.classes, t.templates, classifier, &hooks, &err),
+                     CLIPSPAN_ERROR_INTERRUPTED);
+    assert_int_equal(stopped.calls, 2);
+    assert_non_null(strstr(err.message, "170 of 300 classes"));
+    free(classifier);
     towers_close(&t);
 }
 
@@ -140,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_definition),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_progress),
         cmocka_unit_test(test_model_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

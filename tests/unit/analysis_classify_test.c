@@ -49,6 +49,7 @@ static void test_equals_brute_force(void **state)
             for (int c = 0; c < CLASSES; c++) sum += exp(20 * cosines[c]);
             worst = fmax(worst, fabs((double)probability - exp(20 * cosines[choice]) / sum));
         }
+        assert_int_equal(clipspan_classification_label(result, (size_t)i), labels[i]);
         if (labels[i] < 0) continue;
         int rank = beaten_by(images + i * EMBED, classifier, labels[i], cosines);
         labelled++;

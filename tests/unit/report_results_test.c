@@ -49,8 +49,7 @@ static void scene_open(scene *s, const char *name, int images)
     assert_int_equal(clipspan_store_moments(s->store, &moments, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_textspan_run(&s->span, moments, texts, pool, &options, NULL, &err), CLIPSPAN_OK);
     if (images) assert_int_equal(clipspan_textspan_rank_images(s->span, s->store, NULL, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_attributes_run(&s->attributes, s->store, CLIPSPAN_PAPER, NULL, 0, NULL, &err),
-                     CLIPSPAN_OK);
+    assert_int_equal(clipspan_attributes_run(&s->attributes, s->store, NULL, NULL, &err), CLIPSPAN_OK);
     clipspan_moments_free(moments);
     clipspan_texts_free(texts);
     free(pool);
@@ -182,13 +181,14 @@ static void test_textspan_csv_and_text(void **state)
         }
     assert_int_equal(count_of(table, "\n"), 1 + 4 * 3 + split);
     assert_int_equal(count_of(table, "\"a photo, with \"\"quotes\"\"\""), quoted);
-    assert_int_equal(count_of(table, "dir/img-"), 12);
+    assert_int_equal(count_of(table, "dir/img-"), 12 * 4);
+    assert_int_equal(count_of(table, " | dir/img-"), 12 * 3);
     assert_int_equal(count_of(words, "\nL"), 4);
     assert_int_equal(count_of(words, "\nL1.H0   variance "), 1);
     assert_int_equal(count_of(words, " %  "), 4 + 4 * 3);
     assert_int_equal(count_of(words, "two lines"), split); /* its line end is not the table's */
     assert_non_null(strstr(words, "squared units of the joint space"));
-    assert_int_equal(count_of(words, "dir/img-"), 4 * 3 * 3);
+    assert_int_equal(count_of(words, "dir/img-"), 4 * 3 * 4);
     free(table);
     free(words);
     scene_close(&s);
@@ -208,14 +208,21 @@ static void test_attributes(void **state)
     const clsp_json *head = clsp_json_at(clsp_json_get(root, "heads"), 3), *shares = clsp_json_get(head, "shares");
     double odd = number(shares, "odd, name"), half = number(shares, "half");
     assert_true(odd == clipspan_attributes_share(s.attributes, 0, 1, 1));
-    assert_string_equal(string(head, "strongest"), odd >= half ? "odd, name" : "half");
+    double excess = number(clsp_json_get(head, "excess"), "half");
+    size_t best = clipspan_attributes_strongest(s.attributes, 1, 1);
+    assert_true(excess == clipspan_attributes_excess(s.attributes, 1, 1, 1) && excess < half && odd > 0);
+    if (best == SIZE_MAX)
+        assert_null(clsp_json_string(clsp_json_get(head, "strongest")));
+    else
+        assert_string_equal(string(head, "strongest"), clipspan_attributes_name(s.attributes, best));
     assert_int_equal(clsp_json_length(clsp_json_get(head, "texts")), 3);
     assert_int_equal((int)number(clsp_json_at(clsp_json_get(root, "attributes"), 0), "values"), 3);
     char *table = read_text(csv), *words = read_text(txt);
     assert_int_equal(count_of(table, "\n"), 1 + 4 * 2);
     assert_int_equal(count_of(table, ",\"odd, name\","), 4);
+    assert_int_equal(count_of(table, ",3,70\n"), 4); /* values, images */
     assert_int_equal(count_of(words, "\nL"), 4);
-    assert_non_null(strstr(words, "chance"));
+    assert_int_equal(count_of(words, "\nodd, name       3          70    2.9 %\n"), 1);
     free(table);
     free(words);
     clsp_json_free(root);
@@ -228,23 +235,31 @@ static void test_classification(void **state)
     clipspan_error err;
     clipspan_classification *result = NULL;
     float images[3 * 2] = {1, 0, 0, 1, 0.6F, 0.8F}, classifier[2 * 2] = {0, 1, 1, 0};
-    int labels[3] = {1, 0, 1};
+    int labels[3] = {1, 0, -1};
+    const uint64_t rows[3] = {0, 5, 7};
     const char *classes[] = {"dog", "a, cat"}, *names[] = {"x.png", "y.png", "z.png"};
     clipspan_texts *texts = NULL;
     const char *json = scratch("classes.json"), *csv = scratch("classes.csv"), *txt = scratch("classes.txt");
     assert_int_equal(clipspan_texts_copy(&texts, classes, 2, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_classify_run(&result, images, 3, 2, labels, classifier, texts, 1.0F, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_report_classification(result, names, CLIPSPAN_JSON, json, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_report_classification(result, NULL, CLIPSPAN_CSV, csv, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_report_classification(result, names, CLIPSPAN_TEXT, txt, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_classification(result, names, rows, CLIPSPAN_JSON, json, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_classification(result, NULL, rows, CLIPSPAN_CSV, csv, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_classification(result, names, NULL, CLIPSPAN_TEXT, txt, &err), CLIPSPAN_OK);
     clsp_json *root = read_json(json);
-    assert_true(fabs(number(root, "top1") - 2.0 / 3) < 1e-15);
+    assert_true(number(root, "top1") == 1);
+    const clsp_json *second = clsp_json_at(clsp_json_get(root, "predictions"), 1);
     const clsp_json *third = clsp_json_at(clsp_json_get(root, "predictions"), 2);
+    assert_string_equal(string(second, "label"), "dog");
+    assert_int_equal((int)number(second, "row"), 5);
+    assert_null(clsp_json_get(third, "label"));
+    assert_null(clsp_json_get(third, "right"));
     assert_string_equal(string(third, "name"), "z.png");
     assert_string_equal(string(clsp_json_at(clsp_json_get(third, "choices"), 0), "class"), "dog");
     char *table = read_text(csv), *words = read_text(txt);
-    assert_non_null(strstr(table, "\n0,,\"a, cat\",0.731058"));
-    assert_non_null(strstr(words, "top-1 66.67 %, top-5 100.00 % of 3 labelled images"));
+    assert_non_null(strstr(table, "row,name,label,right,class_1,"));
+    assert_non_null(strstr(table, "\n0,,\"a, cat\",1,\"a, cat\",0.731058"));
+    assert_non_null(strstr(table, "\n7,,,,dog,"));
+    assert_non_null(strstr(words, "top-1 100.00 %, top-5 100.00 % of 2 labelled images"));
     free(table);
     free(words);
     clsp_json_free(root);
