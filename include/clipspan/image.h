@@ -39,6 +39,7 @@ CLIPSPAN_API void clipspan_images_free(clipspan_images *images);
 CLIPSPAN_API size_t clipspan_images_count(const clipspan_images *images);
 CLIPSPAN_API const char *clipspan_images_kind(const clipspan_images *images);
 CLIPSPAN_API const char *clipspan_images_root(const clipspan_images *images); /* absolute path as opened */
+CLIPSPAN_API int clipspan_images_exif(const clipspan_images *images); /* 1: pictures are turned as EXIF says */
 /* Name of image i: its path relative to the source, '/' between folders. */
 CLIPSPAN_API const char *clipspan_images_name(const clipspan_images *images, size_t i);
 

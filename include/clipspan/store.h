@@ -35,8 +35,9 @@ typedef struct clipspan_store_summary {
 } clipspan_store_summary;
 
 /* The whole job: decomposes the list into `directory`. A store begun by the same model, list and options is gone
- * on with: finished shards are kept, so an interrupted, killed or full-disk run loses at most its open shard.
- * One begun by another model or with other options is refused by name. summary may be NULL. */
+ * on with: finished shards are kept (every file is held against its checksum first), so an interrupted, killed or
+ * full-disk run loses at most its open shard. One begun by another model or with other options is refused by name.
+ * summary may be NULL. */
 CLIPSPAN_API clipspan_status clipspan_store_decompose(clipspan_engine *engine, const clipspan_images *images,
                                                       const char *directory, const clipspan_store_options *options,
                                                       clipspan_store_summary *summary, const clipspan_hooks *hooks,
@@ -51,6 +52,7 @@ typedef struct clipspan_store_info {
     const char *compute; /* type of the engine's products, "f32" or "bf16" */
     uint64_t images, skipped, listed, shards, bytes;
     unsigned parts;
+    int exif; /* 1: pictures were turned as their EXIF orientation says */
     int moments_only;
     int complete; /* 0: an unfinished run; what is there can be read */
     int layers, heads, head_dim, embed_dim, tokens, image_size, patch_size;

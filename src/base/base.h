@@ -92,14 +92,20 @@ void clsp_map_close(clsp_map *map);
 
 /* Reads a whole file (at most `maximum` bytes) into a NUL-terminated block; the caller frees it. */
 clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
+/* The same, also of a pipe or a device, read to its end; "-" is standard input. */
+clipspan_status clsp_stream_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
 bool clsp_file_exists(const char *path);      /* a regular file (links followed) */
 bool clsp_directory_exists(const char *path);
 clipspan_status clsp_directory_make(const char *path, clipspan_error *err); /* and its parents */
 
 /* A file that is whole or absent: written beside its place, synced and renamed by _commit; _discard (also
- * safe after _commit and on a zeroed struct) removes what was begun. Writes are buffered. */
+ * safe after _commit and on a zeroed struct) removes what was begun. Writes are buffered. A link is followed and
+ * what it leads to replaced; a file that is replaced keeps its mode, and one without write permission is refused.
+ * A pipe or device is written straight through; _seek refuses it. */
 typedef struct clsp_output {
-    char *path, *temporary;
+    char *path;      /* as asked for: for messages */
+    char *target;    /* where it leads; NULL: not a regular file */
+    char *temporary; /* beside the target; NULL with it */
     void *stream;
 } clsp_output;
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);

@@ -56,6 +56,40 @@ clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_
     return status;
 }
 
+/* Appends what is left behind `handle`. Full: one byte more than the maximum was there. */
+static clipspan_status read_to_end(clsp_buffer *buffer, int handle, const char *path, clipspan_error *err)
+{
+    char block[1 << 16];
+    for (;;) {
+        ssize_t got = read(handle, block, sizeof block);
+        if (got < 0) return clsp_fail_errno(err, "%s: cannot be read", path);
+        if (got == 0) return CLIPSPAN_OK;
+        if (clsp_buffer_append(buffer, block, (size_t)got)) continue;
+        if ((size_t)got <= buffer->maximum - buffer->length) return clsp_fail_memory(err);
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: more than %zu bytes", path, buffer->maximum);
+    }
+}
+
+clipspan_status clsp_stream_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
+    clsp_buffer buffer;
+    *out = NULL;
+    if (!standard && clsp_file_exists(path)) return clsp_file_read(out, size, path, maximum, err);
+    int handle = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (handle < 0) return clsp_fail_errno(err, "%s", path);
+    clsp_buffer_init(&buffer, maximum);
+    clipspan_status status = clsp_buffer_append(&buffer, "", 0) ? CLIPSPAN_OK : clsp_fail_memory(err);
+    if (status == CLIPSPAN_OK) status = read_to_end(&buffer, handle, name, err);
+    if (!standard) close(handle);
+    if (status == CLIPSPAN_OK && (*out = clsp_strndup(buffer.data, buffer.length)) == NULL)
+        status = clsp_fail_memory(err);
+    if (status == CLIPSPAN_OK && size != NULL) *size = buffer.length;
+    clsp_buffer_free(&buffer);
+    return status;
+}
+
 bool clsp_file_exists(const char *path)
 {
     struct stat about;
@@ -77,8 +111,11 @@ clipspan_status clsp_directory_make(const char *path, clipspan_error *err)
         bool end = *c == '\0';
         if (!end && *c != '/') continue;
         *c = '\0';
-        if (mkdir(copy, 0777) != 0 && !clsp_directory_exists(copy))
+        int number = mkdir(copy, 0777) == 0 ? 0 : errno; /* the stat that follows sets errno anew */
+        if (number != 0 && !clsp_directory_exists(copy)) {
+            errno = number;
             status = clsp_fail_errno(err, "%s: cannot be made", copy);
+        }
         if (end) break;
         *c = '/';
     }
@@ -86,17 +123,67 @@ clipspan_status clsp_directory_make(const char *path, clipspan_error *err)
     return status;
 }
 
+/* ---- output ------------------------------------------------------------------------------------------- */
+
+/* Where `path` leads when its links are followed, also when nothing stands there yet. */
+static clipspan_status follow_links(char **out, const char *path, clipspan_error *err)
+{
+    enum { MOST_LINKS = 40 };
+    char target[PATH_MAX];
+    *out = NULL;
+    char *at = clsp_strdup(path);
+    for (int links = 0; at != NULL; links++) {
+        ssize_t length = readlink(at, target, sizeof target - 1);
+        if (length < 0) break; /* not a link */
+        if (links == MOST_LINKS) {
+            clsp_free(at);
+            errno = ELOOP;
+            return clsp_fail_errno(err, "%s: cannot be written", path);
+        }
+        target[length] = '\0';
+        const char *slash = target[0] == '/' ? NULL : strrchr(at, '/');
+        char *next = clsp_format("%.*s%s", slash ? (int)(slash - at) + 1 : 0, at, target);
+        clsp_free(at);
+        at = next;
+    }
+    *out = at;
+    return at != NULL ? CLIPSPAN_OK : clsp_fail_memory(err);
+}
+
+/* Written beside its place; where a file stands already, with that file's mode and, if the system lets us, owner. */
+static clipspan_status open_beside(clsp_output *output, const struct stat *old, clipspan_error *err)
+{
+    clipspan_status status = follow_links(&output->target, output->path, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (old != NULL && access(output->target, W_OK) != 0)
+        return clsp_fail_errno(err, "%s: cannot be written", output->path);
+    output->temporary = clsp_format("%s.part-%ld", output->target, (long)getpid());
+    if (output->temporary == NULL) return clsp_fail_memory(err);
+    output->stream = fopen(output->temporary, "w+be");
+    if (output->stream == NULL) return clsp_fail_errno(err, "%s: cannot be written", output->path);
+    if (old == NULL) return CLIPSPAN_OK;
+    int handle = fileno(output->stream);
+    int owner = fchown(handle, old->st_uid, old->st_gid), mode = fchmod(handle, old->st_mode & 0777);
+    (void)owner, (void)mode; /* what the system refuses stays as a new file has it */
+    return CLIPSPAN_OK;
+}
+
+/* A pipe, a terminal or a device takes the bytes as they come: there is nothing to put in its place. */
+static clipspan_status open_straight(clsp_output *output, clipspan_error *err)
+{
+    output->stream = fopen(output->path, "wbe");
+    return output->stream ? CLIPSPAN_OK : clsp_fail_errno(err, "%s: cannot be written", output->path);
+}
+
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err)
 {
-    *output = (clsp_output){.path = clsp_strdup(path), .temporary = clsp_format("%s.part-%ld", path, (long)getpid())};
-    if (output->path == NULL || output->temporary == NULL) {
-        clsp_output_discard(output);
-        return clsp_fail_memory(err);
-    }
-    output->stream = fopen(output->temporary, "w+be");
-    if (output->stream != NULL) return CLIPSPAN_OK;
-    clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", path);
-    clsp_output_discard(output);
+    struct stat old;
+    *output = (clsp_output){.path = clsp_strdup(path)};
+    if (output->path == NULL) return clsp_fail_memory(err);
+    bool there = stat(path, &old) == 0;
+    bool straight = there && !S_ISREG(old.st_mode); /* of a folder fopen says so */
+    clipspan_status status = straight ? open_straight(output, err) : open_beside(output, there ? &old : NULL, err);
+    if (status != CLIPSPAN_OK) clsp_output_discard(output);
     return status;
 }
 
@@ -108,6 +195,8 @@ clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t
 
 clipspan_status clsp_output_seek(clsp_output *output, uint64_t offset, clipspan_error *err)
 {
+    if (output->temporary == NULL)
+        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a regular file: this output needs one", output->path);
     if (fseeko(output->stream, (off_t)offset, SEEK_SET) == 0) return CLIPSPAN_OK;
     return clsp_fail_errno(err, "%s: cannot be written", output->path);
 }
@@ -127,15 +216,16 @@ static void sync_folder(const char *path)
 
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
 {
-    bool good = fflush(output->stream) == 0 && fsync(fileno(output->stream)) == 0;
+    bool straight = output->temporary == NULL;
+    bool good = fflush(output->stream) == 0 && (straight || fsync(fileno(output->stream)) == 0);
     int number = errno;
     if (fclose(output->stream) != 0 && good) {
         good = false;
         number = errno;
     }
     output->stream = NULL;
-    if (good && rename(output->temporary, output->path) == 0) {
-        sync_folder(output->path);
+    if (good && (straight || rename(output->temporary, output->target) == 0)) {
+        if (!straight) sync_folder(output->target);
         clsp_free(output->temporary);
         output->temporary = NULL; /* nothing left to remove */
         clsp_output_discard(output);
@@ -152,6 +242,7 @@ void clsp_output_discard(clsp_output *output)
     if (output->stream != NULL) fclose(output->stream);
     if (output->temporary != NULL) unlink(output->temporary);
     clsp_free(output->path);
+    clsp_free(output->target);
     clsp_free(output->temporary);
     *output = (clsp_output){0};
 }

@@ -33,7 +33,8 @@ void clsp_npy_discard(clsp_npy_writer *writer);
 /* One HDF5 file of several data sets, each streamed along its leading axis in any order of data sets. Written
  * beside its place and renamed by commit, which asks that every row was written once. No BF16 (HDF5 has none).
  * The HDF5 library is global state: all calls here hold one lock, its error printing is off while they run, and a
- * failed write never reaches it (hdf5.c, the only file that knows it, says why). */
+ * failed write never reaches it (hdf5.c, the only file that knows it, says why). No file holds the time of day: the
+ * same content gives the same bytes. */
 typedef struct clsp_hdf5_writer clsp_hdf5_writer;
 clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clipspan_error *err);
 clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *writer, const char *name, clsp_dtype dtype, int dims,
@@ -41,6 +42,10 @@ clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *writer, const char *name, cl
 /* count elements = whole rows of the leading axis, at row `first_row`. */
 clipspan_status clsp_hdf5_write(clsp_hdf5_writer *writer, const char *name, size_t first_row, size_t rows,
                                 const void *values, clipspan_error *err);
+/* A data set of strings [count], whole at once; what `get` gives need stay only until it is asked 256 strings on. */
+typedef const char *(*clsp_string_fn)(const void *user, size_t i);
+clipspan_status clsp_hdf5_strings(clsp_hdf5_writer *writer, const char *name, size_t count, clsp_string_fn get,
+                                  const void *user, clipspan_error *err);
 clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *writer, const char *key, const char *value,
                                     clipspan_error *err);
 clipspan_status clsp_hdf5_commit(clsp_hdf5_writer *writer, clipspan_error *err);

@@ -213,6 +213,16 @@ static hid_t bool_type(void)
     return H5I_INVALID_HID;
 }
 
+/* UTF-8 of any length, as h5py writes strings. */
+static hid_t text_type(clsp_dtype unused)
+{
+    (void)unused;
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0) return type;
+    if (type >= 0) H5Tclose(type);
+    return H5I_INVALID_HID;
+}
+
 /* The caller closes it. Values in memory are little endian as in the file, so one type serves both. */
 static hid_t file_type(clsp_dtype dtype)
 {
@@ -234,11 +244,22 @@ static hid_t file_type(clsp_dtype dtype)
 
 /* ---- the file ----------------------------------------------------------------------------------------- */
 
+/* How an object of class `of` is made: without the time of day, so that the same content gives the same bytes. */
+static hid_t timeless(hid_t of)
+{
+    hid_t how = H5Pcreate(of);
+    if (how >= 0 && H5Pset_obj_track_times(how, 0) >= 0) return how;
+    if (how >= 0) H5Pclose(how);
+    return H5I_INVALID_HID;
+}
+
 static hid_t create_file(outlet *out)
 {
     hid_t file = H5I_INVALID_HID, id = H5FDregister(&driver), access = H5Pcreate(H5P_FILE_ACCESS);
-    if (id >= 0 && access >= 0 && H5Pset_driver(access, id, &out) >= 0)
-        file = H5Fcreate(out->output.path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t how = timeless(H5P_FILE_CREATE); /* the file's root group among them */
+    if (id >= 0 && access >= 0 && how >= 0 && H5Pset_driver(access, id, &out) >= 0)
+        file = H5Fcreate(out->output.path, H5F_ACC_TRUNC, how, access);
+    if (how >= 0) H5Pclose(how);
     if (access >= 0) H5Pclose(access);
     if (id >= 0) H5FDunregister(id); /* the open file keeps it */
     return file;
@@ -252,6 +273,7 @@ clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clips
     CLSP_ALLOC(w, clsp_alloc_zero(1, sizeof *w));
     w->file = H5I_INVALID_HID;
     CLSP_TRY(clsp_output_open(&w->out.output, path, err));
+    CLSP_TRY(clsp_output_seek(&w->out.output, 0, err)); /* a pipe is refused */
     printing before = enter();
     w->file = create_file(&w->out);
     if (w->file < 0) status = failed(w, "cannot be written", err);
@@ -272,26 +294,46 @@ static dataset *find(const clsp_hdf5_writer *w, const char *name)
     return NULL;
 }
 
-static clipspan_status create_set(clsp_hdf5_writer *w, dataset *set, clsp_dtype dtype, clipspan_error *err)
+/* Takes set->type over. */
+static clipspan_status create_set(clsp_hdf5_writer *w, dataset *set, clipspan_error *err)
 {
-    printing before = enter();
     clipspan_status status = CLIPSPAN_OK;
-    set->type = file_type(dtype);
-    hid_t space = H5Screate_simple(set->dims, set->shape, NULL);
-    if (set->type >= 0 && space >= 0)
-        set->id = H5Dcreate2(w->file, set->name, set->type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(set->dims, set->shape, NULL), how = timeless(H5P_DATASET_CREATE);
+    if (set->type >= 0 && space >= 0 && how >= 0)
+        set->id = H5Dcreate2(w->file, set->name, set->type, space, H5P_DEFAULT, how, H5P_DEFAULT);
     if (set->id < 0) status = failed(w, set->name, err);
+    if (how >= 0) H5Pclose(how);
     if (space >= 0) H5Sclose(space);
     if (status != CLIPSPAN_OK && set->type >= 0) H5Tclose(set->type);
+    return status;
+}
+
+/* Copies the name; `make` of `dtype` is the type. */
+static clipspan_status add_set(clsp_hdf5_writer *w, dataset set, const char *name, hid_t (*make)(clsp_dtype),
+                               clsp_dtype dtype, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    dataset *sets;
+    CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
+    w->sets = sets;
+    CLSP_ALLOC(set.name, clsp_strdup(name));
+    printing before = enter();
+    set.type = make(dtype);
+    status = create_set(w, &set, err);
     leave(before);
-    return status == CLIPSPAN_OK ? check(w, err) : status;
+    if (status != CLIPSPAN_OK) goto out;
+    w->sets[w->count++] = set;
+    set.name = NULL;
+    CLSP_TRY(check(w, err));
+out:
+    clsp_free(set.name);
+    return status;
 }
 
 clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dtype dtype, int dims,
                                   const size_t *shape, clipspan_error *err)
 {
-    clipspan_status status = CLIPSPAN_OK;
-    dataset set = {.id = H5I_INVALID_HID, .type = H5I_INVALID_HID, .dims = dims}, *sets;
+    dataset set = {.id = H5I_INVALID_HID, .type = H5I_INVALID_HID, .dims = dims};
     size_t bytes = clsp_dtype_size(dtype);
     bool good = dims >= 1 && dims <= CLSP_TENSOR_DIMS && bytes > 0 && dtype != CLSP_BF16 && find(w, name) == NULL;
     for (int d = 0; good && d < dims; d++) {
@@ -302,15 +344,7 @@ clipspan_status clsp_hdf5_dataset(clsp_hdf5_writer *w, const char *name, clsp_dt
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                          "%s: data set '%s': its name, type (%s) or shape cannot be written",
                          w->out.output.path, name, clsp_dtype_name(dtype));
-    CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
-    w->sets = sets;
-    CLSP_ALLOC(set.name, clsp_strdup(name));
-    CLSP_TRY(create_set(w, &set, dtype, err));
-    w->sets[w->count++] = set;
-    set.name = NULL;
-out:
-    clsp_free(set.name);
-    return status;
+    return add_set(w, set, name, file_type, dtype, err);
 }
 
 /* Writes rows [first, first + rows) of the leading axis. */
@@ -345,15 +379,30 @@ clipspan_status clsp_hdf5_write(clsp_hdf5_writer *w, const char *name, size_t fi
     return check(w, err);
 }
 
+clipspan_status clsp_hdf5_strings(clsp_hdf5_writer *w, const char *name, size_t count, clsp_string_fn get,
+                                  const void *user, clipspan_error *err)
+{
+    enum { BLOCK = 256 };
+    const char *block[BLOCK];
+    dataset set = {.id = H5I_INVALID_HID, .type = H5I_INVALID_HID, .dims = 1, .shape = {count}};
+    if (find(w, name) != NULL)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: data set '%s' is there twice", w->out.output.path, name);
+    clipspan_status status = add_set(w, set, name, text_type, CLSP_DTYPE_OTHER, err);
+    for (size_t at = 0; at < count && status == CLIPSPAN_OK; at += BLOCK) {
+        size_t n = clsp_min(BLOCK, count - at);
+        for (size_t i = 0; i < n; i++) block[i] = get(user, at + i);
+        status = clsp_hdf5_write(w, name, at, n, block, err);
+    }
+    return status;
+}
+
 clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const char *value, clipspan_error *err)
 {
     printing before = enter();
     clipspan_status status = CLIPSPAN_OK;
-    hid_t attribute = H5I_INVALID_HID, type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
-    bool good = type >= 0 && space >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 &&
-                H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
-    if (good) attribute = H5Acreate2(w->file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    good = attribute >= 0 && H5Awrite(attribute, type, &value) >= 0;
+    hid_t attribute = H5I_INVALID_HID, type = text_type(CLSP_DTYPE_OTHER), space = H5Screate(H5S_SCALAR);
+    if (type >= 0 && space >= 0) attribute = H5Acreate2(w->file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    bool good = attribute >= 0 && H5Awrite(attribute, type, &value) >= 0;
     if (!good) status = failed(w, key, err);
     if (attribute >= 0) H5Aclose(attribute);
     if (space >= 0) H5Sclose(space);

@@ -275,6 +275,7 @@ clipspan_status clsp_npy_create(clsp_npy_writer **out, const char *path, clsp_dt
     if (dims) memcpy(w->shape, shape, (size_t)dims * sizeof *shape);
     CLSP_TRY(plan(w, path, err));
     CLSP_TRY(clsp_output_open(&w->output, path, err));
+    if (w->expected == SIZE_MAX) CLSP_TRY(clsp_output_seek(&w->output, 0, err)); /* a pipe is refused now, not at the end */
     CLSP_TRY(emit_header(w, w->shape[0], err));
     *out = w;
     w = NULL;

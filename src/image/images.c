@@ -242,6 +242,11 @@ const char *clipspan_images_root(const clipspan_images *images)
     return images->root;
 }
 
+int clipspan_images_exif(const clipspan_images *images)
+{
+    return images->decode.exif;
+}
+
 const char *clipspan_images_name(const clipspan_images *images, size_t i)
 {
     return images->entries[i].name;

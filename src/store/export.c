@@ -3,6 +3,7 @@
  *   {name}_attn_{model} [I, L, H, E]   {name}_mlp_{model} [I, L + 1, E]   {name}_cls_attn_{model} [I, L, E]
  *   {name}_constant_{model} [I, E] (exact convention)   {name}_labels [I] int64
  *   {name}_classifier_{model} [E, C]   {pool}_{model} [T, E]
+ *   {name}_images: the rows' image names, a text file or strings
  * Nothing is put in place before everything is written.
  */
 #include "store/store.h"
@@ -32,6 +33,8 @@ typedef struct exporter {
     bool hdf5;
     clsp_hdf5_writer *file;
     output outputs[OUTPUTS];
+    char *names_stem;  /* {name}_images */
+    clsp_output names; /* the text file; of HDF5 it is a data set */
     float *values; /* [batch, L, H, E] */
 } exporter;
 
@@ -106,6 +109,23 @@ static clipspan_status create_npy(exporter *x, output *o, clipspan_error *err)
     return status;
 }
 
+static clipspan_status declare_names(exporter *x, clipspan_error *err)
+{
+    char *name = name_part(x->options->name);
+    x->names_stem = name ? clsp_format("%s_images", name) : NULL;
+    clsp_free(name);
+    return x->names_stem ? CLIPSPAN_OK : clsp_fail_memory(err);
+}
+
+static clipspan_status create_names(exporter *x, clipspan_error *err)
+{
+    char *name = clsp_format("%s.txt", x->names_stem), *path = name ? clsp_path_join(x->directory, name) : NULL;
+    clipspan_status status = path ? clsp_output_open(&x->names, path, err) : clsp_fail_memory(err);
+    clsp_free(name);
+    clsp_free(path);
+    return status;
+}
+
 static clipspan_status create_hdf5(exporter *x, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -135,6 +155,7 @@ static clipspan_status create(exporter *x, clipspan_error *err)
     if (x->hdf5) return create_hdf5(x, err);
     for (output *o = x->outputs; o < x->outputs + OUTPUTS; o++)
         if (o->stem != NULL) CLSP_TRY(create_npy(x, o, err));
+    CLSP_TRY(create_names(x, err));
 out:
     return status;
 }
@@ -177,12 +198,37 @@ out:
     return status;
 }
 
+static const char *name_of(const void *store, size_t i)
+{
+    return clipspan_store_image_name(store, i);
+}
+
+/* One name a line: line breaks inside a name become spaces, so that line i is row i. */
+static clipspan_status write_names(exporter *x, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t images = (size_t)x->store->info.images;
+    if (x->hdf5) return clsp_hdf5_strings(x->file, x->names_stem, images, name_of, x->store, err);
+    for (size_t i = 0; i < images; i++) {
+        const char *name = name_of(x->store, i);
+        for (size_t length; *name != '\0'; name += length + (name[length] != '\0')) {
+            length = strcspn(name, "\r\n");
+            CLSP_TRY(clsp_output_write(&x->names, name, length, err));
+            if (name[length] != '\0') CLSP_TRY(clsp_output_write(&x->names, " ", 1, err));
+        }
+        CLSP_TRY(clsp_output_write(&x->names, "\n", 1, err));
+    }
+out:
+    return status;
+}
+
 static clipspan_status write_beside(exporter *x, clipspan_error *err)
 {
     const clipspan_export_options *options = x->options;
     clipspan_status status = CLIPSPAN_OK;
     size_t embed = (size_t)x->store->info.embed_dim;
     float *row = NULL;
+    CLSP_TRY(write_names(x, err));
     for (size_t i = 0; x->outputs[LABELS].stem != NULL && i < x->store->info.images; i++) {
         int64_t label = options->labels != NULL ? options->labels[i] : clipspan_store_image_label(x->store, i);
         CLSP_TRY(write_rows(x, LABELS, 1, &label, err));
@@ -213,6 +259,7 @@ static clipspan_status commit(exporter *x, clipspan_error *err)
         status = clsp_npy_commit(o->npy, err);
         o->npy = NULL;
     }
+    if (status == CLIPSPAN_OK) status = clsp_output_commit(&x->names, err);
     return status;
 }
 
@@ -223,6 +270,8 @@ static void discard(exporter *x)
         clsp_free(o->stem);
     }
     clsp_hdf5_discard(x->file);
+    clsp_output_discard(&x->names);
+    clsp_free(x->names_stem);
     clsp_free(x->values);
     clsp_free(x->model);
 }
@@ -261,6 +310,7 @@ clipspan_status clipspan_store_export(const clipspan_store *store, const char *d
     CLSP_ALLOC(x.model, name_part(x.options->model ? x.options->model : store->info.model_name));
     CLSP_TRY(declare_terms(&x, err));
     CLSP_TRY(declare_beside(&x, err));
+    CLSP_TRY(declare_names(&x, err));
     size_t row = x.outputs[ATTN].row * sizeof(float), mlp = x.outputs[MLP].row * sizeof(float);
     row = clsp_max(row, mlp); /* one head a layer makes the MLP's the longer row */
     select.batch = clsp_min(clsp_max(1, BATCH_BYTES / row), MOST_IMAGES);

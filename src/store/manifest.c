@@ -56,6 +56,7 @@ static bool put_images(clsp_json *root, const clsp_manifest *m)
     clsp_json *images = clsp_json_new_object();
     bool good = put_text(images, "path", m->images_path);
     good &= put_text(images, "kind", m->images_kind);
+    good &= clsp_json_put(images, "exif", clsp_json_new_bool(m->exif));
     good &= put_number(images, "listed", m->listed);
     good &= put_file(images, "list", &m->list);
     return clsp_json_put(root, "images", images) && good;
@@ -179,6 +180,8 @@ uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *director
     return total;
 }
 
+#define WAY_OUT " (restore the file, or delete the store's folder and begin anew)"
+
 clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err)
 {
     struct stat about;
@@ -186,10 +189,11 @@ clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *d
     if (path == NULL) return clsp_fail_memory(err);
     bool there = stat(path, &about) == 0 && S_ISREG(about.st_mode);
     clsp_free(path);
-    if (!there) return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store", directory, file->name);
+    if (!there)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store" WAY_OUT, directory, file->name);
     if ((uint64_t)about.st_size == file->bytes) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s is damaged: %llu bytes, expected %llu", directory, file->name,
-                     (unsigned long long)about.st_size, (unsigned long long)file->bytes);
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s is damaged: %llu bytes, expected %llu" WAY_OUT, directory,
+                     file->name, (unsigned long long)about.st_size, (unsigned long long)file->bytes);
 }
 
 clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,
@@ -204,8 +208,8 @@ clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_fi
     CLSP_TRY(clsp_safetensors_open(&opened, path, err));
     clsp_safetensors_hash(opened, hash);
     if (strcmp(hash, file->hash) != 0)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s is damaged: its checksum is %s, expected %s", path, hash,
-                           file->hash));
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s is damaged: its checksum is %s, expected %s" WAY_OUT, path,
+                           hash, file->hash));
     *out = opened;
     opened = NULL;
 out:

@@ -118,6 +118,7 @@ static void read_images(members *root, clsp_manifest *out)
     members m = object_of(root, clsp_json_get(root->object, "images"), "images");
     out->images_path = read_text(&m, "path");
     out->images_kind = read_text(&m, "kind");
+    out->exif = read_bool(&m, "exif");
     out->listed = read_count(&m, "listed", 1, INT64_MAX);
     read_file(&m, "list", &out->list);
     root->status = m.status;

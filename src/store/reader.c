@@ -23,6 +23,7 @@ static void fill_info(clipspan_store *store)
         .shards = m->shard_count,
         .bytes = clsp_manifest_bytes(m, store->directory),
         .parts = m->parts,
+        .exif = m->exif,
         .moments_only = m->moments_only,
         .complete = m->complete,
         .layers = m->shape.layers,

@@ -41,6 +41,7 @@ static clipspan_status describe_range(clsp_manifest *m, const clsp_store_job *jo
     if (!clsp_range_ok(asked->first, asked->count, listed) || asked->first == listed)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: images %zu and %zu more asked for, the list has %zu",
                          clipspan_images_root(job->images), asked->first, asked->count, listed);
+    m->exif = clipspan_images_exif(job->images) != 0;
     m->listed = listed;
     m->first = asked->first;
     m->count = asked->count ? asked->count : listed - asked->first;
@@ -155,6 +156,9 @@ static clipspan_status compare(const clsp_manifest *was, const clsp_manifest *is
         return differs(directory, "the type", was->half ? "f16" : "f32", is->half ? "f16" : "f32", err);
     if (was->bf16 != is->bf16)
         return differs(directory, "products in", was->bf16 ? "bf16" : "f32", is->bf16 ? "bf16" : "f32", err);
+    if (was->exif != is->exif)
+        return differs(directory, "EXIF orientation", was->exif ? "followed" : "ignored",
+                       is->exif ? "followed" : "ignored", err);
     part_words(before, was->parts);
     part_words(now, is->parts);
     if (was->parts != is->parts) return differs(directory, "the parts", before, now, err);
@@ -171,11 +175,31 @@ static clipspan_status compare(const clsp_manifest *was, const clsp_manifest *is
     return CLIPSPAN_OK;
 }
 
-static clipspan_status check_files(const clsp_manifest *m, const char *directory, clipspan_error *err)
+static clipspan_status check_file(const clsp_store_file *file, const char *directory, clipspan_error *err)
 {
-    clipspan_status status = clsp_store_file_check(&m->basis, directory, err);
-    for (size_t s = 0; s < m->shard_count && status == CLIPSPAN_OK; s++)
-        if (m->shards[s].images > 0) status = clsp_store_file_check(&m->shards[s].file, directory, err);
+    clsp_safetensors *opened = NULL;
+    if (file->name[0] == '\0') return CLIPSPAN_OK;
+    clipspan_status status = clsp_store_file_open(&opened, file, directory, err);
+    clsp_safetensors_free(opened);
+    return status;
+}
+
+/* Every file by checksum: what is damaged shall not be built upon, nor called finished. It reads the whole store once,
+ * so it tells how far it is and can be stopped. */
+static clipspan_status check_files(const clsp_manifest *m, const char *directory, const clipspan_hooks *hooks,
+                                   clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    CLSP_TRY(check_file(&m->basis, directory, err));
+    for (size_t s = 0; s < m->shard_count; s++) {
+        const clsp_shard *shard = &m->shards[s];
+        CLSP_TRY(check_file(&shard->file, directory, err));
+        const clipspan_progress progress = {"check", shard->first + shard->count - m->first, m->positions, 0};
+        if (hooks != NULL && hooks->progress != NULL && hooks->progress(hooks->user, &progress) != 0)
+            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "stopped while %s was checked; it is as it was", directory));
+    }
+    CLSP_TRY(check_file(&m->moments, directory, err));
+out:
     return status;
 }
 
@@ -200,7 +224,7 @@ static clipspan_status go_on(clsp_manifest *m, const clsp_store_job *job, const 
     CLSP_TRY(compare(&was, m, job, err));
     CLSP_TRY(clsp_list_open(&list, &was.list, was.listed, job->directory, err));
     CLSP_TRY(clsp_list_compare(&list, job->images, job->directory, err));
-    CLSP_TRY(check_files(&was, job->directory, err));
+    CLSP_TRY(check_files(&was, job->directory, hooks, err));
     warn_batch(&was, job, hooks);
     clsp_manifest_clear(m);
     *m = was;
@@ -277,12 +301,13 @@ out:
     return status;
 }
 
-/* What is lost and what is kept, said behind the reason. */
+/* What is kept, said behind the reason; who stopped the run needs no reason. */
 static clipspan_status explain(clipspan_status status, const clsp_manifest *m, const char *directory,
                                clipspan_error *err)
 {
     if (err == NULL || (status != CLIPSPAN_ERROR_IO && status != CLIPSPAN_ERROR_INTERRUPTED)) return status;
     clipspan_error reason = *err;
+    if (status == CLIPSPAN_ERROR_INTERRUPTED) snprintf(reason.message, sizeof reason.message, "stopped");
     return clsp_fail(err, status, "%.700s (%s keeps %llu of %llu images: the same command goes on from there)",
                      reason.message, directory, (unsigned long long)m->positions, (unsigned long long)m->count);
 }

@@ -43,6 +43,7 @@ typedef struct clsp_manifest {
     int image_size, patch_size;
     float logit_scale;
     char *images_path, *images_kind;
+    bool exif;       /* pictures were turned as their EXIF orientation says */
     uint64_t listed; /* images in the whole list */
     bool half, moments_only;
     bool bf16; /* the engine's products were in bf16 */

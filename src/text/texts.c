@@ -59,10 +59,11 @@ clipspan_status clipspan_texts_open(clipspan_texts **out, const char *path, int 
     size_t size = 0;
     *out = NULL;
     CLSP_ALLOC(texts, clsp_alloc_zero(1, sizeof *texts));
-    CLSP_TRY(clsp_file_read(&texts->bytes, &size, path, FILE_MAXIMUM, err));
+    CLSP_TRY(clsp_stream_read(&texts->bytes, &size, path, FILE_MAXIMUM, err));
     CLSP_ALLOC(texts->texts, clsp_alloc(count_lines(texts->bytes, size), sizeof *texts->texts));
     size_t first = size >= 3 && memcmp(texts->bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    CLSP_TRY(split_lines(texts, skip_blank ? &seen : NULL, texts->bytes + first, texts->bytes + size, path, err));
+    CLSP_TRY(split_lines(texts, skip_blank ? &seen : NULL, texts->bytes + first, texts->bytes + size,
+                         strcmp(path, "-") == 0 ? "standard input" : path, err));
     *out = texts;
     texts = NULL;
 out:

@@ -1,14 +1,17 @@
-/* A file is whole or absent: also on a full disk, also where it may not be written. */
+/* A file is whole or absent: also on a full disk, also where it may not be written. Links, modes and pipes are kept. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -112,6 +115,215 @@ static void names_the_file_it_cannot_open(void **state)
     assert_message(err, "not a regular file");
 }
 
+static void put(const char *path, const char *text)
+{
+    clsp_output output;
+    clipspan_error err;
+    if (clsp_output_open(&output, path, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    assert_int_equal(clsp_output_write(&output, text, strlen(text), &err), CLIPSPAN_OK);
+    if (clsp_output_commit(&output, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+}
+
+static void expect_text(const char *path, const char *expected)
+{
+    clipspan_error err;
+    char *text = NULL;
+    if (clsp_file_read(&text, NULL, path, 100, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    assert_string_equal(text, expected);
+    clsp_free(text);
+}
+
+static bool is_link(const char *path)
+{
+    struct stat about;
+    return lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
+}
+
+static void link_to(const char *target, const char *path)
+{
+    remove(path);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+/* A link to a link, one of them relative, over a file and over nothing yet: the links stay, the target is written. */
+static void follows_links(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    char *target = clsp_strdup(scratch("elsewhere/target.txt")), *near = clsp_strdup(scratch("near"));
+    char *far = clsp_strdup(scratch("far"));
+    assert_int_equal(clsp_directory_make(scratch("elsewhere"), &err), CLIPSPAN_OK);
+    link_to("elsewhere/target.txt", near);
+    link_to(near, far);
+    for (int there = 1; there >= 0; there--) {
+        if (there) scratch_write("elsewhere/target.txt", "old", 3);
+        put(far, there ? "new" : "first");
+        assert_true(is_link(far));
+        assert_true(is_link(near));
+        assert_false(is_link(target));
+        expect_text(target, there ? "new" : "first");
+        remove(target);
+        assert_nothing_left(target);
+    }
+    remove(far);
+    remove(near);
+    assert_nothing_left(far);
+    assert_nothing_left(near);
+    clsp_free(target);
+    clsp_free(near);
+    clsp_free(far);
+}
+
+static void refuses_a_ring_of_links(void **state)
+{
+    (void)state;
+    clsp_output output;
+    clipspan_error err;
+    link_to("ring-b", scratch("ring-a"));
+    link_to("ring-a", scratch("ring-b"));
+    assert_int_equal(clsp_output_open(&output, scratch("ring-a"), &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, strerror(ELOOP));
+    remove(scratch("ring-a"));
+    remove(scratch("ring-b"));
+}
+
+static void keeps_the_mode(void **state)
+{
+    (void)state;
+    struct stat about;
+    static const mode_t modes[] = {0600, 0664, 0755};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        const char *path = scratch_write("mode.txt", "old", 3);
+        assert_int_equal(chmod(path, modes[i]), 0);
+        put(path, "new");
+        assert_int_equal(stat(path, &about), 0);
+        assert_int_equal(about.st_mode & 0777, modes[i]);
+        expect_text(path, "new");
+        remove(path);
+    }
+}
+
+/* Like the shell: who may not write to a file may not replace it either. Root may do everything, so a child becomes
+ * nobody first. */
+static void refuses_a_read_only_file(void **state)
+{
+    (void)state;
+    int how = 0;
+    char *path = clsp_strdup(scratch_write("read-only.txt", "old", 3));
+    assert_int_equal(chmod(path, 0444), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        clsp_output output;
+        clipspan_error err = {CLIPSPAN_OK, ""};
+        if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+        clipspan_status status = clsp_output_open(&output, path, &err);
+        bool named = strstr(err.message, "read-only.txt: cannot be written: Permission denied") != NULL;
+        _exit(status == CLIPSPAN_ERROR_IO && named ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+    expect_text(path, "old");
+    remove(path);
+    assert_nothing_left(path);
+    clsp_free(path);
+}
+
+static void refuses_a_folder_at_once(void **state)
+{
+    (void)state;
+    clsp_output output;
+    clipspan_error err;
+    assert_int_equal(clsp_output_open(&output, scratch(""), &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, strerror(EISDIR));
+}
+
+static void *read_pipe(void *user)
+{
+    static char got[64];
+    int handle = open(user, O_RDONLY);
+    size_t length = 0;
+    for (ssize_t n; (n = read(handle, got + length, sizeof got - 1 - length)) > 0;) length += (size_t)n;
+    got[length] = '\0';
+    close(handle);
+    return got;
+}
+
+/* The bytes go through, and the pipe stays one; what must go back in the file is refused. */
+static void writes_through_a_pipe(void **state)
+{
+    (void)state;
+    struct stat about;
+    pthread_t reader;
+    clsp_output output;
+    clipspan_error err;
+    void *got = NULL;
+    char *path = clsp_strdup(scratch("pipe"));
+    remove(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(pthread_create(&reader, NULL, read_pipe, path), 0);
+    put(path, "through");
+    assert_int_equal(pthread_join(reader, &got), 0);
+    assert_string_equal(got, "through");
+    assert_int_equal(pthread_create(&reader, NULL, read_pipe, path), 0);
+    assert_int_equal(clsp_output_open(&output, path, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_seek(&output, 0, &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, "pipe: not a regular file");
+    clsp_output_discard(&output);
+    assert_int_equal(pthread_join(reader, &got), 0);
+    assert_string_equal(got, "");
+    assert_int_equal(stat(path, &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    remove(path);
+    assert_nothing_left(path);
+    clsp_free(path);
+}
+
+static void *write_pipe(void *user)
+{
+    static char block[100000];
+    int handle = open(user, O_WRONLY);
+    memset(block, 'x', sizeof block);
+    for (size_t at = 0; at < sizeof block;) {
+        ssize_t n = write(handle, block + at, sizeof block - at);
+        if (n < 0) break;
+        at += (size_t)n;
+    }
+    close(handle);
+    return NULL;
+}
+
+static void reads_a_pipe_to_its_end(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    char *path = clsp_strdup(scratch("in")), *text = NULL;
+    remove(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    for (int room = 1; room >= 0; room--) {
+        pthread_t writer;
+        size_t size = 0;
+        assert_int_equal(pthread_create(&writer, NULL, write_pipe, path), 0);
+        clipspan_status status = clsp_stream_read(&text, &size, path, room ? 100000 : 99999, &err);
+        assert_int_equal(pthread_join(writer, NULL), 0);
+        assert_int_equal(status, room ? CLIPSPAN_OK : CLIPSPAN_ERROR_FORMAT);
+        if (room) {
+            assert_int_equal(size, 100000);
+            assert_int_equal(text[99999], 'x');
+            assert_int_equal(text[100000], '\0');
+        } else {
+            assert_null(text);
+            assert_message(err, "in: more than 99999 bytes");
+        }
+        clsp_free(text);
+    }
+    remove(path);
+    clsp_free(path);
+    assert_int_equal(clsp_stream_read(&text, NULL, scratch(""), 10, &err), CLIPSPAN_ERROR_IO);
+    assert_int_equal(clsp_stream_read(&text, NULL, scratch("no-such-file"), 10, &err), CLIPSPAN_ERROR_IO);
+}
+
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
@@ -159,7 +371,9 @@ static void makes_folders_and_their_parents(void **state)
     assert_false(clsp_file_exists(scratch("a/b/c")));
     scratch_write("file", "", 0);
     assert_int_equal(clsp_directory_make(scratch("file/d"), &err), CLIPSPAN_ERROR_IO);
-    assert_message(err, "file");
+    assert_message(err, "file: cannot be made: File exists");
+    assert_int_equal(clsp_directory_make(scratch("file"), &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, "file: cannot be made: File exists");
 }
 
 int main(void)
@@ -169,10 +383,18 @@ int main(void)
         cmocka_unit_test(replaces_what_stood_there_at_once),
         cmocka_unit_test(leaves_nothing_on_a_full_disk),
         cmocka_unit_test(names_the_file_it_cannot_open),
+        cmocka_unit_test(follows_links),
+        cmocka_unit_test(refuses_a_ring_of_links),
+        cmocka_unit_test(keeps_the_mode),
+        cmocka_unit_test(refuses_a_read_only_file),
+        cmocka_unit_test(refuses_a_folder_at_once),
+        cmocka_unit_test(writes_through_a_pipe),
+        cmocka_unit_test(reads_a_pipe_to_its_end),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(maps_empty_and_small_files),
         cmocka_unit_test(makes_folders_and_their_parents),
     };
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }

@@ -52,7 +52,7 @@ static void byte_alphabet(char out[BYTES][4])
 static clipspan_status write_text(const char *directory, const char *name, const char *text, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    clsp_output output = {NULL, NULL, NULL};
+    clsp_output output = {0};
     char *path;
     CLSP_ALLOC(path, clsp_path_join(directory, name));
     CLSP_TRY(clsp_output_open(&output, path, err));

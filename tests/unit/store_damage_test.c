@@ -65,7 +65,7 @@ static void damaged_files(void **state)
         expect_message(files[i], flip, message);
         snprintf(message, sizeof message, "%s is damaged: ", files[i]);
         expect_message(files[i], cut, message);
-        snprintf(message, sizeof message, "%s is missing from the store", files[i]);
+        snprintf(message, sizeof message, "%s is missing from the store (restore the file, or delete", files[i]);
         expect_message(files[i], gone, message);
     }
     expect_message("manifest.json", gone, "not a store (it has no manifest.json)");
@@ -83,6 +83,7 @@ static const struct {
     {"s/\"head_dim\": 5/\"head_dim\": 5.5/", "\"head_dim\" of model"},
     {"s/\"embed_dim\": 7/\"embed_dim\": 8/", "tensor 'w' is F32 [3, 2, 5, 7], expected F32 [3, 2, 5, 8]"},
     {"s/\"listed\": 47/\"listed\": 48/", "'names' and 'names.starts' are not a table of strings"},
+    {"s/\"exif\": false/\"exif\": 0/", "\"exif\" of images: expected true or false"},
     {"s/\"dtype\": \"f32\"/\"dtype\": \"f64\"/", "\"dtype\" of options: expected \"f32\" or \"f16\""},
     {"s/\"dtype\": \"f32\"/\"dtype\": \"f16\"/", "tensor 'z.0' is F32 [2, 10, 5], expected F16 [2, 10, 5]"},
     {"s/\"cls\"/\"cld\"/", "\"parts\" of options"},
@@ -128,6 +129,32 @@ static void damage_before_going_on(void **state)
     edit(s.directory, "shard-00001.safetensors", gone);
     assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "shard-00001.safetensors is missing from the store"));
+    store_fake_clear(&s);
+}
+
+/* Nor is a damaged complete one called finished: every file is read before a run goes on or has nothing to do. */
+static void damage_under_a_finished_store(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"basis.safetensors", "images.safetensors", "moments.safetensors",
+                                        "shard-00000.safetensors", "shard-00003.safetensors"};
+    store_fake s;
+    clipspan_error err = {0};
+    clipspan_store_summary summary;
+    store_fake_init(&s, "finished");
+    assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char message[128];
+        edit(s.directory, files[i], "cp $f ../kept");
+        edit(s.directory, files[i], flip);
+        assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_FORMAT);
+        snprintf(message, sizeof message, "%s is damaged: its checksum is", files[i]);
+        if (strstr(err.message, message) == NULL) fail_msg("%s", err.message);
+        assert_non_null(strstr(err.message, "(restore the file, or delete the store's folder and begin anew)"));
+        edit(s.directory, files[i], "cp ../kept $f"); /* the way out that the message names */
+        if (store_fake_run(&s, &summary, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+        assert_int_equal(summary.resumed, 40);
+    }
     store_fake_clear(&s);
 }
 
@@ -204,7 +231,8 @@ int main(void)
     if (store_fake_run(&intact, NULL, NULL, &err) != CLIPSPAN_OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_files),          cmocka_unit_test(damaged_manifests), cmocka_unit_test(exchanged_shards),
-        cmocka_unit_test(damage_before_going_on), cmocka_unit_test(another_model),     cmocka_unit_test(stopping_a_playback),
+        cmocka_unit_test(damage_before_going_on),
+        cmocka_unit_test(damage_under_a_finished_store), cmocka_unit_test(another_model),     cmocka_unit_test(stopping_a_playback),
         cmocka_unit_test(without_memory),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,25 @@ static void check_beside(const char *directory)
     clsp_npy_close(&words);
 }
 
+/* Line i names the image of row i. */
+static void check_names(const char *directory)
+{
+    char path[700], *text = NULL;
+    clipspan_error err = {0};
+    snprintf(path, sizeof path, "%s/birds_images.txt", directory);
+    if (clsp_file_read(&text, NULL, path, 1 << 20, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    char *at = text;
+    for (size_t i = 0; i < ROWS; i++) {
+        char *end = strchr(at, '\n');
+        assert_non_null(end);
+        *end = '\0';
+        assert_string_equal(at, clipspan_store_image_name(store, i));
+        at = end + 1;
+    }
+    assert_int_equal(*at, '\0');
+    clsp_free(text);
+}
+
 static void npy(void **state)
 {
     (void)state;
@@ -123,12 +142,13 @@ static void npy(void **state)
         printf("%s: terms add up within %.1e of |r|\n", c ? "exact" : "paper", e.sum_error);
         assert_true(e.sum_error < 1e-5);
         check_beside(directory);
+        check_names(directory);
         clsp_npy_close(&attn);
         clsp_npy_close(&mlp);
         clsp_npy_close(&cls);
         clsp_npy_close(&constant);
         char command[700];
-        snprintf(command, sizeof command, "test $(ls '%s' | wc -l) = %d", directory, c ? 7 : 6);
+        snprintf(command, sizeof command, "test $(ls '%s' | wc -l) = %d", directory, c ? 8 : 7);
         assert_int_equal(system(command), 0);
         fake_erase(directory);
     }
@@ -159,8 +179,93 @@ static void hdf5(void **state)
         assert_non_null(memmem(file.bytes, file.size, names[i], strlen(names[i]) + 1));
         clsp_npy_close(&array);
     }
+    assert_non_null(memmem(file.bytes, file.size, "birds_images", sizeof "birds_images"));
+    for (size_t i = 0; i < ROWS; i++) {
+        const char *name = clipspan_store_image_name(store, i);
+        assert_non_null(memmem(file.bytes, file.size, name, strlen(name)));
+    }
     clsp_map_close(&file);
     fake_erase(directory);
+}
+
+static void export_to(char directory[512], const char *name, const clipspan_store *from,
+                      const clipspan_export_options *options)
+{
+    clipspan_error err = {0};
+    fake_path(directory, name);
+    fake_erase(directory);
+    if (clipspan_store_export(from, directory, options, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+}
+
+/* A second and more apart (HDF5's time stamps are whole seconds): no byte knows. */
+static void the_same_bytes_again(void **state)
+{
+    (void)state;
+    char first[512], second[512], command[1200];
+    clipspan_export_options options = wanted("hdf5", CLIPSPAN_EXACT);
+    export_to(first, "first", store, &options);
+    usleep(1100000);
+    export_to(second, "second", store, &options);
+    snprintf(command, sizeof command, "diff -r '%s' '%s'", first, second);
+    assert_int_equal(system(command), 0);
+    fake_erase(first);
+    fake_erase(second);
+}
+
+/* What is given takes the place of the list's own labels, also where the list has none of its own. */
+static void given_labels(void **state)
+{
+    (void)state;
+    char directory[512];
+    int given[ROWS];
+    clsp_array labels;
+    const size_t rows[1] = {ROWS};
+    clipspan_export_options options = wanted("npy", CLIPSPAN_PAPER);
+    for (int i = 0; i < ROWS; i++) given[i] = i % 5 - 1;
+    options.labels = given;
+    export_to(directory, "labels", store, &options);
+    open_array(&labels, directory, "birds_labels.npy", 1, rows);
+    for (int i = 0; i < ROWS; i++) assert_int_equal(((const int64_t *)labels.data)[i], given[i]);
+    clsp_npy_close(&labels);
+    fake_erase(directory);
+}
+
+/* A name may hold line breaks (a CSV's can); its line may not. HDF5 keeps the name as it is. */
+static void names_with_line_breaks(void **state)
+{
+    (void)state;
+    static const char list[] = "path\n\"a\nb.png\"\n\"\nc\r\n.png\"\nplain.png\n";
+    char path[512], directory[512], *text = NULL;
+    clipspan_error err = {0};
+    clipspan_store *odd = NULL;
+    clsp_map file;
+    store_fake s;
+    store_fake_init(&s, "odd");
+    clipspan_images_free(s.images);
+    fake_path(path, "odd.csv");
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs(list, out);
+    fclose(out);
+    s.skip_every = 0;
+    if (clipspan_images_open(&s.images, path, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    if (store_fake_run(&s, NULL, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    if (clipspan_store_open(&odd, s.directory, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    clipspan_export_options options = wanted("npy", CLIPSPAN_PAPER);
+    export_to(directory, "lines", odd, &options);
+    snprintf(path, sizeof path, "%.480s/birds_images.txt", directory);
+    assert_int_equal(clsp_file_read(&text, NULL, path, 1000, &err), CLIPSPAN_OK);
+    assert_string_equal(text, "a b.png\n c  .png\nplain.png\n");
+    clsp_free(text);
+    options.format = "hdf5";
+    export_to(directory, "lines", odd, &options);
+    snprintf(path, sizeof path, "%.480s/birds_fake-ViT.h5", directory);
+    assert_int_equal(clsp_map_open(&file, path, &err), CLIPSPAN_OK);
+    assert_non_null(memmem(file.bytes, file.size, "\nc\r\n.png", 8));
+    clsp_map_close(&file);
+    fake_erase(directory);
+    clipspan_store_free(odd);
+    store_fake_clear(&s);
 }
 
 static void what_cannot_be_exported(void **state)
@@ -212,7 +317,7 @@ static void without_memory(void **state)
     }
     printf("%lu failed allocations\n", failures);
     assert_true(failures > 50);
-    snprintf(command, sizeof command, "test $(ls '%s' | wc -l) = 7", directory);
+    snprintf(command, sizeof command, "test $(ls '%s' | wc -l) = 8", directory);
     assert_int_equal(system(command), 0);
     fake_erase(directory);
 }
@@ -230,6 +335,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(npy),
         cmocka_unit_test(hdf5),
+        cmocka_unit_test(the_same_bytes_again),
+        cmocka_unit_test(given_labels),
+        cmocka_unit_test(names_with_line_breaks),
         cmocka_unit_test(what_cannot_be_exported),
         cmocka_unit_test(names_stay_in_the_folder),
         cmocka_unit_test(without_memory),

@@ -149,6 +149,7 @@ static void interrupted(void **state)
         char expected[64];
         snprintf(expected, sizeof expected, "keeps %d of 47 images", (k - 1) / 3 * 12);
         assert_non_null(strstr(err.message, expected));
+        assert_ptr_equal(strstr(err.message, "stopped ("), err.message);
         assert_int_equal(stopping.total, 47);
 
         assert_int_equal(clipspan_store_open(&store, s.directory, &err), CLIPSPAN_OK); /* what is there can be read */
@@ -167,6 +168,33 @@ static void interrupted(void **state)
         expect_same_files(s.directory);
         store_fake_clear(&s);
     }
+}
+
+/* Before a run goes on, or finds that there is nothing to do, the store is read; that can be stopped too. */
+static void interrupted_while_checking(void **state)
+{
+    (void)state;
+    store_fake s;
+    clipspan_error err = {0};
+    clipspan_store_summary summary;
+    make_reference("reference", 0);
+    store_fake_init(&s, "checked");
+    assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_OK);
+    for (int k = 1; k <= 4; k++) {
+        stopper stopping = {.stop_at = k};
+        clipspan_hooks hooks = {stop, NULL, &stopping};
+        assert_int_equal(store_fake_run(&s, NULL, &hooks, &err), CLIPSPAN_ERROR_INTERRUPTED);
+        assert_non_null(strstr(err.message, "stopped while "));
+        assert_int_equal(stopping.last_done, k < 4 ? 12 * k : 47);
+        assert_int_equal(stopping.total, 47);
+        expect_same_files(s.directory);
+    }
+    stopper going = {0};
+    clipspan_hooks hooks = {stop, NULL, &going};
+    assert_int_equal(store_fake_run(&s, &summary, &hooks, &err), CLIPSPAN_OK);
+    assert_int_equal(going.calls, 4); /* a shard each, and no more */
+    assert_int_equal(summary.resumed, 40);
+    store_fake_clear(&s);
 }
 
 /* Each file may have `limit` bytes, as on a full disk. The child checks the message. */
@@ -290,6 +318,11 @@ static void other_makings_are_refused(void **state)
     assert_int_equal(clipspan_images_open(&s.images, path, NULL, NULL), CLIPSPAN_OK);
     refuse(&s, "was begun with another list: image 0 was pictures/0.png, is pictures/0.jpg");
     clipspan_images_free(s.images);
+    fake_path(path, "list.csv");
+    const clipspan_images_options turned = {.exif = 1};
+    assert_int_equal(clipspan_images_open(&s.images, path, &turned, NULL), CLIPSPAN_OK);
+    refuse(&s, "was begun with EXIF orientation ignored, asked for now is followed");
+    clipspan_images_free(s.images);
     s.images = images;
     s.options.shard_images = 0; /* no wish: as it was begun */
     s.batches_until_failure = 0;
@@ -382,6 +415,7 @@ int main(void)
         cmocka_unit_test(kill_9_moments_alone),
         cmocka_unit_test(killed_many_times),
         cmocka_unit_test(interrupted),
+        cmocka_unit_test(interrupted_while_checking),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(a_finished_store_stays),
         cmocka_unit_test(other_makings_are_refused),

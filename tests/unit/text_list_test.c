@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -38,6 +39,24 @@ static void lines_of_a_file(void **state)
     clipspan_texts_free(texts);
     texts = opened(path, 1);
     assert_texts(texts, some, 4);
+    clipspan_texts_free(texts);
+}
+
+/* "-": here a pipe that is already full and closed takes the place of standard input. */
+static void lines_of_standard_input(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"one", "two"};
+    int ends[2], kept = dup(STDIN_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "one\ntwo\n\none", 12), 12);
+    close(ends[1]);
+    assert_true(dup2(ends[0], STDIN_FILENO) >= 0);
+    close(ends[0]);
+    clipspan_texts *texts = opened("-", 1);
+    if (kept >= 0) dup2(kept, STDIN_FILENO);
+    if (kept >= 0) close(kept);
+    assert_texts(texts, expected, 2);
     clipspan_texts_free(texts);
 }
 
@@ -151,7 +170,7 @@ static void templates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_of_a_file), cmocka_unit_test(line_ends_at_the_end), cmocka_unit_test(copies),
+        cmocka_unit_test(lines_of_a_file), cmocka_unit_test(lines_of_standard_input), cmocka_unit_test(line_ends_at_the_end), cmocka_unit_test(copies),
         cmocka_unit_test(bad_files), cmocka_unit_test(allocations_fail), cmocka_unit_test(general_pool),
         cmocka_unit_test(templates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
