@@ -189,7 +189,9 @@ static clipspan_status run(void *given, clipspan_error *err)
     if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);
-    if (status == CLIPSPAN_OK) status = cli_open_engine(&in.engine, in.model, &s->engine, err);
+    if (status == CLIPSPAN_OK)
+        status = in.images ? cli_open_engine_for(&in.engine, in.model, in.images, &s->engine, err)
+                           : cli_open_engine(&in.engine, in.model, &s->engine, err);
     if (status == CLIPSPAN_OK) status = classify(s, &in, err);
     if (status == CLIPSPAN_OK) status = write_results(s, &in, err);
     free_inputs(&in);

@@ -30,5 +30,13 @@ fails clipspan textspan store --texts pool.txt
 clipspan textspan store --texts pool.txt --size 4 --model moved --json -o moved.json && cmp moved.json cached.json && echo 'moved model found'
 # attributes
 clipspan attributes store --columns setting,shape | head -n 1 | grep -c . 
+clipspan attributes store --columns setting --heads L0.H1,L2.H3 | grep -c '^L'
+clipspan attributes store --columns setting --heads L0.H1 --texts pool.txt --model moved --csv shares.csv | tail -n 1 | cut -d' ' -f1
+cut -d, -f1-3 shares.csv
+clipspan attributes store --heads L0.H1 2>&1 >/dev/null
+fails clipspan attributes store --heads L9
+# every image that was asked for is named in CSV
+clipspan textspan store --texts pool.txt --size 1 --heads L0.H0 --images 20 --model moved --csv named.csv | tail -n 1 | grep -o '+[0-9]*$' | sed 's/[0-9][0-9]*/N/'
+tail -n 1 named.csv | grep -o ' | ' | wc -l
 fails clipspan attributes store --columns nonsense
 fails clipspan attributes moments --columns setting
