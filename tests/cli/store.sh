@@ -18,6 +18,7 @@ tiny other --layout open_clip --seed 9
 fails clipspan decompose other scenes/labels.csv -o whole
 fails clipspan decompose model scenes/labels.csv -o whole --store-dtype f16
 fails clipspan decompose model scenes/labels.csv -o whole --dtype bf16
+fails clipspan decompose model scenes/labels.csv -o whole --exif
 fails clipspan textspan whole --texts "$SOURCE/models/demo/pool.txt" --model other
 # a full disk: the message names the file, finished shards stay
 (ulimit -f 32; fails clipspan decompose model scenes/labels.csv -o full --shard-images 8 --batch 4) 
@@ -27,6 +28,13 @@ cp -r whole damaged
 printf 'x' | dd of=damaged/shard-00001.safetensors bs=1 seek=3000 conv=notrunc 2>/dev/null
 fails clipspan export damaged -o arrays --name x
 [ -e arrays/x_attn_model.npy ] || echo 'nothing half-written'
+# nor is it gone on with, or called finished, until the file is there again
+fails clipspan decompose model scenes/labels.csv -o damaged
+cp whole/shard-00001.safetensors damaged
+clipspan decompose model scenes/labels.csv -o damaged --quiet && echo restored
+# what a program asks for is a list or true or false
+clipspan info whole --json | grep -A 3 -E '"(exif|complete|moments_only|parts)"' | tr -d ' \n'
+echo
 rm whole/basis.safetensors
 fails clipspan info whole
 # moments alone

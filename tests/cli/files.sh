@@ -1,0 +1,40 @@
+# where output goes: a link stays and what it leads to is replaced, with its mode
+tiny model
+scenes scenes 8
+mkdir elsewhere
+echo old >elsewhere/real.npy
+chmod 640 elsewhere/real.npy
+ln -s elsewhere/real.npy link.npy
+clipspan embed model --images scenes/labels.csv -o link.npy --quiet
+clipspan embed model --images scenes/labels.csv -o plain.npy --quiet
+[ -L link.npy ] && cmp elsewhere/real.npy plain.npy && stat -c 'mode %a' elsewhere/real.npy
+ln -s elsewhere/new.json new.json
+clipspan info model --json -o new.json
+[ -L new.json ] && [ -f elsewhere/new.json ] && echo 'a link to nothing yet'
+# a pipe stays a pipe: text and arrays go through; what is not written in one go is refused
+mkfifo pipe
+clipspan info model --json -o pipe &
+grep -c '"heads"' pipe
+wait
+cat pipe >through &
+clipspan embed model --images scenes/labels.csv -o pipe --quiet
+wait
+[ -p pipe ] && cmp through plain.npy && echo 'an array'
+clipspan decompose model scenes/labels.csv -o store --quiet
+mkdir arrays
+mkfifo arrays/x_model.h5
+cat arrays/x_model.h5 >through &
+fails clipspan export store --format hdf5 --name x -o arrays
+wait
+[ -p arrays/x_model.h5 ] && [ ! -s through ] && ls -A . arrays | grep -c part || true
+# a folder, or below a file
+fails clipspan info model -o elsewhere
+fails clipspan decompose model scenes/labels.csv -o plain.npy/store
+# texts from standard input and from a pipe
+printf 'a red circle\nsnow\n' >texts.txt
+clipspan tokenize model --texts texts.txt >ids
+clipspan tokenize model --texts - <texts.txt | cmp - ids && echo 'from standard input'
+cat texts.txt | clipspan tokenize model --texts /dev/stdin | cmp - ids && echo 'from /dev/stdin'
+cat texts.txt >pipe &
+clipspan tokenize model --texts pipe | cmp - ids && echo 'from a pipe'
+wait
