@@ -93,7 +93,8 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"columns", 0, CLI_TEXT, "A,B,...", "columns of the image list's CSV (default: all with 2 to 64 values, on average two images or more a value)",
+    {"columns", 0, CLI_TEXT, "A,B,...",
+     "columns of the image list's CSV (default: all with 2 to 64 values, on average two images or more a value)",
      offsetof(settings, columns)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and attribute", offsetof(settings, csv)},

@@ -39,16 +39,19 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         const char *name;
         int given, of_store;
     } options_of[] = {
-        {"source", s->images.kind != NULL, 0}, {"exif", s->images.exif, 0},        {"strict", s->images.strict, 0},
-        {"limit", s->images.limit > 0, 0},     {"config", s->model.config != NULL, 0}, {"vocab", s->model.vocab != NULL, 0},
+        {"source", s->images.kind != NULL, 0},
+        {"exif", s->images.exif, 0},
+        {"strict", s->images.strict, 0},
+        {"limit", s->images.limit > 0, 0},
+        {"config", s->model.config != NULL, 0},
+        {"vocab", s->model.vocab != NULL, 0},
         {"model", s->model_path != NULL, 1},
     };
     int store = s->arguments[1] == NULL;
     for (size_t i = 0; i < sizeof options_of / sizeof *options_of; i++)
         if (options_of[i].given && options_of[i].of_store != store)
             return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                            store ? "--%s says how images are read, but %s is taken for a store, whose images are already "
-                                    "embedded (MODEL IMAGES reads images)"
+                            store ? "--%s is for MODEL IMAGES, and %s is taken for a store, whose images are embedded already"
                                   : "--%s is for a store alone, and %s is taken for a model",
                             options_of[i].name, s->arguments[0]);
     return CLIPSPAN_OK;
@@ -199,7 +202,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"classes", 0, CLI_TEXT, "FILE", "class names, one a line, or label<tab>words (default: the labels of the images)",
+    {"classes", 0, CLI_TEXT, "FILE", "class names, one a line, or label, tab, words (default: the labels of the images)",
      offsetof(settings, classes)},
     {"column", 0, CLI_TEXT, "NAME", "column of the image list's CSV that holds the true class (default: label)",
      offsetof(settings, column)},

@@ -123,7 +123,7 @@ static const cli_option options[] = {
     {"output", 'o', CLI_TEXT, "DIR", "folder for the files", offsetof(settings, output)},
     CLI_CONVENTION_OPTION(settings, convention),
     {"classes", 0, CLI_TEXT, "FILE",
-     "also write the zero-shot classifier of these: names, one a line, or label<tab>words; labels are numbered by it",
+     "also write the zero-shot classifier of these: names, one a line, or label, tab, words; labels are numbered by it",
      offsetof(settings, classes)},
     {"column", 0, CLI_TEXT, "NAME", "column of the image list's CSV that holds the true class (default: label)",
      offsetof(settings, column)},
@@ -143,7 +143,8 @@ const cli_command cli_export = {
     .summary = "Write a store as npy or HDF5 files for other programs",
     .text = "The files of the paper's released code: NAME_attn_MODEL.npy [images, layers, heads, E],\n"
             "NAME_mlp_MODEL.npy [images, layers + 1, E], NAME_cls_attn_MODEL.npy [images, layers, E], NAME_labels.npy,\n"
-            "and with texts NAME_classifier_MODEL.npy [E, classes] and POOL_MODEL.npy [texts, E]. Float32.",
+            "and with texts NAME_classifier_MODEL.npy [E, classes] and POOL_MODEL.npy [texts, E]. Float32; labels int64.\n"
+            "NAME_images.txt says which row is which image. HDF5: the same as data sets of one NAME_MODEL.h5.",
     .example = "clipspan export photos.store --format npy --name photos -o arrays/",
     .options = options,
     .settings_size = sizeof(settings),

@@ -1,6 +1,6 @@
 /* sheet.c - the picture of the demo: for every known attribute the head that tells it best, what TextSpan says of
  * that head, and the images that rank highest along each text. Shares of variance are compared with chance taken out
- * (clipspan_attributes_excess); heads for which this attribute comes first go before others.
+ * (clipspan_attributes_excess), so that an attribute of many values has no start.
  *
  *     demo-sheet MODEL STORE POOL IMAGE_FOLDER OUT.png ATTRIBUTE ...
  *
@@ -12,7 +12,7 @@
 
 #include "clipspan/analysis.h"
 
-enum { TEXTS = 3, PICTURES = 5, THUMB = 58, GAP = 4, LEFT = 236, COLUMN = PICTURES * (THUMB + GAP) + 16,
+enum { TEXTS = 3, PICTURES = 5, THUMB = 58, GAP = 4, LEFT = 250, COLUMN = PICTURES * (THUMB + GAP) + 16,
        ROW = THUMB + 44, TOP = 64, WIDTH = LEFT + TEXTS * COLUMN, MOST_ATTRIBUTES = 16 };
 
 typedef struct sheet {
@@ -57,22 +57,34 @@ static clipspan_status analyse(sheet *s, const char *model, const char *store, c
     return status;
 }
 
-/* Index in the TextSpan result of the head that the attribute explains most, among those for which it comes first or,
- * where there are none, among all. */
-static size_t best_head(const sheet *s, size_t attribute, int *comes_first)
+/* The head of the largest excess, among those for which the attribute comes first or among all; its index in the
+ * TextSpan result. excess: out, below 0 where there is no such head. */
+static size_t best_of(const sheet *s, size_t attribute, int first_alone, double *excess)
 {
     size_t best = 0;
-    double most = 0;
-    *comes_first = 0;
+    *excess = -1;
     for (size_t i = 0; i < clipspan_textspan_head_count(s->spans); i++) {
         const clipspan_textspan_head *head = clipspan_textspan_get(s->spans, i);
-        double excess = clipspan_attributes_excess(s->attributes, attribute, head->layer, head->head);
+        double of_head = clipspan_attributes_excess(s->attributes, attribute, head->layer, head->head);
         int first = clipspan_attributes_strongest(s->attributes, head->layer, head->head) == attribute;
-        if (first < *comes_first || (first == *comes_first && i > 0 && excess <= most)) continue;
-        *comes_first = first;
-        most = excess;
+        if (of_head <= *excess || (first_alone && !first)) continue;
+        *excess = of_head;
         best = i;
     }
+    return best;
+}
+
+/* A head that sees the attribute before all else, if it sees much of it; else the one that sees most of it, and a
+ * word about that. */
+static size_t best_head(const sheet *s, size_t attribute, const char **remark)
+{
+    static const double much = 0.3;
+    double excess;
+    size_t best = best_of(s, attribute, 1, &excess);
+    *remark = "";
+    if (excess >= much) return best;
+    best = best_of(s, attribute, 0, &excess);
+    *remark = excess >= much ? "no head has it first" : "no head specialises in it";
     return best;
 }
 
@@ -121,8 +133,8 @@ static void draw_text_column(sheet *s, size_t head_index, int t, double x, doubl
 
 static void draw_row(sheet *s, size_t attribute, double y)
 {
-    int comes_first;
-    size_t best = best_head(s, attribute, &comes_first);
+    const char *remark;
+    size_t best = best_head(s, attribute, &remark);
     const clipspan_textspan_head *head = clipspan_textspan_get(s->spans, best);
     double share = clipspan_attributes_share(s->attributes, attribute, head->layer, head->head);
     char line[128];
@@ -134,7 +146,7 @@ static void draw_row(sheet *s, size_t attribute, double y)
              100 * clipspan_attributes_chance(s->attributes, attribute));
     write_at(s->cr, 16, y + 52, 12, 0, line);
     cairo_set_source_rgb(s->cr, 0.5, 0.5, 0.52);
-    if (!comes_first) write_at(s->cr, 16, y + 68, 12, 0, "no head has it first");
+    write_at(s->cr, 16, y + 68, 12, 0, remark);
     for (int t = 0; t < TEXTS; t++) draw_text_column(s, best, t, LEFT + t * COLUMN, y);
 }
 

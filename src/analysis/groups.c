@@ -91,7 +91,8 @@ static clipspan_status no_column(const clipspan_store *store, const char *name, 
                          list.length ? list.data : "none (its images came without a CSV)")
              : clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                          "no column with %d to %d values and two images or more a value; the store has: %s",
-                         (int)CLSP_GROUPS_FEWEST, (int)CLSP_GROUPS_MOST, list.length ? list.data : "none (its images came without a CSV)");
+                         (int)CLSP_GROUPS_FEWEST, (int)CLSP_GROUPS_MOST,
+                         list.length ? list.data : "none (its images came without a CSV)");
     clsp_buffer_free(&list);
     return status;
 }

@@ -141,7 +141,8 @@ static void as_text(const subject *s, clsp_report *report)
                     "squared); %s convention.\n"
                     "chance: the share that values dealt to the images at random would give.\n"
                     "strongest: by the share with chance taken out, (share - chance) / (1 - chance); -: none above "
-                    "chance.%s\n\n",
+                    "chance.\n"
+                    "images: those whose cell is not empty; an attribute's shares rest on them alone.%s\n\n",
                     clsp_convention_name(clipspan_attributes_convention(s->result)),
                     s->textspan ? "\ntexts: the head's first TextSpan texts." : "");
     text_attributes(s, report, width);
@@ -267,7 +268,8 @@ clipspan_status clipspan_report_attributes(const clipspan_attributes *result, co
     subject s = {.result = result, .textspan = textspan};
     clipspan_status status = clsp_report_check(format, err);
     if (status == CLIPSPAN_OK) status = subject_open(&s, store, err);
-    if (status == CLIPSPAN_OK) status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : as_table(&s, format, path, err);
+    if (status == CLIPSPAN_OK)
+        status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : as_table(&s, format, path, err);
     clsp_free(s.order);
     clsp_free(s.places);
     return status;

@@ -47,8 +47,9 @@ static void text_accuracy(const subject *s, clsp_report *report)
     clsp_report_add(report, "%s images, %s classes\n", clsp_report_count(images, s->info->images),
                     clsp_report_count(classes, count));
     if (s->info->labelled == 0) return;
-    clsp_report_add(report, "top-1 %.2f %%, top-5 %.2f %% of %s labelled images\n\n", 100 * s->info->top1,
-                    100 * s->info->top5, clsp_report_count(images, s->info->labelled));
+    clsp_report_add(report, "top-1 %.2f %%", 100 * s->info->top1);
+    if (count > BEST) clsp_report_add(report, ", top-5 %.2f %%", 100 * s->info->top5); /* else it is 100 % */
+    clsp_report_add(report, " of %s labelled images\n\n", clsp_report_count(images, s->info->labelled));
     clsp_report_cell(report, "class", width);
     clsp_report_add(report, "  images   right\n");
     for (size_t c = 0; c < count; c++) {

@@ -78,6 +78,7 @@ static void as_text(const subject *s, clsp_report *report)
                     "TextSpan: %s heads, %s images, %s texts to choose from, %s convention.\n"
                     "variance: over images, of a head's contribution, in squared units of the joint space%s.\n"
                     "share: of the head's variance along a text's direction, what earlier texts span taken out.\n"
+                    "Texts stand in the order they were picked, by the paper's score, so shares need not fall.\n"
                     "+N after images: N more, which JSON and CSV name.\n",
                     clsp_report_count(heads, clipspan_textspan_head_count(s->result)),
                     clsp_report_count(images, s->info.images), clsp_report_count(texts, s->info.pool_texts),
