@@ -20,7 +20,7 @@ typedef struct cli_span_settings {
     {"convention", 0, CLI_TEXT, "paper|exact", "how shared terms are spread (default paper)", offsetof(type, member)}
 
 #define CLI_SPAN_OPTIONS(type, member, size_said)                                                                     \
-    {"texts", 't', CLI_TEXT, "POOL", "one description a line; blank and repeated lines are left out",                 \
+    {"texts", 't', CLI_TEXT, "POOL", "one description a line (- : standard input); blank and repeated lines are left out",                 \
      offsetof(type, member.texts)},                                                                                   \
     {"heads", 0, CLI_TEXT, "HEADS", "L22.H13, L22, last:4, all, @FILE, comma-separated (default all)",                \
      offsetof(type, member.heads)},                                                                                   \
