@@ -82,7 +82,8 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     clipspan_attributes *result = NULL;
     clipspan_textspan *texts = NULL;
-    clipspan_status status = clipspan_store_open(&store, s->arguments[0], err);
+    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
+    if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = score(&result, store, s, err);
     if (status == CLIPSPAN_OK && s->span.texts != NULL) status = cli_span_run(&texts, store, &s->span, err);
     if (status == CLIPSPAN_OK) status = write_results(s, result, store, texts, err);

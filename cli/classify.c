@@ -44,7 +44,6 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         {"strict", s->images.strict, 0},
         {"limit", s->images.limit > 0, 0},
         {"config", s->model.config != NULL, 0},
-        {"vocab", s->model.vocab != NULL, 0},
         {"model", s->model_path != NULL, 1},
     };
     int store = s->arguments[1] == NULL;
@@ -64,7 +63,7 @@ static clipspan_status open_subject(const settings *s, inputs *in, clipspan_erro
         status = clipspan_store_open(&in->store, s->arguments[0], err);
         if (status == CLIPSPAN_OK && clipspan_store_get_info(in->store)->moments_only)
             status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s holds moments alone, no single images", s->arguments[0]);
-        if (status == CLIPSPAN_OK) status = cli_open_store_model(&in->model, in->store, s->model_path, err);
+        if (status == CLIPSPAN_OK) status = cli_open_store_model(&in->model, in->store, s->model_path, s->model.vocab, err);
     } else {
         status = cli_open_model(&in->model, s->arguments[0], &s->model, err);
         if (status == CLIPSPAN_OK) status = cli_open_images(&in->images, s->arguments[1], &s->images, err);
@@ -189,6 +188,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     const settings *s = given;
     inputs in = {0};
     clipspan_status status = check(s, err);
+    if (status == CLIPSPAN_OK) status = cli_check_outputs(s->output, s->csv, err);
     if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);

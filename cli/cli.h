@@ -60,11 +60,13 @@ typedef struct cli_image_settings {
     size_t limit;
 } cli_image_settings;
 
+#define CLI_VOCAB_OPTION(type, member)                                                                                \
+    {"vocab", 0, CLI_TEXT, "FILE", "tokenizer.json, vocab.json or open_clip's gzipped merges file",                   \
+     offsetof(type, member)}
 #define CLI_MODEL_OPTIONS(type, member)                                                                               \
     {"config", 0, CLI_TEXT, "NAME", "built-in configuration of a bare state-dict file, such as ViT-B-16-quickgelu",   \
      offsetof(type, member.config)},                                                                                  \
-    {"vocab", 0, CLI_TEXT, "FILE", "tokenizer.json, vocab.json or open_clip's gzipped merges file",                   \
-     offsetof(type, member.vocab)}
+    CLI_VOCAB_OPTION(type, member.vocab)
 #define CLI_ENGINE_OPTIONS(type, member)                                                                              \
     {"dtype", 0, CLI_DTYPE, "f32|bf16", "type of weights and products (default f32: exact)",                          \
      offsetof(type, member.dtype)},                                                                                   \
@@ -89,9 +91,10 @@ clipspan_status cli_open_engine_for(clipspan_engine **out, const clipspan_model 
                                     const cli_engine_settings *settings, clipspan_error *err);
 clipspan_status cli_open_images(clipspan_images **out, const char *path, const cli_image_settings *settings,
                                 clipspan_error *err);
-/* The model a store was made with: at `path` or, if NULL, where the store says. Checked against the store. */
+/* The model a store was made with: at `path` or, if NULL, where the store says; with the vocabulary `vocab` or, if
+ * NULL, the store's. Checked against the store. */
 clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store *store, const char *path,
-                                     clipspan_error *err);
+                                     const char *vocab, clipspan_error *err);
 
 /* Says how much faster bf16 would be, where an fp32 engine is about to work for long. */
 void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images);
@@ -101,6 +104,8 @@ clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char
     __attribute__((format(printf, 3, 4)));
 /* Where an array goes: a file, since a stream cannot be renamed into place. */
 clipspan_status cli_check_array_output(const char *output, clipspan_error *err);
+/* Two outputs of one command must be two files; either may be NULL. */
+clipspan_status cli_check_outputs(const char *output, const char *csv, clipspan_error *err);
 /* A line on standard error; quiet under --quiet. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

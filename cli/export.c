@@ -8,7 +8,7 @@
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
     const char *format, *name, *model_name, *output, *convention, *classes, *column, *templates, *pool, *pool_name,
-        *model;
+        *model, *vocab;
     cli_engine_settings engine;
 } settings;
 
@@ -67,7 +67,7 @@ static clipspan_status embed_pool(const settings *s, texts *t, clipspan_error *e
 static clipspan_status embed_texts(const settings *s, const clipspan_store *store, texts *t, clipspan_error *err)
 {
     if (s->classes == NULL && s->pool == NULL) return CLIPSPAN_OK;
-    clipspan_status status = cli_open_store_model(&t->model, store, s->model, err);
+    clipspan_status status = cli_open_store_model(&t->model, store, s->model, s->vocab, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&t->engine, t->model, &s->engine, err);
     if (status == CLIPSPAN_OK && s->classes != NULL) status = embed_classes(s, store, t, err);
     if (status == CLIPSPAN_OK && s->pool != NULL) status = embed_pool(s, t, err);
@@ -131,6 +131,7 @@ static const cli_option options[] = {
     {"texts", 0, CLI_TEXT, "POOL", "also write the embeddings of a text pool", offsetof(settings, pool)},
     {"texts-name", 0, CLI_TEXT, "NAME", "the pool's name in the file name (default texts)", offsetof(settings, pool_name)},
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now (for texts)", offsetof(settings, model)},
+    CLI_VOCAB_OPTION(settings, vocab),
     CLI_ENGINE_OPTIONS(settings, engine),
     CLI_END,
 };

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,22 @@ clipspan_status cli_check_array_output(const char *output, clipspan_error *err)
     if (output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o FILE.npy is missing");
     if (strcmp(output, "-") != 0) return CLIPSPAN_OK;
     return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o -: an array goes to a file, not to standard output");
+}
+
+/* The same file by any path, or two names that are the same. */
+static int same_file(const char *a, const char *b)
+{
+    struct stat first, second;
+    if (strcmp(a, b) == 0) return 1;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino && S_ISREG(first.st_mode);
+}
+
+clipspan_status cli_check_outputs(const char *output, const char *csv, clipspan_error *err)
+{
+    const char *first = output ? output : "-";
+    if (csv == NULL || !same_file(first, csv)) return CLIPSPAN_OK;
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--csv %s would go where the other output goes", csv);
 }
 
 /* ---- progress ----------------------------------------------------------------------------------------- */
@@ -172,10 +189,11 @@ clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli
 clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *model,
                                 const cli_engine_settings *settings, clipspan_error *err)
 {
-    enum { MOST = 4096 };
+    enum { MOST_THREADS = 1024, MOST_IMAGES = 4096 }; /* the engine's own limits */
     clipspan_engine_options options = CLIPSPAN_ENGINE_OPTIONS_INIT;
-    if (settings->threads > MOST || settings->batch > MOST)
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--threads and --batch are at most %d", (int)MOST);
+    if (settings->threads > MOST_THREADS || settings->batch > MOST_IMAGES)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--threads is at most %d, --batch at most %d", (int)MOST_THREADS,
+                        (int)MOST_IMAGES);
     options.dtype = settings->dtype;
     options.threads = (int)settings->threads;
     options.batch = (int)settings->batch;
@@ -213,12 +231,12 @@ clipspan_status cli_open_images(clipspan_images **out, const char *path, const c
 }
 
 clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store *store, const char *path,
-                                     clipspan_error *err)
+                                     const char *vocab, clipspan_error *err)
 {
     const clipspan_store_info *info = clipspan_store_get_info(store);
     clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
     if (info->model_config[0]) options.config = info->model_config;
-    if (info->model_vocab[0]) options.vocab = info->model_vocab;
+    if (vocab != NULL || info->model_vocab[0]) options.vocab = vocab ? vocab : info->model_vocab;
     clipspan_status status = clipspan_model_open(out, path ? path : info->model_path, &options, err);
     if (status != CLIPSPAN_OK && path == NULL) {
         char reason[CLIPSPAN_ERROR_LENGTH];

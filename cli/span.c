@@ -22,7 +22,7 @@ static clipspan_status embed_pool(inputs *in, const clipspan_store *store, const
                                   clipspan_error *err)
 {
     size_t embed_dim = (size_t)clipspan_store_get_info(store)->embed_dim;
-    clipspan_status status = cli_open_store_model(&in->model, store, s->model, err);
+    clipspan_status status = cli_open_store_model(&in->model, store, s->model, s->vocab, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&in->engine, in->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;
     in->embeddings = calloc(clipspan_texts_count(in->pool), embed_dim * sizeof *in->embeddings);

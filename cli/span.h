@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct cli_span_settings {
-    const char *texts, *heads, *model, *convention;
+    const char *texts, *heads, *model, *vocab, *convention;
     size_t size, rank, images;
     int cache;
     cli_engine_settings engine;
@@ -29,6 +29,7 @@ typedef struct cli_span_settings {
      offsetof(type, member.rank)},                                                                                    \
     CLI_CONVENTION_OPTION(type, member.convention),                                                                   \
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(type, member.model)},                  \
+    CLI_VOCAB_OPTION(type, member.vocab),                                                                             \
     {"no-cache", 0, CLI_UNFLAG, NULL, "neither read nor write the cache of text embeddings",                          \
      offsetof(type, member.cache)},                                                                                   \
     CLI_ENGINE_OPTIONS(type, member.engine)

@@ -24,7 +24,8 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     clipspan_textspan *result = NULL;
     if (s->span.texts == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts POOL is missing");
-    clipspan_status status = clipspan_store_open(&store, s->arguments[0], err);
+    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
+    if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = cli_span_run(&result, store, &s->span, err);
     if (status == CLIPSPAN_OK) status = write_results(s, result, store, err);
     clipspan_textspan_free(result);
