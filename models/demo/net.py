@@ -174,3 +174,35 @@ def init_offsets(model, patches, sharpness=0.7):
             v.zero_()
             nn.init.orthogonal_(v[:, CODE:])
         x = block(x)
+
+
+# ---- a look at the start: python net.py ---------------------------------------
+
+def attention_at(attention, offset):
+    """Mean attention of patches on the patch at the offset, where there is one."""
+    grid = [(y, x) for y in range(GRID) for x in range(GRID)
+            if 0 <= y + offset[0] < GRID and 0 <= x + offset[1] < GRID]
+    here = [1 + y * GRID + x for y, x in grid]
+    there = [1 + (y + offset[0]) * GRID + x + offset[1] for y, x in grid]
+    return attention[:, here, there].mean().item()
+
+
+@torch.no_grad()
+def main():
+    torch.manual_seed(0)
+    model = Clip(688)
+    init(model)
+    patches = torch.rand(16, GRID * GRID, 3 * PATCH * PATCH) * 2 - 1
+    init_offsets(model, patches)
+    x = model.vision.embed(patches)
+    for layer, (block, offsets) in enumerate(zip(model.vision.blocks, OFFSETS)):
+        q, k, _ = block.qkv(block.ln1(x)).view(16, -1, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        attention = (q @ k.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5).softmax(-1)
+        for head, offset in enumerate(offsets):
+            if offset is not None:
+                print(f"layer {layer} head {head} {offset}: {attention_at(attention[:, head], offset):.3f}")
+        x = block(x)
+
+
+if __name__ == "__main__":
+    main()
