@@ -4,18 +4,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A pipe in a list of images must not hold the run up until someone writes to it: O_NONBLOCK, which a regular file
+ * does not heed, lets open return and the pipe be refused. */
 clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     struct stat about;
     *map = (clsp_map){.bytes = (const unsigned char *)""};
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) return clsp_fail_errno(err, "%s", path);
     if (fstat(file, &about) != 0)
         status = clsp_fail_errno(err, "%s", path);
@@ -62,6 +65,7 @@ static clipspan_status read_to_end(clsp_buffer *buffer, int handle, const char *
     char block[1 << 16];
     for (;;) {
         ssize_t got = read(handle, block, sizeof block);
+        if (got < 0 && errno == EINTR) continue;
         if (got < 0) return clsp_fail_errno(err, "%s: cannot be read", path);
         if (got == 0) return CLIPSPAN_OK;
         if (clsp_buffer_append(buffer, block, (size_t)got)) continue;
@@ -150,6 +154,34 @@ static clipspan_status follow_links(char **out, const char *path, clipspan_error
     return at != NULL ? CLIPSPAN_OK : clsp_fail_memory(err);
 }
 
+/* A new file beside the target, of a name that no other writer has: neither another process nor another thread of
+ * this one. (One that died may have left its own behind: its number may be ours by now.) */
+static clipspan_status open_temporary(clsp_output *output, clipspan_error *err)
+{
+    enum { MOST_NAMES = 1000 };
+    static atomic_uint number;
+    int handle = -1;
+    for (int tries = 0; handle < 0 && tries < MOST_NAMES; tries++) {
+        char *name = clsp_format("%s.part-%ld-%u", output->target, (long)getpid(), atomic_fetch_add(&number, 1));
+        if (name == NULL) return clsp_fail_memory(err);
+        handle = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (handle >= 0) {
+            output->temporary = name;
+        } else {
+            int why = errno;
+            clsp_free(name);
+            errno = why;
+            if (why != EEXIST && why != EINTR) break;
+        }
+    }
+    if (handle < 0) return clsp_fail_errno(err, "%s: cannot be written", output->path);
+    output->stream = fdopen(handle, "w+b");
+    if (output->stream != NULL) return CLIPSPAN_OK;
+    clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
+    close(handle);
+    return status;
+}
+
 /* Written beside its place; where a file stands already, with that file's mode and, if the system lets us, owner. */
 static clipspan_status open_beside(clsp_output *output, const struct stat *old, clipspan_error *err)
 {
@@ -157,11 +189,8 @@ static clipspan_status open_beside(clsp_output *output, const struct stat *old, 
     if (status != CLIPSPAN_OK) return status;
     if (old != NULL && access(output->target, W_OK) != 0)
         return clsp_fail_errno(err, "%s: cannot be written", output->path);
-    output->temporary = clsp_format("%s.part-%ld", output->target, (long)getpid());
-    if (output->temporary == NULL) return clsp_fail_memory(err);
-    output->stream = fopen(output->temporary, "w+be");
-    if (output->stream == NULL) return clsp_fail_errno(err, "%s: cannot be written", output->path);
-    if (old == NULL) return CLIPSPAN_OK;
+    status = open_temporary(output, err);
+    if (status != CLIPSPAN_OK || old == NULL) return status;
     int handle = fileno(output->stream);
     int owner = fchown(handle, old->st_uid, old->st_gid), mode = fchmod(handle, old->st_mode & 0777);
     (void)owner, (void)mode; /* what the system refuses stays as a new file has it */

@@ -324,6 +324,25 @@ static void reads_a_pipe_to_its_end(void **state)
     assert_int_equal(clsp_stream_read(&text, NULL, scratch("no-such-file"), 10, &err), CLIPSPAN_ERROR_IO);
 }
 
+/* Nobody writes to this pipe: who waits for a writer waits for ever, so an alarm ends the program then. */
+static void refuses_to_map_a_pipe(void **state)
+{
+    (void)state;
+    clsp_map map;
+    clipspan_error err;
+    char *path = clsp_strdup(scratch("silent")), *text = NULL;
+    remove(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    assert_int_equal(clsp_map_open(&map, path, &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, "silent: not a regular file");
+    assert_int_equal(clsp_file_read(&text, NULL, path, 10, &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, "silent: not a regular file");
+    alarm(0);
+    remove(path);
+    clsp_free(path);
+}
+
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
@@ -390,6 +409,7 @@ int main(void)
         cmocka_unit_test(refuses_a_folder_at_once),
         cmocka_unit_test(writes_through_a_pipe),
         cmocka_unit_test(reads_a_pipe_to_its_end),
+        cmocka_unit_test(refuses_to_map_a_pipe),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(maps_empty_and_small_files),
         cmocka_unit_test(makes_folders_and_their_parents),
