@@ -124,11 +124,24 @@ static size_t find_path_column(const reader *in)
     return found;
 }
 
+/* Columns are asked for by name, so a name must say which; nameless ones, as spreadsheets leave them, do no harm. */
+static clipspan_status check_column_names(const reader *in, size_t line, clipspan_error *err)
+{
+    for (size_t i = 1; i < in->count; i++) {
+        size_t first = find_column(in, in->cells[i]);
+        if (first < i && in->cells[i][0] != '\0')
+            return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu names columns %zu and %zu both '%.100s'", in->path,
+                             line, first + 1, i + 1, in->cells[i]);
+    }
+    return CLIPSPAN_OK;
+}
+
 static clipspan_status read_header(clipspan_images *images, reader *in, size_t *path_column, size_t *label_column,
                                    clipspan_error *err)
 {
-    size_t line;
+    size_t line = in->line;
     clipspan_status status = read_record(in, &line, err);
+    if (status == CLIPSPAN_OK) status = check_column_names(in, line, err);
     if (status != CLIPSPAN_OK) return status;
     *path_column = find_path_column(in);
     *label_column = find_column(in, "label");

@@ -172,6 +172,23 @@ static void single_image(void **state)
 
 /* ---- lists and CSVs ----------------------------------------------------------------------------------- */
 
+/* A picture that cannot be read, not one that is waited for: the alarm ends a program that waits. */
+static void a_pipe_in_the_list(const char *folder, const char *file)
+{
+    char pipe[600];
+    clipspan_error err;
+    snprintf(pipe, sizeof pipe, "%s/pipe.png", folder);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    write_file(file, "pipe.png\nsub/one.png\n", 21);
+    clipspan_images *images = opened(file, NULL);
+    alarm(20);
+    assert_int_equal(read_one(images, 0, &err), CLIPSPAN_ERROR_IO);
+    assert_non_null(strstr(err.message, "pipe.png: not a regular file"));
+    alarm(0);
+    assert_int_equal(read_one(images, 1, &err), CLIPSPAN_OK);
+    clipspan_images_free(images);
+}
+
 static void text_list(void **state)
 {
     (void)state;
@@ -189,6 +206,7 @@ static void text_list(void **state)
     assert_int_equal(read_one(images, 1, &err), CLIPSPAN_ERROR_IO);
     assert_non_null(strstr(err.message, "missing.jpg"));
     clipspan_images_free(images);
+    a_pipe_in_the_list(path, file);
     write_file(file, "\n\r\n", 3);
     refused(file, NULL, "no images");
     write_file(file, "a.png\nb\0.png\n", 13);
@@ -247,6 +265,9 @@ static void bad_csvs(void **state)
     refused(csv(file, ""), NULL, "no column named path");
     refused(csv(file, "file,label\na,b\n"), NULL, "no column named path");
     refused(csv(file, "path,label\n"), NULL, "no images");
+    refused(csv(file, "\npath,a,b,\"a\"\nx.png,1,2,3\n"), NULL, "line 2 names columns 2 and 4 both 'a'");
+    refused(csv(file, "path,path\na.png,b.png\n"), NULL, "line 1 names columns 1 and 2 both 'path'");
+    refused(csv(file, "path,label,label\na.png,x,y\n"), NULL, "line 1 names columns 2 and 3 both 'label'");
     refused(csv(file, "path,label\na.png,x\nb.png\n"), NULL, "line 3 has 1 cells, expected 2");
     refused(csv(file, "path,label\n\"a\n.png\",x\n\nb.png,y,z\n"), NULL, "line 5 has 3 cells, expected 2");
     refused(csv(file, "path,label\na.png,\"x\n"), NULL, "line 2 opens a quote");
