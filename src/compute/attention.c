@@ -1,7 +1,7 @@
 /* Attention, one (sequence, head) after another on every thread, its scores staying in that thread's cache.
  *
  * Letters: n tokens of a sequence, d head width, S sequences, H heads. The two products of a head run as oneDNN
- * products made for one thread; there is one pair for each length that has been seen. */
+ * products made for one thread; there is one pair for each length of the running pass, and for some seen before. */
 #include "compute/clones.h"
 #include "compute/onednn.h"
 
@@ -13,6 +13,7 @@ enum { KEPT_LENGTHS = 96, PAD = 16 };
 
 typedef struct shape {
     size_t n, q_stride, kv_stride;
+    uint64_t run; /* the last one that wanted it */
     clsp_product scores, values;
 } shape;
 
@@ -24,8 +25,8 @@ typedef struct worker {
     float *z;        /* [3, d]: z of one query; q and a row of k or v as fp32 */
     void *scratch;
     size_t scratch_bytes;
-    shape shapes[KEPT_LENGTHS];
-    size_t count, oldest;
+    shape *shapes; /* [count]: KEPT_LENGTHS, or as many as one run wanted */
+    size_t count;
 } worker;
 
 struct clsp_attention {
@@ -34,6 +35,7 @@ struct clsp_attention {
     float scale; /* 1/sqrt(d) */
     int threads;
     worker *workers; /* [threads] */
+    uint64_t runs;
 };
 
 /* What one run hands to its threads. */
@@ -77,6 +79,7 @@ static void worker_clear(worker *w)
         clsp_product_clear(&w->shapes[i].scores);
         clsp_product_clear(&w->shapes[i].values);
     }
+    clsp_free(w->shapes);
     if (w->stream) dnnl_stream_destroy(w->stream);
     clsp_free(w->scores);
     clsp_free(w->alpha);
@@ -157,23 +160,38 @@ out:
     return status;
 }
 
+/* Room for one more shape: once enough are kept, that of the one that was not wanted for longest. What this run wants
+ * stays, however much that is. NULL: no memory. */
+static shape *vacate(worker *w, uint64_t this_run)
+{
+    shape *stalest = w->shapes;
+    for (size_t i = 1; i < w->count; i++)
+        if (w->shapes[i].run < stalest->run) stalest = &w->shapes[i];
+    if (w->count >= KEPT_LENGTHS && stalest->run < this_run) {
+        clsp_product_clear(&stalest->scores);
+        clsp_product_clear(&stalest->values);
+        *stalest = (shape){0}; /* of no length */
+        return stalest;
+    }
+    shape *grown = clsp_grow(w->shapes, w->count + 1, sizeof *grown);
+    if (grown == NULL) return NULL;
+    w->shapes = grown;
+    grown[w->count] = (shape){0};
+    return &grown[w->count++];
+}
+
 static clipspan_status keep_shape(worker *w, const clsp_attention *attention, size_t n,
                                   const clsp_attention_input *input, clipspan_error *err)
 {
-    if (find(w, n, input)) return CLIPSPAN_OK;
-    shape made;
-    clipspan_status status = shape_new(&made, w, attention, n, input, err);
-    if (status != CLIPSPAN_OK) return status;
-    size_t place = w->count;
-    if (w->count < KEPT_LENGTHS) {
-        w->count++;
-    } else {
-        place = w->oldest;
-        w->oldest = (w->oldest + 1) % KEPT_LENGTHS;
-        clsp_product_clear(&w->shapes[place].scores);
-        clsp_product_clear(&w->shapes[place].values);
+    shape made, *kept = find(w, n, input);
+    if (kept == NULL) {
+        kept = vacate(w, attention->runs);
+        if (kept == NULL) return clsp_fail_memory(err);
+        clipspan_status status = shape_new(&made, w, attention, n, input, err);
+        if (status != CLIPSPAN_OK) return status;
+        *kept = made;
     }
-    w->shapes[place] = made;
+    kept->run = attention->runs;
     return CLIPSPAN_OK;
 }
 
@@ -182,6 +200,7 @@ static clipspan_status prepare(clsp_attention *attention, const clsp_attention_i
                                size_t sequences, bool one_query, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
+    attention->runs++;
     for (size_t s = 0; s < sequences; s++) {
         size_t n = start[s + 1] - start[s];
         if (n == 0 || n > attention->desc.longest)

@@ -299,6 +299,40 @@ static void one_query_equals_the_row_of_all(void **state)
     free(qkv);
 }
 
+/* More lengths in one run than are kept between runs, and runs that push each other's lengths out: every length has
+ * its products when it is wanted, and gives the bits it gives alone. */
+static void more_lengths_than_are_kept(void **state)
+{
+    (void)state;
+    enum { HEADS = 2, DIM = 8, WIDTH = HEADS * DIM, LENGTHS = 130, ROWS = LENGTHS * (LENGTHS + 1) / 2 };
+    size_t start[LENGTHS + 1] = {0};
+    float *qkv = random_floats(ROWS * 3 * WIDTH), *together = random_floats(ROWS * WIDTH), alone[LENGTHS * WIDTH];
+    clsp_workspace *workspace = NULL;
+    clsp_attention *attention = NULL;
+    clipspan_error err;
+    clsp_attention_desc desc = {.heads = HEADS, .head_dim = DIM, .longest = LENGTHS, .causal = true};
+    for (size_t s = 0; s < LENGTHS; s++) start[s + 1] = start[s] + s + 1;
+    require(clsp_workspace_new(&workspace, &err), &err);
+    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    clsp_attention_input input = {qkv, qkv + WIDTH, qkv + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
+    require(clsp_attention_run(attention, together, &input, start, LENGTHS, false, NULL, &err), &err);
+    clsp_attention_free(attention);
+    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    for (size_t s = 0; s < LENGTHS; s++) {
+        const float *at = qkv + start[s] * 3 * WIDTH;
+        const size_t one[] = {0, s + 1};
+        clsp_attention_input single = {at, at + WIDTH, at + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
+        require(clsp_attention_run(attention, alone, &single, one, 1, false, NULL, &err), &err);
+        assert_memory_equal(alone, together + start[s] * WIDTH, (s + 1) * WIDTH * sizeof *alone);
+    }
+    require(clsp_attention_run(attention, together, &input, start, LENGTHS, false, NULL, &err), &err);
+    assert_memory_equal(alone, together + start[LENGTHS - 1] * WIDTH, LENGTHS * WIDTH * sizeof *alone);
+    clsp_attention_free(attention);
+    clsp_workspace_free(workspace);
+    free(together);
+    free(qkv);
+}
+
 /* ---- eigenvectors, singular vectors -------------------------------------------------------------------------- */
 
 static void eigenvectors(void **state)
@@ -367,7 +401,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_layers), cmocka_unit_test(many_row_counts), cmocka_unit_test(products),
         cmocka_unit_test(layer_norms),   cmocka_unit_test(softmax),         cmocka_unit_test(rounding),
-        cmocka_unit_test(one_query_equals_the_row_of_all),                  cmocka_unit_test(eigenvectors),
+        cmocka_unit_test(one_query_equals_the_row_of_all),                  cmocka_unit_test(more_lengths_than_are_kept),
+        cmocka_unit_test(eigenvectors),
         cmocka_unit_test(singular_vectors), cmocka_unit_test(not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
