@@ -343,6 +343,79 @@ static void refuses_to_map_a_pipe(void **state)
     clsp_free(path);
 }
 
+static const char *scratch_shared;
+
+/* Each writes blocks of its own letter: whichever was last, the file is one writer's and whole. */
+static void *write_again_and_again(void *user)
+{
+    static char failed[] = "failed";
+    const char *path = scratch_shared;
+    char block[5000];
+    memset(block, *(const char *)user, sizeof block);
+    for (int i = 0; i < 20; i++) {
+        clsp_output output;
+        if (clsp_output_open(&output, path, NULL) != CLIPSPAN_OK) return failed;
+        for (int part = 0; part < 20; part++)
+            if (clsp_output_write(&output, block, sizeof block, NULL) != CLIPSPAN_OK) return failed;
+        if (clsp_output_commit(&output, NULL) != CLIPSPAN_OK) return failed;
+    }
+    return NULL;
+}
+
+static void threads_write_one_path(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    const char *path = scratch("shared.txt");
+    static char letters[THREADS] = {'a', 'b', 'c', 'd'};
+    pthread_t threads[THREADS];
+    clipspan_error err;
+    char *text = NULL;
+    size_t size = 0;
+    void *failed = NULL;
+    scratch_shared = path;
+    for (int t = 0; t < THREADS; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, write_again_and_again, &letters[t]), 0);
+    for (int t = 0; t < THREADS; t++) {
+        assert_int_equal(pthread_join(threads[t], &failed), 0);
+        assert_null(failed);
+    }
+    if (clsp_file_read(&text, &size, path, 1 << 20, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    assert_int_equal(size, 20 * 5000);
+    for (size_t i = 0; i < size; i++) assert_int_equal(text[i], text[0]);
+    clsp_free(text);
+    remove(path);
+    assert_nothing_left(path);
+}
+
+/* A process that died may have had our number and have left its file behind: the next name is taken. */
+static void steps_over_what_others_left(void **state)
+{
+    (void)state;
+    clsp_output first, second;
+    clipspan_error err;
+    const char *path = scratch("stepped.txt");
+    unsigned number = 0;
+    assert_int_equal(clsp_output_open(&first, path, &err), CLIPSPAN_OK);
+    char *left = clsp_strdup(first.temporary), *digits = strrchr(left, '-') + 1;
+    assert_non_null(strstr(left, "stepped.txt.part-")); /* what a store's sweep looks for */
+    sscanf(digits, "%u", &number);
+    char *next = clsp_format("%.*s%u", (int)(digits - left), left, number + 1);
+    FILE *file = fopen(next, "wx");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(clsp_output_open(&second, path, &err), CLIPSPAN_OK);
+    assert_string_not_equal(second.temporary, next);
+    assert_string_not_equal(second.temporary, left);
+    clsp_output_discard(&first);
+    clsp_output_discard(&second);
+    assert_true(clsp_file_exists(next));
+    remove(next);
+    assert_nothing_left(path);
+    clsp_free(next);
+    clsp_free(left);
+}
+
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
@@ -410,6 +483,8 @@ int main(void)
         cmocka_unit_test(writes_through_a_pipe),
         cmocka_unit_test(reads_a_pipe_to_its_end),
         cmocka_unit_test(refuses_to_map_a_pipe),
+        cmocka_unit_test(threads_write_one_path),
+        cmocka_unit_test(steps_over_what_others_left),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(maps_empty_and_small_files),
         cmocka_unit_test(makes_folders_and_their_parents),
