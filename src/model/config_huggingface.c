@@ -66,9 +66,9 @@ static clipspan_status read_vision(clsp_vision *vision, const clsp_section *root
     CLSP_TRY(clsp_section_int(&section, "num_channels", 3, 3, 3, &channels, err));
     CLSP_TRY(clsp_section_square(&section, "image_size", 224, CLSP_MAX_IMAGE, &vision->image_size, err));
     CLSP_TRY(clsp_section_square(&section, "patch_size", 32, CLSP_MAX_IMAGE, &vision->patch_size, err));
-    if (vision->image_size % vision->patch_size != 0)
-        return clsp_section_fail(&section, "image_size", err, CLIPSPAN_ERROR_MISMATCH,
-                                 "%d is not a multiple of patch_size, %d", vision->image_size, vision->patch_size);
+    if (vision->patch_size > vision->image_size) /* what is left beside whole patches is not seen, as there */
+        return clsp_section_fail(&section, "patch_size", err, CLIPSPAN_ERROR_MISMATCH, "%d is more than image_size, %d",
+                                 vision->patch_size, vision->image_size);
     vision->has_ln_pre = true;
 out:
     return status;

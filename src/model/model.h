@@ -14,6 +14,17 @@
 #include "image/preprocess.h"
 #include "text/tokenizer.h"
 
+/* Bounds on what a configuration may say, so that products of its numbers cannot overflow. A store holds what
+ * any such model gives. */
+enum {
+    CLSP_MAX_WIDTH = 65536,
+    CLSP_MAX_LAYERS = 1024,
+    CLSP_MAX_IMAGE = 16384,
+    CLSP_MAX_TOKENS = CLSP_MAX_IMAGE * CLSP_MAX_IMAGE + 1,
+    CLSP_MAX_CONTEXT = 65536,
+    CLSP_MAX_VOCAB = 1 << 24
+};
+
 typedef enum clsp_activation { CLSP_GELU, CLSP_QUICK_GELU, CLSP_GELU_TANH } clsp_activation;
 
 /* Rows [first, first + rows) of a tensor's leading axis: open_clip keeps q, k, v in one [3D, D] tensor, Hugging

@@ -9,15 +9,6 @@
 #include "model/model.h"
 #include "model/section.h"
 
-/* Bounds on what a configuration may say, so that products of its numbers cannot overflow. */
-enum {
-    CLSP_MAX_WIDTH = 65536,
-    CLSP_MAX_LAYERS = 1024,
-    CLSP_MAX_IMAGE = 16384,
-    CLSP_MAX_CONTEXT = 65536,
-    CLSP_MAX_VOCAB = 1 << 24
-};
-
 typedef enum clsp_layout { CLSP_LAYOUT_HUGGINGFACE, CLSP_LAYOUT_OPEN_CLIP } clsp_layout;
 
 /* files.c: which of a path's files are read. */
@@ -41,7 +32,8 @@ clipspan_status clsp_config_huggingface(clipspan_model *model, const char *path,
 clipspan_status clsp_config_open_clip(clipspan_model *model, const char *path, clipspan_error *err);
 clipspan_status clsp_config_builtin(clipspan_model *model, const char *name, clipspan_error *err);
 const char *clsp_builtin_names(void); /* for messages */
-/* grid, tokens and head widths from the rest. The reader has checked that they divide. */
+/* grid, tokens and head widths from the rest. The reader has checked that heads divide the width, and that there is
+ * a patch. */
 void clsp_config_finish(clipspan_model *model);
 
 /* preprocess_config.c. `note` is set to what the words of a model's preprocessing end in (static). */

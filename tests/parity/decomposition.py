@@ -89,8 +89,8 @@ def by_head(x, heads):
 def embed(tower, pixels):
     """x0 of every token: ln_pre([class; patches] + position). pixels: [3, S, S]."""
     width, _, side, _ = tower.patch.shape
-    grid = pixels.shape[1] // side
-    patches = double(pixels).reshape(3, grid, side, grid, side).permute(1, 3, 0, 2, 4).reshape(grid * grid, -1)
+    grid = pixels.shape[1] // side  # a convolution with that stride drops what is left over
+    patches = double(pixels)[:, :grid * side, :grid * side].reshape(3, grid, side, grid, side).permute(1, 3, 0, 2, 4).reshape(grid * grid, -1)
     x = torch.cat([double(tower.class_token)[None], patches @ double(tower.patch).reshape(width, -1).T])
     x = x + double(tower.position)
     return x if tower.ln_pre is None else norm(x, tower.ln_pre, tower.eps)

@@ -33,10 +33,10 @@ def built_in(name):
 
 
 def small_config():
-    """Odd sizes everywhere: head widths 40 and 48, a patch of 12, an MLP ratio that cuts, no ln_pre, tanh-gelu."""
+    """Odd sizes everywhere: head widths 40 and 48, a patch of 12 that leaves 4 pixels over, an MLP ratio that cuts, no ln_pre, tanh-gelu."""
     tanh = {"approximate": "tanh"}
     return {"embed_dim": 200,
-            "vision_cfg": {"image_size": 96, "patch_size": 12, "width": 240, "layers": 6, "head_width": 40,
+            "vision_cfg": {"image_size": 100, "patch_size": 12, "width": 240, "layers": 6, "head_width": 40,
                            "mlp_ratio": 3.51, "no_ln_pre": True, "act_kwargs": tanh},
             "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": 192, "heads": 4, "layers": 3,
                          "act_kwargs": tanh}}

@@ -54,6 +54,26 @@ static void open_clip_directory(void **state)
     clipspan_model_free(m);
 }
 
+/* 35 = 4 x 8 + 3: four patches a side, as in transformers and open_clip. */
+static void size_not_a_multiple_of_the_patch(void **state)
+{
+    (void)state;
+    static const char *const layouts[] = {"huggingface", "open_clip"};
+    for (size_t i = 0; i < 2; i++) {
+        model_recipe recipe = MODEL_RECIPE_INIT;
+        recipe.layout = layouts[i];
+        recipe.image = 35;
+        folder_make(&recipe);
+        clipspan_model *m = folder_open(NULL);
+        const clipspan_model_info *info = clipspan_model_get_info(m);
+        assert_int_equal(info->image_size, 35);
+        assert_int_equal(info->patch_size, 8);
+        assert_int_equal(info->grid, 4);
+        assert_int_equal(info->tokens, 17);
+        clipspan_model_free(m);
+    }
+}
+
 static void open_clip_variants(void **state)
 {
     (void)state;
@@ -343,7 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(huggingface_directory), cmocka_unit_test(open_clip_directory),
-        cmocka_unit_test(open_clip_variants), cmocka_unit_test(weight_types),
+        cmocka_unit_test(size_not_a_multiple_of_the_patch), cmocka_unit_test(open_clip_variants), cmocka_unit_test(weight_types),
         cmocka_unit_test(sharded_is_the_same_model), cmocka_unit_test(fingerprint_sees_everything),
         cmocka_unit_test(large_tensor_is_hashed_in_pieces), cmocka_unit_test(no_tokenizer_no_preprocess),
         cmocka_unit_test(vocabulary_by_option), cmocka_unit_test(huggingface_forms),
