@@ -196,26 +196,44 @@ clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *d
                      file->name, (unsigned long long)about.st_size, (unsigned long long)file->bytes);
 }
 
+static clipspan_status check_hash(const clsp_store_file *file, const char *path, clipspan_error *err)
+{
+    clsp_map map;
+    char hash[CLSP_HASH_HEX];
+    clipspan_status status = clsp_map_open(&map, path, err);
+    if (status != CLIPSPAN_OK) return status;
+    clsp_hash_hex(hash, map.bytes, map.size);
+    clsp_map_close(&map);
+    if (strcmp(hash, file->hash) == 0) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s is damaged: its checksum is %s, expected %s" WAY_OUT, path, hash,
+                     file->hash);
+}
+
+/* The checksum first: of a damaged header the parser would say what is odd in it, not that it is damage. */
 clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,
                                      clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    char *path = NULL, hash[CLSP_HASH_HEX];
-    clsp_safetensors *opened = NULL;
+    char *path = NULL;
     *out = NULL;
     CLSP_TRY(clsp_store_file_check(file, directory, err));
     CLSP_ALLOC(path, clsp_path_join(directory, file->name));
-    CLSP_TRY(clsp_safetensors_open(&opened, path, err));
-    clsp_safetensors_hash(opened, hash);
-    if (strcmp(hash, file->hash) != 0)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s is damaged: its checksum is %s, expected %s" WAY_OUT, path,
-                           hash, file->hash));
-    *out = opened;
-    opened = NULL;
+    CLSP_TRY(check_hash(file, path, err));
+    CLSP_TRY(clsp_safetensors_open(out, path, err));
 out:
-    clsp_safetensors_free(opened);
     clsp_free(path);
     return status;
+}
+
+clipspan_status clsp_store_file_explain(clipspan_status status, const clsp_store_file *file, const char *directory,
+                                        clipspan_error *err)
+{
+    if (status != CLIPSPAN_ERROR_FORMAT) return status;
+    char *path = clsp_path_join(directory, file->name);
+    if (path == NULL) return clsp_fail_memory(err);
+    clipspan_status damage = check_hash(file, path, err);
+    clsp_free(path);
+    return damage != CLIPSPAN_OK ? damage : status;
 }
 
 static void shape_words(char *out, size_t size, const size_t *shape, int dims)

@@ -5,7 +5,7 @@
 
 #include "formats/json.h"
 
-enum { MAXIMUM = 64 << 20, DIMENSION = 1 << 20 };
+enum { MAXIMUM = 64 << 20 };
 
 /* Reads members of one object; the first that is wrong sets `status`, later calls do nothing. */
 typedef struct members {
@@ -101,13 +101,13 @@ static void read_model(members *root, clsp_manifest *out)
     out->fingerprint = read_text(&m, "fingerprint");
     out->config = read_text(&m, "config");
     out->vocab = read_text(&m, "vocab");
-    out->shape.layers = (int)read_count(&m, "layers", 1, 1024);
-    out->shape.heads = (int)read_count(&m, "heads", 1, 1024);
-    out->shape.head_dim = (int)read_count(&m, "head_dim", 1, 4096);
-    out->shape.embed_dim = (int)read_count(&m, "embed_dim", 1, 65536);
-    out->shape.tokens = (int)read_count(&m, "tokens", 2, DIMENSION);
-    out->image_size = (int)read_count(&m, "image_size", 1, DIMENSION);
-    out->patch_size = (int)read_count(&m, "patch_size", 1, DIMENSION);
+    out->shape.layers = (int)read_count(&m, "layers", 1, CLSP_MAX_LAYERS);
+    out->shape.heads = (int)read_count(&m, "heads", 1, CLSP_MAX_WIDTH);
+    out->shape.head_dim = (int)read_count(&m, "head_dim", 1, (uint64_t)(CLSP_MAX_WIDTH / out->shape.heads));
+    out->shape.embed_dim = (int)read_count(&m, "embed_dim", 1, CLSP_MAX_WIDTH);
+    out->shape.tokens = (int)read_count(&m, "tokens", 2, CLSP_MAX_TOKENS);
+    out->image_size = (int)read_count(&m, "image_size", 1, CLSP_MAX_IMAGE);
+    out->patch_size = (int)read_count(&m, "patch_size", 1, CLSP_MAX_IMAGE);
     if (!clsp_json_number(clsp_json_get(m.object, "logit_scale"), &scale)) wrong(&m, "logit_scale", "a number");
     out->logit_scale = (float)scale;
     root->status = m.status;

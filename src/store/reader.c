@@ -70,6 +70,7 @@ static clipspan_status read_rows(clipspan_store *store, size_t s, uint64_t *rows
     memcpy(rows, index->data, shard->images * sizeof *rows);
     CLSP_TRY(check_index(shard, rows, path, err));
 out:
+    if (path != NULL) status = clsp_store_file_explain(status, &shard->file, store->directory, err);
     clsp_safetensors_free(file);
     clsp_free(path);
     return status;

@@ -73,7 +73,10 @@ uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *director
 clipspan_status clsp_store_file_measure(clsp_store_file *file, const char *path, clipspan_error *err);
 /* The file is there and as long as recorded. */
 clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err);
-/* Opens it and compares its checksum. */
+/* Of a file that was read unchecked and found wrong: where its checksum differs, the message says so instead. */
+clipspan_status clsp_store_file_explain(clipspan_status status, const clsp_store_file *file, const char *directory,
+                                        clipspan_error *err);
+/* Compares its checksum and opens it. */
 clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,
                                      clipspan_error *err);
 /* A tensor of this type and shape, or an error that names file, tensor, expected and found. */

@@ -49,9 +49,11 @@ static void expect_message(const char *name, const char *how, const char *messag
     if (strstr(err.message, message) == NULL) fail_msg("%s after %s: %s", name, how, err.message);
 }
 
-/* One byte in the middle, the file cut short, the file gone. */
-static const char flip[] = "n=$(( $(stat -c %s $f) * 3 / 4 )) && b=$(od -An -tu1 -j$n -N1 $f) && "
-                           "printf \"\\\\$(printf %o $(( b ^ 64 )))\" | dd of=$f bs=1 seek=$n conv=notrunc 2>/dev/null";
+/* One byte at $n, one in the middle, the file cut short, the file gone. */
+#define FLIP                                          \
+    "b=$(od -An -tu1 -j$n -N1 $f) && "                \
+    "printf \"\\\\$(printf %o $(( b ^ 64 )))\" | dd of=$f bs=1 seek=$n conv=notrunc 2>/dev/null"
+static const char flip_there[] = FLIP, flip[] = "n=$(( $(stat -c %s $f) * 3 / 4 )) && " FLIP;
 static const char cut[] = "truncate -s -5 $f", gone[] = "rm $f";
 
 static void damaged_files(void **state)
@@ -80,6 +82,11 @@ static const struct {
     {"s/\"layers\": 3/\"layers\": 0/", "\"layers\" of model: expected a whole number in its range"},
     {"s/\"layers\": 3/\"layers\": 4/", "basis.safetensors: tensor 'w' is F32 [3, 2, 5, 7], expected F32 [4, 2, 5, 7]"},
     {"s/\"layers\": 3/\"layers\": -3/", "\"layers\" of model"},
+    {"s/\"heads\": 2/\"heads\": 1100/", "tensor 'w' is F32 [3, 2, 5, 7], expected F32 [3, 1100, 5, 7]"}, /* as a model may */
+    {"s/\"heads\": 2/\"heads\": 13107/", "tensor 'w' is F32 [3, 2, 5, 7], expected F32 [3, 13107, 5, 7]"},
+    {"s/\"heads\": 2/\"heads\": 13108/", "\"head_dim\" of model: expected a whole number in its range"}, /* too wide */
+    {"s/\"heads\": 2/\"heads\": 65537/", "\"heads\" of model: expected a whole number in its range"},
+    {"s/\"head_dim\": 5/\"head_dim\": 32768/", "tensor 'w' is F32 [3, 2, 5, 7], expected F32 [3, 2, 32768, 7]"},
     {"s/\"head_dim\": 5/\"head_dim\": 5.5/", "\"head_dim\" of model"},
     {"s/\"embed_dim\": 7/\"embed_dim\": 8/", "tensor 'w' is F32 [3, 2, 5, 7], expected F32 [3, 2, 5, 8]"},
     {"s/\"listed\": 47/\"listed\": 48/", "'names' and 'names.starts' are not a table of strings"},
@@ -105,6 +112,27 @@ static void damaged_manifests(void **state)
         snprintf(how, sizeof how, "cp $f before && sed -i '%s' $f && ! cmp -s $f before && rm before", manifests[i].edit);
         expect_message("manifest.json", how, manifests[i].message);
     }
+}
+
+/* In the header's length, its brace, a name, a type, a number: damage is called damage, and the way out is named. */
+static void damaged_headers(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"basis.safetensors", "images.safetensors", "moments.safetensors",
+                                        "shard-00000.safetensors", "shard-00003.safetensors"};
+    static const int places[] = {0, 4, 7, 8, 9, 11, 13, 24, 25, 40, 52};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+            char directory[512], how[256], message[128];
+            clipspan_error err = {0};
+            snprintf(how, sizeof how, "n=%d && %s", places[k], flip_there);
+            snprintf(message, sizeof message, "%s is damaged: its checksum is", files[i]);
+            copy_store(directory);
+            edit(directory, files[i], how);
+            use_store(directory, &err);
+            if (strstr(err.message, message) == NULL || strstr(err.message, "(restore the file, or delete") == NULL)
+                fail_msg("%s, byte %d: %s", files[i], places[k], err.message);
+        }
 }
 
 /* A shard that carries another shard's name is caught by its checksum; so is one of another store. */
@@ -231,6 +259,7 @@ int main(void)
     if (store_fake_run(&intact, NULL, NULL, &err) != CLIPSPAN_OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_files),          cmocka_unit_test(damaged_manifests), cmocka_unit_test(exchanged_shards),
+        cmocka_unit_test(damaged_headers),
         cmocka_unit_test(damage_before_going_on),
         cmocka_unit_test(damage_under_a_finished_store), cmocka_unit_test(another_model),     cmocka_unit_test(stopping_a_playback),
         cmocka_unit_test(without_memory),
