@@ -208,6 +208,39 @@ void clsp_list_close(clsp_list *list)
     *list = (clsp_list){0};
 }
 
+/* Labels are numbers: what they stand for may have changed under them. */
+static clipspan_status compare_classes(const clsp_list *list, const clipspan_images *images, const char *directory,
+                                       clipspan_error *err)
+{
+    size_t classes = clipspan_images_class_count(images);
+    if (classes != list->classes.count)
+        return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with a list of %zu classes, this one has %zu (%s)",
+                         directory, list->classes.count, classes, clipspan_images_root(images));
+    for (size_t c = 0; c < classes; c++) {
+        const char *was = clsp_strings_get(&list->classes, c), *is = clipspan_images_class(images, c);
+        if (strcmp(was, is) != 0)
+            return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with another list: class %zu was %s, is %s",
+                             directory, c, was, is);
+    }
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status compare_columns(const clsp_list *list, const clipspan_images *images, const char *directory,
+                                       clipspan_error *err)
+{
+    size_t columns = clipspan_images_column_count(images);
+    if (columns != list->column_names.count)
+        return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with a list of %zu columns, this one has %zu (%s)",
+                         directory, list->column_names.count, columns, clipspan_images_root(images));
+    for (size_t k = 0; k < columns; k++) {
+        const char *was = clsp_strings_get(&list->column_names, k), *is = clipspan_images_column(images, k);
+        if (strcmp(was, is) != 0)
+            return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with another list: column %zu was %s, is %s",
+                             directory, k, was, is);
+    }
+    return CLIPSPAN_OK;
+}
+
 clipspan_status clsp_list_compare(const clsp_list *list, const clipspan_images *images, const char *directory,
                                   clipspan_error *err)
 {
@@ -215,9 +248,8 @@ clipspan_status clsp_list_compare(const clsp_list *list, const clipspan_images *
     if (listed != list->names.count)
         return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with a list of %zu images, this one has %zu (%s)",
                          directory, list->names.count, listed, clipspan_images_root(images));
-    if (columns != list->column_names.count)
-        return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with a list of %zu columns, this one has %zu (%s)",
-                         directory, list->column_names.count, columns, clipspan_images_root(images));
+    clipspan_status status = compare_columns(list, images, directory, err);
+    if (status != CLIPSPAN_OK) return status;
     for (size_t i = 0; i < listed; i++) {
         const char *was = clsp_strings_get(&list->names, i), *is = clipspan_images_name(images, i);
         if (strcmp(was, is) != 0)
@@ -230,5 +262,5 @@ clipspan_status clsp_list_compare(const clsp_list *list, const clipspan_images *
             return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s was begun with another list: label or columns of %s differ",
                              directory, is);
     }
-    return CLIPSPAN_OK;
+    return compare_classes(list, images, directory, err);
 }

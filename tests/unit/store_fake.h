@@ -100,15 +100,21 @@ static inline void fake_step(void *user, const char *step)
     if (s->steps_until_death > 0 && --s->steps_until_death == 0) kill(getpid(), SIGKILL);
 }
 
-static inline void fake_list(char path[512], const char *name, int images)
+static inline void fake_named_list(char path[512], const char *name, int images, const char *header, const char *one,
+                                   const char *two)
 {
     fake_path(path, name);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "path,label,place\n");
+    fprintf(file, "%s\n", header);
     for (int i = 0; i < images; i++)
-        fprintf(file, "pictures/%d.png,%s,%s\n", i, i % 3 == 0 ? "cat" : i % 3 == 1 ? "dog" : "", i % 2 ? "\"sea, deep\"" : "");
+        fprintf(file, "pictures/%d.png,%s,%s\n", i, i % 3 == 0 ? one : i % 3 == 1 ? two : "", i % 2 ? "\"sea, deep\"" : "");
     fclose(file);
+}
+
+static inline void fake_list(char path[512], const char *name, int images)
+{
+    fake_named_list(path, name, images, "path,label,place", "cat", "dog");
 }
 
 static inline void store_fake_init(store_fake *s, const char *name)

@@ -318,6 +318,15 @@ static void other_makings_are_refused(void **state)
     assert_int_equal(clipspan_images_open(&s.images, path, NULL, NULL), CLIPSPAN_OK);
     refuse(&s, "was begun with another list: image 0 was pictures/0.png, is pictures/0.jpg");
     clipspan_images_free(s.images);
+    static const char *const other[][4] = {
+        {"path,label,place", "cat", "hen", "was begun with another list: label or columns of pictures/1.png differ"},
+        {"path,label,Place", "cat", "dog", "was begun with another list: column 1 was place, is Place"}};
+    for (size_t k = 0; k < sizeof other / sizeof *other; k++) {
+        fake_named_list(path, "others.csv", FAKE_IMAGES, other[k][0], other[k][1], other[k][2]);
+        assert_int_equal(clipspan_images_open(&s.images, path, NULL, NULL), CLIPSPAN_OK);
+        refuse(&s, other[k][3]);
+        clipspan_images_free(s.images);
+    }
     fake_path(path, "list.csv");
     const clipspan_images_options turned = {.exif = 1};
     assert_int_equal(clipspan_images_open(&s.images, path, &turned, NULL), CLIPSPAN_OK);
@@ -329,6 +338,45 @@ static void other_makings_are_refused(void **state)
     clipspan_store_summary summary;
     assert_int_equal(store_fake_run(&s, &summary, NULL, NULL), CLIPSPAN_OK);
     assert_int_equal(summary.images, 40);
+    store_fake_clear(&s);
+}
+
+/* Four pictures, the classes in files beside them. */
+static clipspan_images *tar_of(const char *one, const char *two)
+{
+    char path[512], command[2200];
+    clipspan_images *images = NULL;
+    clipspan_error err = {0};
+    fake_path(path, "classes");
+    fake_erase(path);
+    snprintf(command, sizeof command,
+             "mkdir '%s' && cd '%s' && for i in 0 1 2 3; do echo picture >$i.png && "
+             "if [ $i = 2 ]; then echo %s; else echo %s; fi >$i.cls; done && tar cf images.tar *.png *.cls",
+             path, path, two, one);
+    assert_int_equal(system(command), 0);
+    snprintf(path + strlen(path), sizeof path - strlen(path), "/images.tar");
+    if (clipspan_images_open(&images, path, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    assert_int_equal(clipspan_images_class_count(images), strcmp(one, two) == 0 ? 1 : 2);
+    return images;
+}
+
+/* The same names and label numbers, which stand for other classes now. */
+static void other_classes_are_refused(void **state)
+{
+    (void)state;
+    store_fake s;
+    store_fake_init(&s, "classed");
+    clipspan_images *list = s.images;
+    s.images = tar_of("cat", "dog");
+    assert_int_equal(store_fake_run(&s, NULL, NULL, NULL), CLIPSPAN_OK);
+    clipspan_images_free(s.images);
+    s.images = tar_of("cat", "hen");
+    refuse(&s, "was begun with another list: class 1 was dog, is hen");
+    clipspan_images_free(s.images);
+    s.images = tar_of("cat", "dog");
+    assert_int_equal(store_fake_run(&s, NULL, NULL, NULL), CLIPSPAN_OK);
+    clipspan_images_free(s.images);
+    s.images = list;
     store_fake_clear(&s);
 }
 
@@ -419,6 +467,7 @@ int main(void)
         cmocka_unit_test(full_disk),
         cmocka_unit_test(a_finished_store_stays),
         cmocka_unit_test(other_makings_are_refused),
+        cmocka_unit_test(other_classes_are_refused),
         cmocka_unit_test(one_writer),
         cmocka_unit_test(other_folders_are_left_alone),
         cmocka_unit_test(without_memory),
