@@ -4,11 +4,13 @@
  *   {name}_constant_{model} [I, E] (exact convention)   {name}_labels [I] int64
  *   {name}_classifier_{model} [E, C]   {pool}_{model} [T, E]
  *   {name}_images: the rows' image names, a text file or strings
- * Nothing is put in place before everything is written.
+ * Nothing is put in place before everything is written. What an earlier exact export left as {name}_constant_{model}
+ * goes when the paper's convention takes its place.
  */
 #include "store/store.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/arrays.h"
 
@@ -246,6 +248,24 @@ out:
     return status;
 }
 
+/* The paper's convention has no constant: one that an exact export left beside these files would be added to terms
+ * that it does not belong to. */
+static clipspan_status remove_constant(const exporter *x, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char *part = NULL, *name = NULL, *path = NULL;
+    CLSP_ALLOC(part, name_part(x->options->name));
+    CLSP_ALLOC(name, clsp_format("%s_constant_%s.npy", part, x->model));
+    CLSP_ALLOC(path, clsp_path_join(x->directory, name));
+    if (clsp_file_exists(path) && unlink(path) != 0)
+        status = clsp_fail_errno(err, "%s: of an earlier export, cannot be removed", path);
+out:
+    clsp_free(part);
+    clsp_free(name);
+    clsp_free(path);
+    return status;
+}
+
 static clipspan_status commit(exporter *x, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -260,6 +280,7 @@ static clipspan_status commit(exporter *x, clipspan_error *err)
         o->npy = NULL;
     }
     if (status == CLIPSPAN_OK) status = clsp_output_commit(&x->names, err);
+    if (status == CLIPSPAN_OK && x->outputs[CONSTANT].stem == NULL) status = remove_constant(x, err);
     return status;
 }
 

@@ -197,6 +197,34 @@ static void export_to(char directory[512], const char *name, const clipspan_stor
     if (clipspan_store_export(from, directory, options, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
 }
 
+/* One folder, one name, two conventions: what is there belongs together. Other files stay. */
+static void a_stale_constant_goes(void **state)
+{
+    (void)state;
+    static const int order[] = {CLIPSPAN_EXACT, CLIPSPAN_PAPER, CLIPSPAN_EXACT};
+    char directory[512], path[700], other[700];
+    clipspan_error err = {0};
+    clsp_output output;
+    fake_path(directory, "again");
+    fake_erase(directory);
+    snprintf(path, sizeof path, "%s/birds_constant_fake-ViT.npy", directory);
+    snprintf(other, sizeof other, "%s/words_constant_fake-ViT.npy", directory);
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        clipspan_export_options options = wanted("npy", order[i]);
+        if (clipspan_store_export(store, directory, &options, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+        assert_int_equal(clsp_file_exists(path), order[i] == CLIPSPAN_EXACT);
+        if (i == 0) {
+            assert_int_equal(clsp_output_open(&output, other, &err), CLIPSPAN_OK);
+            assert_int_equal(clsp_output_commit(&output, &err), CLIPSPAN_OK);
+        }
+        assert_true(clsp_file_exists(other));
+    }
+    clipspan_export_options options = wanted("hdf5", CLIPSPAN_PAPER); /* another file: the arrays stay as they were */
+    if (clipspan_store_export(store, directory, &options, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    assert_true(clsp_file_exists(path));
+    fake_erase(directory);
+}
+
 /* A second and more apart (HDF5's time stamps are whole seconds): no byte knows. */
 static void the_same_bytes_again(void **state)
 {
@@ -334,7 +362,7 @@ int main(void)
     if (clipspan_store_open(&store, made.directory, &err) != CLIPSPAN_OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(npy),
-        cmocka_unit_test(hdf5),
+        cmocka_unit_test(a_stale_constant_goes), cmocka_unit_test(hdf5),
         cmocka_unit_test(the_same_bytes_again),
         cmocka_unit_test(given_labels),
         cmocka_unit_test(names_with_line_breaks),
