@@ -284,12 +284,9 @@ const char *clipspan_images_value(const clipspan_images *images, size_t i, size_
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
-clipspan_status clsp_images_pixels(const clipspan_images *images, size_t i, const clsp_preprocess *how, float *pixels,
-                                   clipspan_error *err)
+static clipspan_status entry_pixels(const clipspan_images *images, const clsp_entry *entry, const clsp_preprocess *how,
+                                    float *pixels, clipspan_error *err)
 {
-    if (i >= images->count)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: image %zu of %zu", images->root, i, images->count);
-    const clsp_entry *entry = &images->entries[i];
     if (entry->path == NULL)
         return clsp_preprocess_bytes(how, &images->decode, images->map.bytes + entry->offset, entry->length,
                                      entry->name, pixels, err);
@@ -300,4 +297,16 @@ clipspan_status clsp_images_pixels(const clipspan_images *images, size_t i, cons
     status = clsp_preprocess_bytes(how, &images->decode, (const unsigned char *)bytes, size, entry->path, pixels, err);
     clsp_free(bytes);
     return status;
+}
+
+/* Whoever runs out of memory over one picture should learn which: it may be the one that needs a gigabyte. */
+clipspan_status clsp_images_pixels(const clipspan_images *images, size_t i, const clsp_preprocess *how, float *pixels,
+                                   clipspan_error *err)
+{
+    if (i >= images->count)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: image %zu of %zu", images->root, i, images->count);
+    const clsp_entry *entry = &images->entries[i];
+    clipspan_status status = entry_pixels(images, entry, how, pixels, err);
+    if (status != CLIPSPAN_ERROR_MEMORY) return status;
+    return clsp_fail(err, status, "%s: out of memory", entry->path ? entry->path : entry->name);
 }

@@ -15,7 +15,7 @@
 #include <jerror.h>
 
 /* A small file can ask for endless progressive scans; real ones have about ten. */
-enum { MAX_SCANS = 1000, APP1 = JPEG_APP0 + 1 };
+enum { MAX_SCANS = 100, APP1 = JPEG_APP0 + 1 };
 
 typedef struct job {
     struct jpeg_decompress_struct cinfo;

@@ -125,6 +125,9 @@ static clipspan_status resize_and_crop(clsp_picture *picture, const clsp_preproc
     bool weighted = !same && how->interpolation != CLSP_NEAREST; /* then alpha weighs the colours */
     if (weighted) clsp_premultiply(picture);
     status = clsp_resize(&resized, picture, &window, how->interpolation, err);
+    if (status == CLIPSPAN_ERROR_UNSUPPORTED)
+        return clsp_fail(err, status, "%s: %d x %d pixels are too elongated to be resized to %lld x %lld", name,
+                         picture->width, picture->height, (long long)across.length, (long long)down.length);
     if (status != CLIPSPAN_OK) return status;
     if (weighted) clsp_unpremultiply(&resized);
     clsp_picture_replace(picture, &resized);

@@ -17,7 +17,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { FRACTION = 22, HALF_BITS = 11, LANES = 8 };
+/* BLOCK: as many taps as 255 times the largest lower half can be summed over in 32 bits. */
+enum { FRACTION = 22, HALF_BITS = 11, LANES = 8, BLOCK = 4096 };
+static const size_t MAX_TAPS_BYTES = (size_t)256 << 20;
 
 /* The weights of the wanted outputs of one side. Rows of `stride` weights; past `count` they are 0. */
 typedef struct taps {
@@ -94,7 +96,10 @@ static clipspan_status taps_make(taps *t, int in, int64_t out, int64_t begin, in
     double reach = ceil((how == CLSP_BICUBIC ? 2.0 : 1.0) * stretch) * 2 + 1;
     *t = (taps){.outputs = outputs, .stride = ((int)reach + LANES - 1) / LANES * LANES};
     size_t rows = (size_t)outputs, all;
-    if (!clsp_mul(&all, rows, (size_t)t->stride)) return clsp_fail_memory(err);
+    size_t bytes = sizeof *t->exact + sizeof *t->whole + sizeof *t->high + sizeof *t->low;
+    if (!clsp_mul(&all, rows, (size_t)t->stride) || all > MAX_TAPS_BYTES / bytes)
+        return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "resizing %d pixels to %lld takes more than %zu MB of weights",
+                         in, (long long)out, MAX_TAPS_BYTES >> 20);
     CLSP_ALLOC(t->first, clsp_alloc(rows, sizeof *t->first));
     CLSP_ALLOC(t->count, clsp_alloc(rows, sizeof *t->count));
     CLSP_ALLOC(t->exact, clsp_alloc_zero(all, sizeof *t->exact));
@@ -111,9 +116,11 @@ out:
     return status;
 }
 
-static inline unsigned char clip8(int32_t sum)
+/* Sums are kept modulo 2^32. Only where millions of weights are each rounded up can they pass 2^31, and there Pillow's
+ * wrap around too. */
+static inline unsigned char clip8(uint32_t sum)
 {
-    int32_t value = sum >> FRACTION;
+    int32_t value = (int32_t)sum >> FRACTION;
     return (unsigned char)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
@@ -126,15 +133,20 @@ static void split(int16_t *restrict planes, size_t plane, const unsigned char *r
         for (int i = 0; i < count; i++) planes[(size_t)c * plane + (size_t)i] = row[i * channels + c];
 }
 
-static inline int32_t weighted(const int16_t *restrict samples, const int16_t *restrict high,
-                               const int16_t *restrict low, int count)
+static inline uint32_t weighted(const int16_t *restrict samples, const int16_t *restrict high,
+                                const int16_t *restrict low, int count)
 {
-    int32_t upper = 0, lower = 0;
-    for (int i = 0; i < count; i++) {
-        upper += (int32_t)samples[i] * high[i];
-        lower += (int32_t)samples[i] * low[i];
+    uint32_t sum = 0;
+    for (int begin = 0; begin < count; begin += BLOCK) {
+        int end = count - begin < BLOCK ? count : begin + BLOCK;
+        int32_t upper = 0, lower = 0; /* signed, for the multiply-add */
+        for (int i = begin; i < end; i++) {
+            upper += (int32_t)samples[i] * high[i];
+            lower += (int32_t)samples[i] * low[i];
+        }
+        sum += ((uint32_t)upper << HALF_BITS) + (uint32_t)lower;
     }
-    return upper * (1 << HALF_BITS) + lower;
+    return sum;
 }
 
 static clipspan_status along_rows8(clsp_picture *out, const clsp_picture *in, const taps *t, int top,
@@ -153,7 +165,7 @@ static clipspan_status along_rows8(clsp_picture *out, const clsp_picture *in, co
             int padded = (t->count[x] + LANES - 1) / LANES * LANES;
             for (int c = 0; c < channels; c++) {
                 const int16_t *samples = planes + (size_t)c * plane + (t->first[x] - t->begin);
-                *to++ = clip8(weighted(samples, t->high + k, t->low + k, padded) + (1 << (FRACTION - 1)));
+                *to++ = clip8(weighted(samples, t->high + k, t->low + k, padded) + (1U << (FRACTION - 1)));
             }
         }
     }
@@ -187,13 +199,13 @@ static clipspan_status along_columns8(clsp_picture *out, const clsp_picture *in,
                                       clipspan_error *err)
 {
     size_t row = clsp_picture_row(in);
-    int32_t *sums = clsp_alloc(row, sizeof *sums);
+    uint32_t *sums = clsp_alloc(row, sizeof *sums);
     if (sums == NULL) return clsp_fail_memory(err);
     for (int y = 0; y < t->outputs; y++) {
-        for (size_t x = 0; x < row; x++) sums[x] = 1 << (FRACTION - 1);
+        for (size_t x = 0; x < row; x++) sums[x] = 1U << (FRACTION - 1);
         for (int i = 0; i < t->count[y]; i++) {
             const unsigned char *restrict from = in->data + (size_t)(t->first[y] + i - top) * row;
-            int32_t k = t->whole[(size_t)y * (size_t)t->stride + (size_t)i];
+            uint32_t k = (uint32_t)t->whole[(size_t)y * (size_t)t->stride + (size_t)i];
             for (size_t x = 0; x < row; x++) sums[x] += from[x] * k;
         }
         unsigned char *to = out->data + (size_t)y * row;
