@@ -104,7 +104,8 @@ typedef struct clipspan_export_options {
 /* Writes the reference code's files: {name}_attn_{model}.npy [I, L, H, E], {name}_mlp_{model}.npy [I, L + 1, E],
  * {name}_cls_attn_{model}.npy [I, L, E], {name}_classifier_{model}.npy [E, C], {name}_labels.npy [I],
  * {pool}_{model}.npy [T, E]; and {name}_images.txt, the name of the image of each row (a line break inside a name
- * becomes a space). Or the same as data sets of one {name}_{model}.h5. Streams: constant memory. */
+ * becomes a space). The exact convention adds {name}_constant_{model}.npy [I, E]; the paper's removes that file where an
+ * earlier export left it. Or the same as data sets of one {name}_{model}.h5. Streams: constant memory. */
 CLIPSPAN_API clipspan_status clipspan_store_export(const clipspan_store *store, const char *directory,
                                                    const clipspan_export_options *options,
                                                    const clipspan_hooks *hooks, clipspan_error *err);
