@@ -234,6 +234,7 @@ clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspa
     unsigned char *layers = NULL;
     pass p = {0};
     if (options == NULL) options = &standard;
+    int before = clsp_threads(options->threads);
     *out = NULL;
     CLSP_TRY(check(store, options, err));
     CLSP_TRY(result_open(&result, store, options, err));
@@ -249,6 +250,7 @@ clipspan_status clipspan_attributes_run(clipspan_attributes **out, const clipspa
     *out = result;
     result = NULL;
 out:
+    clsp_threads(before);
     pass_close(&p);
     clsp_free(layers);
     clipspan_attributes_free(result);

@@ -339,6 +339,7 @@ clipspan_status clipspan_textspan_run(clipspan_textspan **out, const clipspan_mo
     job j = {.moments = moments, .hooks = hooks};
     *out = NULL;
     if (options == NULL) options = &defaults;
+    int before = clsp_threads(options->threads);
     CLSP_TRY(check(moments, pool, options, err));
     CLSP_TRY(result_open(&j.result, moments, pool, options, err));
     j.pool = (clsp_pool){pool_embeddings, j.result->pool_count, j.result->embed_dim, 0};
@@ -346,12 +347,12 @@ clipspan_status clipspan_textspan_run(clipspan_textspan **out, const clipspan_mo
     j.width = clsp_head_width(clipspan_moments_basis(moments), options->convention);
     j.cap = clsp_min(clsp_min(j.width, (size_t)options->rank), j.result->embed_dim);
     j.threads = options->threads > 0 ? options->threads : clsp_cpu_count();
-    clsp_threads(j.threads);
     CLSP_TRY(job_open(&j, err));
     CLSP_TRY(all_groups(&j, err));
     *out = j.result;
     j.result = NULL;
 out:
+    clsp_threads(before);
     job_close(&j);
     clipspan_textspan_free(j.result);
     return status;

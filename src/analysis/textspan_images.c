@@ -152,6 +152,7 @@ clipspan_status clipspan_textspan_rank_images(clipspan_textspan *result, const c
     clipspan_status status = CLIPSPAN_OK;
     const clipspan_basis *basis = clipspan_store_basis(store);
     int threads = result->options.threads > 0 ? result->options.threads : clsp_cpu_count();
+    int before = clsp_threads(threads);
     ranking r = {.result = result, .threads = threads};
     unsigned char *layers = NULL;
     CLSP_TRY(check_store(result, store, err));
@@ -169,6 +170,7 @@ clipspan_status clipspan_textspan_rank_images(clipspan_textspan *result, const c
     CLSP_TRY(clipspan_store_each(store, &select, take_batch, &r, hooks, err));
     CLSP_TRY(keep(&r, err));
 out:
+    clsp_threads(before);
     clsp_free(layers);
     clsp_free(r.u);
     clsp_free(r.best);

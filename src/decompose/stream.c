@@ -1,6 +1,8 @@
 /* Images through the engine, batch after batch of contributions out, in list order and constant memory. */
 #include "decompose/decompose.h"
 
+#include "compute/compute.h"
+
 struct clsp_decomposer {
     clipspan_engine *engine;
     clsp_basis basis;
@@ -62,6 +64,7 @@ clipspan_status clsp_decomposer_new(clsp_decomposer **out, clipspan_engine *engi
     clsp_decomposer *d = NULL;
     const clipspan_model *model = clipspan_engine_model(engine);
     size_t batch = (size_t)clipspan_engine_batch(engine);
+    int before = clsp_threads(clipspan_engine_threads(engine));
     *out = NULL;
     CLSP_ALLOC(d, clsp_alloc_zero(1, sizeof *d));
     d->engine = engine;
@@ -76,6 +79,7 @@ clipspan_status clsp_decomposer_new(clsp_decomposer **out, clipspan_engine *engi
     *out = d;
     d = NULL;
 out:
+    clsp_threads(before);
     clsp_decomposer_free(d);
     return status;
 }
@@ -115,8 +119,11 @@ clipspan_status clsp_decomposer_run(clsp_decomposer *decomposer, const clipspan_
 {
     decomposer->fn = fn;
     decomposer->user = user;
-    return clsp_engine_stream(decomposer->engine, images, first, count, decomposer->strict, "decompose", take_pixels,
-                              decomposer, hooks, err);
+    int before = clsp_threads(clipspan_engine_threads(decomposer->engine)); /* also of what fn does with a batch */
+    clipspan_status status = clsp_engine_stream(decomposer->engine, images, first, count, decomposer->strict,
+                                                "decompose", take_pixels, decomposer, hooks, err);
+    clsp_threads(before);
+    return status;
 }
 
 typedef struct handing {

@@ -262,6 +262,45 @@ static void test_threads_do_not_matter(void **state)
     world_close(&w);
 }
 
+static int expect_three_threads(void *user, const clipspan_progress *progress)
+{
+    int now = clsp_threads(3);
+    (void)progress;
+    assert_int_equal(now, 3);
+    ++*(int *)user;
+    return 0;
+}
+
+/* Every product and loop of a run keeps to its options' threads; the caller's number comes back. */
+static void test_threads_are_kept_to(void **state)
+{
+    (void)state;
+    const problem p = {"kept", {1, 2, 8, 16, 50, 5, 0.05, 0, 20}, 60, 0, 4, 20, 0};
+    world w;
+    world_open(&w, &p.world);
+    int seen = 0, before = clsp_threads(5);
+    clipspan_error err;
+    clipspan_hooks hooks = {expect_three_threads, NULL, &seen};
+    clipspan_moments *moments = NULL;
+    clipspan_textspan *result = NULL;
+    clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+    float *pool = world_pool(p.texts, 16, 0, 21);
+    clipspan_texts *texts = world_texts(p.texts);
+    options.size = p.size;
+    options.rank = p.rank;
+    options.threads = 3;
+    assert_int_equal(clipspan_moments_new(&moments, &w.basis, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_moments_add(moments, &w.batch, &err), CLIPSPAN_OK);
+    if (clipspan_textspan_run(&result, moments, texts, pool, &options, &hooks, &err)) fail_msg("%s", err.message);
+    assert_true(seen >= 2);
+    assert_int_equal(clsp_threads(before), 5);
+    clipspan_textspan_free(result);
+    clipspan_moments_free(moments);
+    clipspan_texts_free(texts);
+    free(pool);
+    world_close(&w);
+}
+
 /* One head alone shares its loops over texts between threads: the same numbers again. */
 static void test_one_head_as_among_many(void **state)
 {
@@ -508,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_equals_direct),         cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_one_head_as_among_many), cmocka_unit_test(test_groups_of_heads),
         cmocka_unit_test(test_constant_head),
+        cmocka_unit_test(test_threads_are_kept_to),
         cmocka_unit_test(test_messages),              cmocka_unit_test(test_span_of_dependent_rows),
         cmocka_unit_test(test_allocation_failures),
     };

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "clipspan/store.h"
+#include "compute/compute.h"
 #include "model_maker.h"
 
 static const char *const files[] = {"png_rgb8.png",  "jpeg_420.jpg", "png_grey8.png",    "broken.png", "webp_lossy.webp",
@@ -197,6 +198,38 @@ static int stop_at_8(void *user, const clipspan_progress *progress)
     return progress->done >= 8;
 }
 
+/* The number that the calling thread's loops have. */
+static int threads_now(void)
+{
+    int now = clsp_threads(1);
+    clsp_threads(now);
+    return now;
+}
+
+static clipspan_status expect_engine_threads(void *user, const clipspan_batch *batch, clipspan_error *err)
+{
+    (void)batch;
+    (void)err;
+    assert_int_equal(threads_now(), clipspan_engine_threads(engine));
+    ++*(int *)user;
+    return CLIPSPAN_OK;
+}
+
+/* What is done with a batch behind the forward pass keeps to the engine's threads too; the caller's number comes
+ * back. */
+static void the_engines_threads_are_kept_to(void **state)
+{
+    (void)state;
+    clipspan_error err = {0};
+    int batches = 0, before = clsp_threads(5);
+    clipspan_hooks hooks = {NULL, count_warning, NULL};
+    assert_int_not_equal(clipspan_engine_threads(engine), 5);
+    expect_ok(clipspan_decompose_each(engine, images, NULL, expect_engine_threads, &batches, &hooks, &err), &err);
+    assert_int_equal(batches, (LISTED + BATCH - 1) / BATCH);
+    assert_int_equal(threads_now(), 5);
+    clsp_threads(before);
+}
+
 static void a_store_by_the_engine(void **state)
 {
     (void)state;
@@ -231,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(terms_add_up),
+        cmocka_unit_test(the_engines_threads_are_kept_to),
         cmocka_unit_test(a_store_by_the_engine),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
