@@ -130,18 +130,31 @@ static void drop_controls(clsp_runes *runes)
     runes->count = end;
 }
 
-/* ftfy repeats its steps until the text stays as it is. */
+static bool settle(clsp_runes *runes)
+{
+    unfold(runes);
+    fix_line_breaks(runes);
+    drop_controls(runes);
+    clsp_runes_nfc(runes);
+    return !runes->failed;
+}
+
+/* ftfy repeats its steps until the text stays as it is, so that references within references are resolved one level a
+ * pass. From the second pass on all levels are resolved at once, which comes to the same: references cannot overlap,
+ * and the other steps look at characters alone (form C at neighbours too, but it does not matter in how many pieces it
+ * is reached) but for terminal escapes, and no escape character outlives the first pass. (More line breaks may come of
+ * it; any white space becomes one space in the end.) */
 static void fix_segment(clsp_runes *segment, bool unescape)
 {
     clsp_runes before = {0};
+    bool first = true;
     do {
         before.count = 0;
         clsp_runes_append(&before, segment->at, segment->count);
-        if (unescape) clsp_html_unescape_strict(segment);
-        unfold(segment);
-        fix_line_breaks(segment);
-        drop_controls(segment);
-        clsp_runes_nfc(segment);
+        if (unescape && first) clsp_html_unescape_strict(segment);
+        if (unescape && !first) clsp_html_unescape_nested(segment, settle);
+        settle(segment);
+        first = false;
     } while (!segment->failed && !before.failed && !clsp_runes_equal(&before, segment));
     segment->failed |= before.failed;
     clsp_runes_free(&before);

@@ -1,6 +1,6 @@
 /* HTML character references, in the two ways that open_clip's cleaning applies one after the other.
  *
- * No reference is shorter than what it stands for, so both work in place.
+ * No reference is shorter than what it stands for, so all of this works in place.
  */
 #include "text/html.h"
 
@@ -175,24 +175,51 @@ static bool put_strict(clsp_runes *runes, size_t *end, const uint32_t *at, size_
     return value != NULL;
 }
 
-/* ftfy runs until nothing changes, so that "&amp;amp;amp;" loses one "amp;" a pass. A reference that gives an "&" is
- * therefore looked at again at once, which comes to the same (nothing else that ftfy does touches the characters of a
- * reference) and keeps long chains of them linear. */
 void clsp_html_unescape_strict(clsp_runes *runes)
 {
     size_t end = 0, count = runes->failed ? 0 : runes->count;
     for (size_t i = 0; i < count;) {
-        size_t before = end;
         size_t length = runes->at[i] == '&' ? strict_length(runes->at + i + 1, count - i - 1) : 0;
-        if (length == 0 || !put_strict(runes, &end, runes->at + i + 1, length)) {
-            put(runes, &end, runes->at[i++]);
-            continue;
-        }
-        i += 1 + length;
-        if (end == before + 1 && runes->at[before] == '&') {
-            end = before;
-            runes->at[--i] = '&'; /* where the semicolon stood */
-        }
+        if (length > 0 && put_strict(runes, &end, runes->at + i + 1, length)) i += 1 + length;
+        else put(runes, &end, runes->at[i++]);
     }
     runes->count = end;
+}
+
+/* How long the reference is that a semicolon behind at[0 .. end) would close, without the semicolon; 0: none. */
+static size_t open_length(const uint32_t *at, size_t end)
+{
+    size_t n = 0;
+    while (n < end && n < 24 && (is_ascii_digit(at[end - 1 - n]) || is_ascii_letter(at[end - 1 - n]))) n++;
+    if (n == 0) return 0;
+    if (n < end && at[end - 1 - n] == '#') n++;
+    return n < end && at[end - 1 - n] == '&' ? n + 1 : 0;
+}
+
+/* What comes out is written from the left, what is still to be read lies on the right. A value goes back to the right,
+ * so that it is read like any text: it may close, or be part of, the reference that it stood in. */
+void clsp_html_unescape_nested(clsp_runes *runes, bool (*settle)(clsp_runes *runes))
+{
+    clsp_runes value = {0};
+    size_t end = 0, i = 0, count = runes->failed ? 0 : runes->count;
+    while (i < count) {
+        uint32_t rune = runes->at[i++];
+        size_t length = rune == ';' ? open_length(runes->at, end) : 0;
+        put(runes, &end, rune);
+        if (length == 0) continue;
+        value.count = 0;
+        clsp_runes_append(&value, runes->at + end - length, length);
+        if (value.failed) break;
+        size_t filled = 0;
+        if (!put_strict(&value, &filled, runes->at + end - length, length)) continue;
+        value.count = filled;
+        if (!settle(&value)) break;
+        if (value.count > length) continue; /* no value is that long, and a longer one would not fit */
+        end -= length + 1;
+        i -= value.count;
+        for (size_t k = 0; k < value.count; k++) runes->at[i + k] = value.at[k];
+    }
+    runes->failed |= value.failed;
+    if (!runes->failed) runes->count = end;
+    clsp_runes_free(&value);
 }

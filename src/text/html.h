@@ -15,5 +15,8 @@ extern const size_t clsp_entities_count, clsp_entity_capitals_count;
 void clsp_html_unescape(clsp_runes *runes);
 /* As ftfy: only references that end in a semicolon, and some names in capitals. */
 void clsp_html_unescape_strict(clsp_runes *runes);
+/* The same until no reference is left, in linear time: what a value closes or completes is replaced too. `settle`
+ * brings a value into the form that the next look at it would find (false: no memory). */
+void clsp_html_unescape_nested(clsp_runes *runes, bool (*settle)(clsp_runes *value));
 
 #endif
