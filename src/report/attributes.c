@@ -169,8 +169,9 @@ static void as_csv(const subject *s, clsp_report *report)
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
-static clsp_json *json_attribute(const subject *s, size_t a)
+static clsp_json *json_attribute(const void *given, size_t a)
 {
+    const subject *s = given;
     clsp_json *node = clsp_json_new_object();
     bool good = node != NULL &&
                 clsp_json_put(node, "name", clsp_json_new_string(clipspan_attributes_name(s->result, a))) &&
@@ -210,8 +211,9 @@ static clsp_json *json_strongest(const subject *s, const place *at)
     return best == SIZE_MAX ? clsp_json_new_null() : clsp_json_new_string(clipspan_attributes_name(s->result, best));
 }
 
-static clsp_json *json_head(const subject *s, size_t i)
+static clsp_json *json_head(const void *given, size_t i)
 {
+    const subject *s = given;
     const place *at = &s->places[i];
     char name[32];
     clsp_report_head_name(name, at->layer, at->head);
@@ -226,14 +228,6 @@ static clsp_json *json_head(const subject *s, size_t i)
     return clsp_json_settled(node, good);
 }
 
-static clsp_json *json_list(const subject *s, size_t count, clsp_json *(*item)(const subject *, size_t))
-{
-    clsp_json *list = clsp_json_new_array();
-    bool good = list != NULL;
-    for (size_t i = 0; good && i < count; i++) good = clsp_json_push(list, item(s, i));
-    return clsp_json_settled(list, good);
-}
-
 static clipspan_status as_json(const subject *s, const char *path, clipspan_error *err)
 {
     clsp_json *root = clsp_json_new_object();
@@ -243,8 +237,8 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
                 clsp_json_put(root, "units", clsp_json_new_string("shares: of the head's variance, between images of "
                                                                   "equal value (eta squared); excess: the same with "
                                                                   "chance taken out (epsilon squared)")) &&
-                clsp_json_put(root, "attributes", json_list(s, attributes, json_attribute)) &&
-                clsp_json_put(root, "heads", json_list(s, s->count, json_head));
+                clsp_json_put(root, "attributes", clsp_json_list(s, attributes, json_attribute)) &&
+                clsp_json_put(root, "heads", clsp_json_list(s, s->count, json_head));
     clipspan_status status = good ? clsp_json_write(root, path, err) : clsp_fail_memory(err);
     clsp_json_free(root);
     return status;

@@ -114,8 +114,9 @@ static void as_csv(const subject *s, clsp_report *report)
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
-static clsp_json *json_class(const subject *s, size_t c)
+static clsp_json *json_class(const void *given, size_t c)
 {
+    const subject *s = given;
     uint64_t all, right;
     clipspan_classification_of_class(s->result, c, &all, &right);
     clsp_json *node = clsp_json_new_object();
@@ -143,8 +144,9 @@ static clsp_json *json_choices(const subject *s, size_t i)
     return clsp_json_settled(list, good);
 }
 
-static clsp_json *json_image(const subject *s, size_t i)
+static clsp_json *json_image(const void *given, size_t i)
 {
+    const subject *s = given;
     const char *label = label_of(s, i);
     clsp_json *node = clsp_json_new_object();
     bool good = node != NULL && clsp_json_put(node, "row", clsp_json_new_int((int64_t)row_of(s, i))) &&
@@ -155,14 +157,6 @@ static clsp_json *json_image(const subject *s, size_t i)
     return clsp_json_settled(node, good);
 }
 
-static clsp_json *json_list(const subject *s, size_t count, clsp_json *(*item)(const subject *, size_t))
-{
-    clsp_json *list = clsp_json_new_array();
-    bool good = list != NULL;
-    for (size_t i = 0; good && i < count; i++) good = clsp_json_push(list, item(s, i));
-    return clsp_json_settled(list, good);
-}
-
 static clipspan_status as_json(const subject *s, const char *path, clipspan_error *err)
 {
     clsp_json *root = clsp_json_new_object();
@@ -171,8 +165,8 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
                 clsp_json_put(root, "labelled", clsp_json_new_int((int64_t)s->info->labelled)) &&
                 clsp_json_put(root, "top1", clsp_json_new_number(s->info->top1)) &&
                 clsp_json_put(root, "top5", clsp_json_new_number(s->info->top5)) &&
-                clsp_json_put(root, "classes", json_list(s, classes, json_class)) &&
-                clsp_json_put(root, "predictions", json_list(s, (size_t)s->info->images, json_image));
+                clsp_json_put(root, "classes", clsp_json_list(s, classes, json_class)) &&
+                clsp_json_put(root, "predictions", clsp_json_list(s, (size_t)s->info->images, json_image));
     clipspan_status status = good ? clsp_json_write(root, path, err) : clsp_fail_memory(err);
     clsp_json_free(root);
     return status;

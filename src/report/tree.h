@@ -16,4 +16,13 @@ static inline clsp_json *clsp_json_settled(clsp_json *node, bool good)
     return NULL;
 }
 
+/* An array of item(subject, 0) .. item(subject, count - 1). */
+static inline clsp_json *clsp_json_list(const void *subject, size_t count, clsp_json *(*item)(const void *, size_t))
+{
+    clsp_json *list = clsp_json_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < count; i++) good = clsp_json_push(list, item(subject, i));
+    return clsp_json_settled(list, good);
+}
+
 #endif
