@@ -19,7 +19,7 @@ static void on_interrupt(int number)
     signal(number, SIG_DFL);
 }
 
-int cli_interrupted(void)
+static int interrupt_asked(void)
 {
     return interrupted != 0;
 }
@@ -127,7 +127,7 @@ static int on_progress(void *user, const clipspan_progress *p)
         bar.drawn = t;
         draw(p, t);
     }
-    return cli_interrupted();
+    return interrupt_asked();
 }
 
 static void print_line(const char *kind, const char *format, va_list arguments)
@@ -205,7 +205,9 @@ void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images)
     enum { MANY = 500 };
     if (cli_quiet || clipspan_engine_dtype(engine) != CLIPSPAN_F32 || clipspan_images_count(images) < MANY) return;
     double gain = clipspan_engine_bf16_gain(engine);
-    if (gain > 1.3) cli_note("hint: products in bf16 are about %.1f times as fast on this processor (--dtype bf16), at lower precision", gain);
+    if (gain > 1.3)
+        cli_note("hint: products in bf16 are about %.1f times as fast on this processor (--dtype bf16), at lower precision",
+                 gain);
 }
 
 clipspan_status cli_open_engine_for(clipspan_engine **out, const clipspan_model *model, const clipspan_images *images,
@@ -238,7 +240,7 @@ clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store 
     if (info->model_config[0]) options.config = info->model_config;
     if (vocab != NULL || info->model_vocab[0]) options.vocab = vocab ? vocab : info->model_vocab;
     clipspan_status status = clipspan_model_open(out, path ? path : info->model_path, &options, err);
-    if (status != CLIPSPAN_OK && path == NULL) {
+    if (status != CLIPSPAN_OK && path == NULL && access(info->model_path, F_OK) != 0) {
         char reason[CLIPSPAN_ERROR_LENGTH];
         snprintf(reason, sizeof reason, "%s", err->message);
         return cli_fail(err, status, "the store's model is not where it was (--model says where it is now): %.700s", reason);

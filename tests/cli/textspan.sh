@@ -40,3 +40,7 @@ clipspan textspan store --texts pool.txt --size 1 --heads L0.H0 --images 20 --mo
 tail -n 1 named.csv | grep -o ' | ' | wc -l
 fails clipspan attributes store --columns nonsense
 fails clipspan attributes moments --columns setting
+# a model that is there but not as it should be is not called lost
+: >moved/config.json
+mv moved model
+fails clipspan textspan store --texts pool.txt
