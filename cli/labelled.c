@@ -25,7 +25,8 @@ static const char *class_name(const cli_labelled *from, size_t c)
     return from->images ? clipspan_images_class(from->images, c) : clipspan_store_class(from->store, c);
 }
 
-const char *cli_labelled_class(const cli_labelled *from, size_t i)
+/* The name of image i's class; "": it has none. */
+static const char *class_of(const cli_labelled *from, size_t i)
 {
     if (from->column != SIZE_MAX)
         return from->images ? clipspan_images_value(from->images, i, from->column)
@@ -115,7 +116,7 @@ static int position(const cli_classes *classes, const char *name)
 
 int cli_classes_label(const cli_classes *classes, const cli_labelled *from, size_t i, cli_strays *strays)
 {
-    const char *name = cli_labelled_class(from, i);
+    const char *name = class_of(from, i);
     int label = position(classes, name);
     if (label >= 0 || *name == '\0') return label;
     if (strays->count++ == 0) strays->example = name;

@@ -13,8 +13,6 @@ typedef struct cli_labelled {
 
 size_t cli_labelled_count(const cli_labelled *from);
 const char *cli_labelled_name(const cli_labelled *from, size_t i);
-/* The name of image i's class; "": it has none. */
-const char *cli_labelled_class(const cli_labelled *from, size_t i);
 /* Chooses the column; NULL: the list's own labels. */
 clipspan_status cli_labelled_choose(cli_labelled *from, const char *column, clipspan_error *err);
 

@@ -4,18 +4,12 @@
 #include <string.h>
 
 static const struct {
-    const char *name;
     int channels, sample;
 } MODES[] = {
-    [CLSP_MODE_1] = {"1", 1, 1},     [CLSP_MODE_L] = {"L", 1, 1},       [CLSP_MODE_LA] = {"LA", 2, 1},
-    [CLSP_MODE_P] = {"P", 1, 1},     [CLSP_MODE_RGB] = {"RGB", 3, 1},   [CLSP_MODE_RGBA] = {"RGBA", 4, 1},
-    [CLSP_MODE_CMYK] = {"CMYK", 4, 1}, [CLSP_MODE_I16] = {"I;16", 1, 2},
+    [CLSP_MODE_1] = {1, 1},     [CLSP_MODE_L] = {1, 1},       [CLSP_MODE_LA] = {2, 1},
+    [CLSP_MODE_P] = {1, 1},     [CLSP_MODE_RGB] = {3, 1},   [CLSP_MODE_RGBA] = {4, 1},
+    [CLSP_MODE_CMYK] = {4, 1}, [CLSP_MODE_I16] = {1, 2},
 };
-
-const char *clsp_mode_name(clsp_mode mode)
-{
-    return MODES[mode].name;
-}
 
 clipspan_status clsp_picture_allocate(clsp_picture *picture, clsp_mode mode, int width, int height, clipspan_error *err)
 {

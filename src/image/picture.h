@@ -59,7 +59,6 @@ void clsp_picture_free(clsp_picture *picture);
 void clsp_picture_replace(clsp_picture *picture, clsp_picture *with);
 /* Turns the picture as its orientation says, as Pillow's ImageOps.exif_transpose. */
 clipspan_status clsp_picture_orient(clsp_picture *picture, clipspan_error *err);
-const char *clsp_mode_name(clsp_mode mode);
 
 /* ---- decode.c ----------------------------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-uint64_t clsp_names_hash(const char *text, size_t length)
+static uint64_t hash_of(const char *text, size_t length)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
@@ -13,7 +13,7 @@ uint64_t clsp_names_hash(const char *text, size_t length)
 /* The place where the text stands, or the empty one where it would. */
 static clsp_name *place(const clsp_names *names, const char *text, size_t length)
 {
-    size_t i = (size_t)clsp_names_hash(text, length) & (names->capacity - 1);
+    size_t i = (size_t)hash_of(text, length) & (names->capacity - 1);
     for (;; i = (i + 1) & (names->capacity - 1)) {
         clsp_name *slot = &names->slots[i];
         if (slot->text == NULL || (slot->length == length && memcmp(slot->text, text, length) == 0)) return slot;

@@ -23,6 +23,5 @@ typedef struct clsp_names {
 bool clsp_names_put(clsp_names *names, const char *text, size_t length, int32_t id);
 int32_t clsp_names_find(const clsp_names *names, const char *text, size_t length); /* -1: absent */
 void clsp_names_free(clsp_names *names);
-uint64_t clsp_names_hash(const char *text, size_t length);
 
 #endif

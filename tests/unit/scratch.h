@@ -52,4 +52,16 @@ static inline void assert_nothing_left(const char *path)
         if (strstr((err).message, (text)) == NULL) fail_msg("'%s' lacks '%s'", (err).message, (text));       \
     } while (0)
 
+/* Every allocation of the job fails once: it must report that, and succeed when none does. */
+static inline void walk_failed_allocations(clipspan_status (*job)(void))
+{
+    for (unsigned long n = 1;; n++) {
+        clsp_alloc_fail_at(n);
+        clipspan_status status = job();
+        unsigned long seen = clsp_alloc_fail_at(0);
+        assert_int_equal(status, seen < n ? CLIPSPAN_OK : CLIPSPAN_ERROR_MEMORY);
+        if (seen < n) return;
+    }
+}
+
 #endif
