@@ -96,6 +96,10 @@ clipspan_status cli_open_images(clipspan_images **out, const char *path, const c
 clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store *store, const char *path,
                                      const char *vocab, clipspan_error *err);
 
+/* The image list a store was made from, opened again: at `path` or, if NULL, where the store says (same kind, same
+ * turning). Position i of the list is the store's index i; names are compared. For pictures of its rows. */
+clipspan_status cli_open_store_images(clipspan_images **out, const clipspan_store *store, const char *path,
+                                      clipspan_error *err);
 /* Says how much faster bf16 would be, where an fp32 engine is about to work for long. */
 void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images);
 

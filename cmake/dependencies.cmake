@@ -17,6 +17,7 @@ clsp_pkg(webp libwebp libwebpdemux)
 clsp_pkg(utf8proc libutf8proc)
 clsp_pkg(lapacke lapacke)
 clsp_pkg(hdf5 hdf5)
+clsp_pkg(cairo cairo)
 
 # oneDNN has no pkg-config file, and Debian's CMake package of it asks for OpenCL, which is not needed here.
 find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)

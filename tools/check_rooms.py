@@ -38,6 +38,7 @@ LIBRARIES = [
     (r"utf8proc\.h", "utf8proc"),
     (r"(oneapi/dnnl/)?dnnl\w*\.h(pp)?", "dnnl"),
     (r"(lapacke?|cblas)(_\w+)?\.h", "lapacke"),
+    (r"cairo([/-].*)?\.h", "cairo"),
     (r"omp\.h", "openmp"),
 ]
 

@@ -67,6 +67,25 @@ CLIPSPAN_API clipspan_status clipspan_engine_embed_list(clipspan_engine *engine,
                                                         void *user, const clipspan_hooks *hooks,
                                                         clipspan_error *err);
 
+/* ---- heads replaced inside ------------------------------------------------------------------------------- */
+
+/* What some heads write in place of their own output z (before the out-projection). Later layers then run on it, so what
+ * the engine yields is the total effect of the replacement; what a store's terms say is the direct effect. */
+typedef struct clipspan_intervention {
+    const unsigned char *heads; /* [L * H] of 0 and 1: the replaced ones */
+    const float *values;        /* [L, H, T, d]: rows of other heads are not read; NULL: zeros */
+    int tokens; /* T. 1: at the class token alone; the model's N: at every token (class token first), by position */
+} clipspan_intervention;
+/* From now on, for images, until the next call; NULL: none. Copied. Captured and decomposed terms are those of the
+ * changed network; parts cls and tokens are refused meanwhile. */
+CLIPSPAN_API clipspan_status clipspan_engine_intervene(clipspan_engine *engine, const clipspan_intervention *intervention,
+                                                       clipspan_error *err);
+/* Every head's mean output over the images of the list, by token: out [L, H, N, d], as an intervention's values. The last
+ * layer has the class token's alone (its other rows are zero: nothing reads them). */
+CLIPSPAN_API clipspan_status clipspan_engine_head_means(clipspan_engine *engine, const clipspan_images *images,
+                                                        int strict, float *out, const clipspan_hooks *hooks,
+                                                        clipspan_error *err);
+
 #ifdef __cplusplus
 }
 #endif

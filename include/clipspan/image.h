@@ -60,6 +60,15 @@ CLIPSPAN_API clipspan_status clipspan_images_preprocess(const clipspan_images *i
                                                         const clipspan_model *model, float *pixels,
                                                         clipspan_error *err);
 
+/* The same picture for people: resized and cropped as the model sees it, before normalising. rgb: [S, S, 3] bytes. */
+CLIPSPAN_API clipspan_status clipspan_images_view(const clipspan_images *images, size_t i, const clipspan_model *model,
+                                                  unsigned char *rgb, clipspan_error *err);
+/* The whole picture in RGB, shrunk (never grown) to fit a square of `side` pixels, aspect kept: for contact sheets.
+ * rgb: [side, side, 3] bytes of room, of which [height, width, 3] are filled. Needs no model. */
+CLIPSPAN_API clipspan_status clipspan_images_thumbnail(const clipspan_images *images, size_t i, int side,
+                                                       unsigned char *rgb, int *width, int *height,
+                                                       clipspan_error *err);
+
 #ifdef __cplusplus
 }
 #endif
