@@ -7,6 +7,7 @@
 #define CLIPSPAN_CLI_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "clipspan/report.h"
@@ -18,9 +19,16 @@ typedef enum cli_kind {
     CLI_FLAG,  /* int: 1 */
     CLI_UNFLAG,/* int: 0 */
     CLI_TEXT,  /* const char * */
+    CLI_LIST,  /* cli_list: the option may be given again and again */
     CLI_COUNT, /* size_t, 0 or more */
     CLI_DTYPE  /* clipspan_dtype: f32 or bf16 */
 } cli_kind;
+
+enum { CLI_LIST_MOST = 64 };
+typedef struct cli_list {
+    const char *items[CLI_LIST_MOST];
+    size_t count;
+} cli_list;
 
 typedef struct cli_option {
     const char *name; /* without the dashes */
@@ -97,9 +105,13 @@ clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store 
                                      const char *vocab, clipspan_error *err);
 
 /* The image list a store was made from, opened again: at `path` or, if NULL, where the store says (same kind, same
- * turning). Position i of the list is the store's index i; names are compared. For pictures of its rows. */
+ * turning). Count and names are compared. */
 clipspan_status cli_open_store_images(clipspan_images **out, const clipspan_store *store, const char *path,
                                       clipspan_error *err);
+/* Where row `row` of the store stands in that list: further on by the pictures that could not be read; SIZE_MAX: nowhere. */
+size_t cli_store_picture(const clipspan_images *images, const clipspan_store *store, size_t row);
+#define CLI_STORE_IMAGES_OPTION(type, member)                                                                         \
+    {"images", 0, CLI_TEXT, "PATH", "where the store's pictures are now", offsetof(type, member)}
 /* Says how much faster bf16 would be, where an fp32 engine is about to work for long. */
 void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images);
 

@@ -52,6 +52,14 @@ static clipspan_status read_count(const cli_option *option, const char *value, s
     return CLIPSPAN_OK;
 }
 
+static clipspan_status add_item(const cli_option *option, const char *value, cli_list *list, clipspan_error *err)
+{
+    if (list->count == CLI_LIST_MOST)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s is given more than %d times", option->name, (int)CLI_LIST_MOST);
+    list->items[list->count++] = value;
+    return CLIPSPAN_OK;
+}
+
 static clipspan_status set_option(const cli_option *option, const char *value, void *settings, clipspan_error *err)
 {
     char *target = (char *)settings + option->offset;
@@ -65,6 +73,7 @@ static clipspan_status set_option(const cli_option *option, const char *value, v
         break;
     }
     case CLI_TEXT: memcpy(target, &value, sizeof value); break;
+    case CLI_LIST: return add_item(option, value, (cli_list *)(void *)target, err);
     case CLI_DTYPE: {
         clipspan_dtype dtype = strcmp(value, "bf16") == 0 ? CLIPSPAN_BF16 : CLIPSPAN_F32;
         memcpy(target, &dtype, sizeof dtype);
