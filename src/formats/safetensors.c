@@ -131,8 +131,10 @@ static clipspan_status parse_tensor(const shard *s, clsp_tensor *t, extent *rang
     if (status != CLIPSPAN_OK) return status;
     status = parse_range(s, t, element, clsp_json_get(entry, "data_offsets"), range, err);
     range->name = t->name;
-    if (status == CLIPSPAN_OK) t->data = s->data + range->begin;
-    return status;
+    if (status != CLIPSPAN_OK) return status;
+    t->data = s->data + range->begin;
+    t->offset = s->map.size - s->data_size + range->begin;
+    return CLIPSPAN_OK;
 }
 
 /* ---- the tensors of a file tile its data -------------------------------------------------------------- */

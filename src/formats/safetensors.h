@@ -27,6 +27,7 @@ typedef struct clsp_tensor {
     size_t shape[CLSP_TENSOR_DIMS];
     size_t count; /* elements */
     const void *data; /* in the mapping; may be unaligned */
+    size_t offset;    /* of data in the file */
 } clsp_tensor;
 
 typedef struct clsp_safetensors clsp_safetensors;

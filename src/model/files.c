@@ -16,7 +16,7 @@ static const char *const pickles[] = {"open_clip_pytorch_model.bin", "pytorch_mo
                                       "model.pth", "model.pt", NULL};
 static const char *const vocabularies[] = {"tokenizer.json", "vocab.json", "bpe_simple_vocab_16e6.txt.gz", NULL};
 
-static bool ends_with(const char *text, const char *ending)
+bool clsp_ends_with(const char *text, const char *ending)
 {
     size_t n = strlen(text), m = strlen(ending);
     return n >= m && strcmp(text + n - m, ending) == 0;
@@ -113,9 +113,9 @@ out:
 
 static clipspan_status find_file(clsp_model_files *files, const char *path, const char *config, clipspan_error *err)
 {
-    if (ends_with(path, ".bin") || ends_with(path, ".pt") || ends_with(path, ".pth") || ends_with(path, ".ckpt"))
+    if (clsp_ends_with(path, ".bin") || clsp_ends_with(path, ".pt") || clsp_ends_with(path, ".pth") || clsp_ends_with(path, ".ckpt"))
         return fail_pickle(path, err);
-    if (!ends_with(path, ".safetensors") && !ends_with(path, ".safetensors.index.json"))
+    if (!clsp_ends_with(path, ".safetensors") && !clsp_ends_with(path, ".safetensors.index.json"))
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                          "%s: neither a model directory nor a .safetensors file", path);
     if (config == NULL)
@@ -168,7 +168,22 @@ clipspan_status clsp_files_find(clsp_model_files *out, const char *path, const c
         CLSP_TRY(find_builtin(out, path, err));
     else
         CLSP_TRY(find_in_directory(out, path, err));
-    out->sharded = ends_with(out->weights, ".index.json");
+    out->sharded = clsp_ends_with(out->weights, ".index.json");
+out:
+    if (status != CLIPSPAN_OK) clsp_files_free(out);
+    return status;
+}
+
+clipspan_status clsp_files_beside(clsp_model_files *out, const char *directory, clipspan_error *err)
+{
+    static const char *const configuration[] = {"config.json", NULL};
+    clipspan_status status = CLIPSPAN_OK;
+    *out = (clsp_model_files){.layout = CLSP_LAYOUT_HUGGINGFACE};
+    CLSP_TRY(first_file(&out->config, directory, configuration, err));
+    if (out->config != NULL) CLSP_TRY(first_file(&out->weights, directory, plain_weights, err));
+    CLSP_ALLOC(out->directory, clsp_strdup(directory));
+    CLSP_ALLOC(out->name, base_name(directory));
+    out->sharded = out->weights != NULL && clsp_ends_with(out->weights, ".index.json");
 out:
     if (status != CLIPSPAN_OK) clsp_files_free(out);
     return status;

@@ -137,26 +137,34 @@ static void fill_info(clipspan_model *model, clsp_layout layout)
     fill_towers(info, model);
 }
 
-clipspan_status clipspan_model_open(clipspan_model **out, const char *path, const clipspan_model_options *options,
-                                    clipspan_error *err)
+clipspan_status clsp_model_open_files(clipspan_model **out, const char *path, const clsp_model_files *files,
+                                      const clipspan_model_options *options, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    clsp_model_files files = {.layout = CLSP_LAYOUT_OPEN_CLIP};
     clipspan_model *model = NULL;
     const char *note;
     *out = NULL;
-    CLSP_TRY(clsp_files_find(&files, path, options, err));
     CLSP_ALLOC(model, clsp_alloc_zero(1, sizeof *model));
-    CLSP_TRY(copy_strings(model, &files, path, options, err));
-    CLSP_TRY(read_configuration(model, &files, &note, err));
-    CLSP_TRY(bind_weights(model, &files, err));
-    CLSP_TRY(open_tokenizer(model, &files, err));
+    CLSP_TRY(copy_strings(model, files, path, options, err));
+    CLSP_TRY(read_configuration(model, files, &note, err));
+    CLSP_TRY(bind_weights(model, files, err));
+    CLSP_TRY(open_tokenizer(model, files, err));
     CLSP_TRY(describe_preprocess(model, note, err));
-    fill_info(model, files.layout);
+    fill_info(model, files->layout);
     *out = model;
     model = NULL;
 out:
     clipspan_model_free(model);
+    return status;
+}
+
+clipspan_status clipspan_model_open(clipspan_model **out, const char *path, const clipspan_model_options *options,
+                                    clipspan_error *err)
+{
+    clsp_model_files files = {.layout = CLSP_LAYOUT_OPEN_CLIP};
+    *out = NULL;
+    clipspan_status status = clsp_files_find(&files, path, options, err);
+    if (status == CLIPSPAN_OK) status = clsp_model_open_files(out, path, &files, options, err);
     clsp_files_free(&files);
     return status;
 }

@@ -22,10 +22,17 @@ typedef struct clsp_model_files {
 } clsp_model_files;
 clipspan_status clsp_files_find(clsp_model_files *out, const char *path, const clipspan_model_options *options,
                                 clipspan_error *err);
+bool clsp_ends_with(const char *text, const char *ending);
 void clsp_files_free(clsp_model_files *files);
+/* Hugging Face's files in a directory that is read as open_clip's; out->weights NULL: there are none. */
+clipspan_status clsp_files_beside(clsp_model_files *out, const char *directory, clipspan_error *err);
 char *clsp_files_absolute(const char *path); /* caller frees; the path itself where it does not resolve */
 /* The vocabulary beside the model, NULL: none. Caller frees. */
 clipspan_status clsp_files_vocab(char **out, const clsp_model_files *files, clipspan_error *err);
+
+/* model.c: the model that those files make. `path` is what the caller named; options may be NULL. */
+clipspan_status clsp_model_open_files(clipspan_model **out, const char *path, const clsp_model_files *files,
+                                      const clipspan_model_options *options, clipspan_error *err);
 
 /* config_*.c and builtin.c: fill vision.config, text.config, sizes, embed_dim and preprocess; no weights. */
 clipspan_status clsp_config_huggingface(clipspan_model *model, const char *path, clipspan_error *err);
