@@ -21,6 +21,7 @@ extern "C" {
 /* Means over a store's images of every term, as vectors of the joint space. Immutable. */
 typedef struct clipspan_means clipspan_means;
 /* One pass over the store. Means of the MLP list and of the class-token parts are there if the store has those parts. */
+/* The heads' means come from the store's moments, so a store of moments alone gives those. */
 CLIPSPAN_API clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *store,
                                                  clipspan_convention convention, const clipspan_hooks *hooks,
                                                  clipspan_error *err);
@@ -37,6 +38,7 @@ typedef struct clipspan_ablation {
     const unsigned char *mlps;  /* [L + 1]: x0, then each layer's MLP */
     const unsigned char *cls;   /* [L]: attention from the class token to itself, where its heads are not replaced */
     int zero;                   /* 1: by zero instead of the mean; means may then be NULL */
+    clipspan_convention convention; /* asked where means is NULL: a zero in the exact convention leaves the constants */
 } clipspan_ablation;
 /* out: [I, E]: r / |r| (paper's convention) or r (exact) of every image with those terms replaced; not normalised again.
  * Rows in the store's order. Reads only the layers that it needs. */

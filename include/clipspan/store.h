@@ -77,8 +77,9 @@ typedef struct clipspan_store_selection {
     const unsigned char *layers; /* [L] of 0 and 1: layers to read; others' rows of z, mlp, cls are undefined; NULL: all */
     unsigned parts;              /* parts to read */
     size_t batch;                /* images a batch; 0: whole shards */
+    int no_heads;                /* 1: z is not read (NULL in the batch) */
 } clipspan_store_selection;
-#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0 }
+#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0, 0 }
 /* Plays the store back; batch->index is the row in the store. Checks each shard's checksum and shapes first. */
 CLIPSPAN_API clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_store_selection *select,
                                                  clipspan_batch_fn fn, void *user, const clipspan_hooks *hooks,

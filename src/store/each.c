@@ -16,6 +16,7 @@ static bool part_selected(const player *p, clsp_field_kind kind)
 {
     switch (kind) {
     case CLSP_FIELD_INDEX: return false; /* rows are counted, not read */
+    case CLSP_FIELD_Z: return !p->select.no_heads;
     case CLSP_FIELD_MLP:
     case CLSP_FIELD_MLP_MEAN: return p->select.parts & CLIPSPAN_PART_MLP;
     case CLSP_FIELD_CLS:

@@ -223,7 +223,7 @@ static void stopping_a_playback(void **state)
     clipspan_error err = {0};
     clipspan_store *store = NULL;
     int calls = 0;
-    clipspan_store_selection select = {NULL, 0, 4};
+    clipspan_store_selection select = {.parts = 0, .batch = 4};
     clipspan_hooks hooks = {stop_at_once, NULL, NULL};
     assert_int_equal(clipspan_store_open(&store, intact.directory, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_store_each(store, &select, refuse_batch, &calls, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);

@@ -161,7 +161,7 @@ static void one_layer(void **state)
     clipspan_error err = {0};
     gathered expected = {0};
     const unsigned char layers[FAKE_LAYERS] = {0, 1, 0};
-    clipspan_store_selection select = {layers, CLIPSPAN_PART_MLP | CLIPSPAN_PART_TOKENS, 5};
+    clipspan_store_selection select = {.layers = layers, .parts = CLIPSPAN_PART_MLP | CLIPSPAN_PART_TOKENS, .batch = 5};
     store_fake_init(&s, "layers");
     s.options.decompose = (clipspan_decompose_options){.parts = EVERYTHING, .token_layers = token_layers,
                                                        .token_layer_count = 2};
