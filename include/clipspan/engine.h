@@ -77,11 +77,15 @@ typedef struct clipspan_intervention {
     int tokens; /* T. 1: at the class token alone; the model's N: at every token (class token first), by position */
 } clipspan_intervention;
 /* From now on, for images, until the next call; NULL: none. Copied. Captured and decomposed terms are those of the
- * changed network; parts cls and tokens are refused meanwhile. */
+ * changed network: a replaced head's z is what replaced it. Parts cls and tokens are refused meanwhile
+ * (CLIPSPAN_ERROR_ARGUMENT), and so are stores, which speak of the model as it is. Texts are not touched. heads must be
+ * 0 or 1, and values that are read finite; where a call fails, what stood before stands on. In the last layer only the
+ * class token's value is read, whatever T is. */
 CLIPSPAN_API clipspan_status clipspan_engine_intervene(clipspan_engine *engine, const clipspan_intervention *intervention,
                                                        clipspan_error *err);
-/* Every head's mean output over the images of the list, by token: out [L, H, N, d], as an intervention's values. The last
- * layer has the class token's alone (its other rows are zero: nothing reads them). */
+/* Every head's mean output over the images of the list, by token: out [L, H, N, d], as an intervention's values; summed in
+ * double precision, image by image. The last layer has the class token's alone (its other rows are zero: nothing reads
+ * them). Images that cannot be read are warned about and left out (strict: end the run); none at all is an error. */
 CLIPSPAN_API clipspan_status clipspan_engine_head_means(clipspan_engine *engine, const clipspan_images *images,
                                                         int strict, float *out, const clipspan_hooks *hooks,
                                                         clipspan_error *err);

@@ -69,6 +69,8 @@ clipspan_status clsp_decomposer_new(clsp_decomposer **out, clipspan_engine *engi
     CLSP_ALLOC(d, clsp_alloc_zero(1, sizeof *d));
     d->engine = engine;
     d->strict = options->strict != 0;
+    CLSP_TRY(clsp_engine_check_parts(engine, options->parts & CLIPSPAN_PART_CLS, options->parts & CLIPSPAN_PART_TOKENS,
+                                     err));
     CLSP_TRY(choose_token_layers(d, options, model->vision.config.layers, err));
     CLSP_TRY(clsp_basis_make(&d->basis, model, err));
     CLSP_TRY(clsp_contribution_new(&d->contribution, &d->basis, batch, options->parts, d->token_layers,

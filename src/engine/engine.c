@@ -57,6 +57,7 @@ void clipspan_engine_free(clipspan_engine *engine)
     if (engine == NULL) return;
     clsp_vision_tower_free(engine->vision);
     clsp_text_tower_free(engine->text);
+    clsp_replacement_free(engine->replacement);
     clsp_workspace_free(engine->workspace);
     clsp_free(engine);
 }
@@ -112,9 +113,13 @@ clipspan_status clsp_engine_forward(clipspan_engine *engine, const float *pixels
         return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "capture of %zu images, the engine's batch is %zu",
                          capture->images, batch);
     clsp_vision_tower *tower;
+    clipspan_status status =
+        clsp_engine_check_parts(engine, capture && capture->cls, capture && capture->tokens, err);
+    if (status != CLIPSPAN_OK) return status;
     int before = clsp_threads(engine->threads);
-    clipspan_status status = clsp_engine_vision(&tower, engine, err);
-    if (status == CLIPSPAN_OK) status = clsp_vision_tower_run(tower, pixels, n, capture, embedding, err);
+    status = clsp_engine_vision(&tower, engine, err);
+    if (status == CLIPSPAN_OK)
+        status = clsp_vision_tower_run(tower, pixels, n, engine->replacement, capture, embedding, err);
     clsp_threads(before);
     return status;
 }

@@ -19,12 +19,18 @@ typedef struct clsp_capture {
     float *cls;     /* [L, I, D] the part of z that comes from the class token itself */
     float *last;    /* [I, D] class token before ln_post */
     float *tokens;  /* [T, I, N, D] z by source token */
+    float *hidden;  /* [L, I, M] the class token's MLP neurons behind the activation */
     const int *token_layers; /* [T] ascending */
     int token_layer_count;
     void *block;    /* the one allocation */
+    /* The caller's own, never in the block: sums over images, image by image, of z at every token (the last layer has
+     * the class token's alone), to which those with counted[i] are added. NULL: not kept. */
+    double *head_sums;            /* [L, N, D] */
+    const unsigned char *counted; /* [I] */
 } clsp_capture;
 
-enum { CLSP_CAPTURE_Z = 1, CLSP_CAPTURE_MLP = 2, CLSP_CAPTURE_CLS = 4, CLSP_CAPTURE_LAST = 8, CLSP_CAPTURE_TOKENS = 16 };
+enum { CLSP_CAPTURE_Z = 1, CLSP_CAPTURE_MLP = 2, CLSP_CAPTURE_CLS = 4, CLSP_CAPTURE_LAST = 8, CLSP_CAPTURE_TOKENS = 16,
+       CLSP_CAPTURE_HIDDEN = 32 };
 /* token_layers is borrowed. */
 clipspan_status clsp_capture_new(clsp_capture *capture, const clsp_vision *vision, size_t images, unsigned what,
                                  const int *token_layers, int token_layer_count, clipspan_error *err);
@@ -34,6 +40,11 @@ void clsp_capture_free(clsp_capture *capture);
  * axis of captures has stride capture->images (not n). */
 clipspan_status clsp_engine_forward(clipspan_engine *engine, const float *pixels, size_t n, clsp_capture *capture,
                                     float *embedding, clipspan_error *err);
+
+/* Whether heads are replaced inside now (clipspan_engine_intervene), so that the network is not the model's own. */
+bool clsp_engine_intervened(const clipspan_engine *engine);
+/* Refuses, while heads are replaced, what a replaced head does not have: its output by source token. */
+clipspan_status clsp_engine_check_parts(const clipspan_engine *engine, bool cls, bool tokens, clipspan_error *err);
 
 /* Images of a list through a decode pool, in fixed batches: batch b holds list positions first + [b B, (b + 1) B), so
  * that a position's result does not depend on its neighbours' fate. ok[i] == 0: image i could not be read (warned

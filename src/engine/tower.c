@@ -186,6 +186,34 @@ static void keep_mlp(float *kept, const float *before, const float *x, const siz
     }
 }
 
+/* The pooled tokens' neurons, from rows [.., M] in the tower's type. rows NULL: row s is sequence s's. */
+static void keep_hidden(const clsp_tower *t, const clsp_pass *pass, size_t layer, const void *hidden,
+                        const size_t *rows)
+{
+    if (pass->capture == NULL || pass->capture->hidden == NULL) return;
+    size_t m = (size_t)t->config.mlp_width;
+    float *to = pass->capture->hidden + layer * pass->capture->images * m;
+    for (size_t s = 0; s < pass->sequences; s++, to += m) {
+        size_t from = (rows ? rows[s] : s) * m;
+        if (t->type == CLSP_TYPE_F32) memcpy(to, (const float *)hidden + from, m * sizeof *to);
+        else
+            for (size_t j = 0; j < m; j++) to[j] = clsp_bf16_to_f32(((const uint16_t *)hidden)[from + j]);
+    }
+}
+
+/* Between attention and out-projection: heads are replaced, then summed. rows: [tokens of every sequence, D], or
+ * [sequences, D] in the last block, where tokens is 1. */
+static void visit_heads(const clsp_tower *t, const clsp_pass *pass, size_t layer, void *rows, size_t tokens, float *z)
+{
+    const clsp_capture *c = pass->capture;
+    size_t width = (size_t)t->config.width, all = pass->start[1] - pass->start[0];
+    if (pass->replacement)
+        clsp_replace_heads(pass->replacement, layer, rows, pass->start, pass->sequences, tokens, z);
+    if (c && c->head_sums)
+        clsp_add_heads(c->head_sums + layer * all * width, t->type, rows, width, pass->start, pass->sequences, tokens,
+                       c->counted);
+}
+
 static clipspan_status run_block(clsp_tower *t, const clsp_pass *pass, size_t l, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -198,10 +226,12 @@ static clipspan_status run_block(clsp_tower *t, const clsp_pass *pass, size_t l,
     clsp_layer_norm(t->h, t->x, b->ln1_gamma, b->ln1_beta, eps, rows, d, d, d, t->type);
     CLSP_TRY(clsp_linear_run(b->qkv, t->work, 3 * d, t->h, d, rows, err));
     CLSP_TRY(clsp_attention_run(t->attention, t->h, &input, pass->start, pass->sequences, false, &captures, err));
+    visit_heads(t, pass, l, t->h, pass->start[1] - pass->start[0], captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->x, d, t->h, d, rows, err));
     if (kept) pick_rows(t->before, t->x, pass->pooled, pass->sequences, d * sizeof *t->x);
     clsp_layer_norm(t->h, t->x, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, d, t->type);
     CLSP_TRY(clsp_linear_run(b->fc1, t->work, m, t->h, d, rows, err));
+    keep_hidden(t, pass, l, t->work, pass->pooled);
     CLSP_TRY(clsp_linear_run(b->fc2, t->x, d, t->work, m, rows, err));
     if (kept) keep_mlp(kept, t->before, t->x, pass->pooled, pass->sequences, d);
 out:
@@ -226,10 +256,12 @@ static clipspan_status run_last_block(clsp_tower *t, const clsp_pass *pass, size
     CLSP_TRY(clsp_linear_run(b->q, t->pooled_q, d, t->pooled_h, d, rows, err));
     CLSP_TRY(clsp_attention_run(t->attention, t->pooled_h, &input, pass->start, pass->sequences, true, &captures,
                                 err));
+    visit_heads(t, pass, l, t->pooled_h, 1, captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->pooled, d, t->pooled_h, d, rows, err));
     if (kept) memcpy(t->before, t->pooled, pass->sequences * d * sizeof *t->before);
     clsp_layer_norm(t->pooled_h, t->pooled, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, d, t->type);
     CLSP_TRY(clsp_linear_run(b->fc1, t->pooled_hidden, m, t->pooled_h, d, rows, err));
+    keep_hidden(t, pass, l, t->pooled_hidden, NULL);
     CLSP_TRY(clsp_linear_run(b->fc2, t->pooled, d, t->pooled_hidden, m, rows, err));
     if (kept) keep_mlp(kept, t->before, t->pooled, NULL, pass->sequences, d);
 out:

@@ -38,6 +38,19 @@ clipspan_status clsp_pack_linear(clsp_linear **out, const clsp_packer *packer, c
                                  const clsp_stack *stack, clipspan_error *err);
 clipspan_status clsp_read_vector(float **out, const clsp_weight *weight, size_t count, clipspan_error *err);
 
+/* ---- intervene.c: heads replaced, heads summed ----------------------------------------------------------- */
+
+typedef struct clsp_replacement clsp_replacement;
+void clsp_replacement_free(clsp_replacement *replacement);
+/* Writes what replaces the layer's heads into `rows` [.., D] in the tower's type, behind attention: at `tokens` rows from
+ * start[s] on for sequence s, or, with tokens 1, at row s; at the class token alone where the intervention says so.
+ * z: [sequences, D] captured, NULL: none. */
+void clsp_replace_heads(const clsp_replacement *replacement, size_t layer, void *rows, const size_t *start,
+                        size_t sequences, size_t tokens, float *z);
+/* sums [tokens, D] += the same rows of the sequences with counted[s]. */
+void clsp_add_heads(double *sums, clsp_type type, const void *rows, size_t width, const size_t *start,
+                    size_t sequences, size_t tokens, const unsigned char *counted);
+
 /* ---- tower.c: residual blocks ---------------------------------------------------------------------------- */
 
 typedef struct clsp_block {
@@ -69,6 +82,7 @@ typedef struct clsp_pass {
     const size_t *pooled; /* [sequences] row of each sequence's pooled token */
     size_t sequences, rows, pooled_rows;
     clsp_capture *capture; /* NULL: nothing is kept; pooled tokens must be the first of their sequences */
+    const clsp_replacement *replacement; /* NULL: none; sequences are images */
 } clsp_pass;
 
 /* work_bytes: at least so much room in `work`. Sequences of at most `longest` rows. */
@@ -86,8 +100,9 @@ clipspan_status clsp_vision_tower_new(clsp_vision_tower **out, clsp_workspace *w
                                       clsp_type type, size_t batch, clipspan_error *err);
 void clsp_vision_tower_free(clsp_vision_tower *tower);
 /* pixels: [n, 3, S, S]; the images that are missing for a whole batch are run as zeros. */
-clipspan_status clsp_vision_tower_run(clsp_vision_tower *tower, const float *pixels, size_t n, clsp_capture *capture,
-                                      float *embedding, clipspan_error *err);
+clipspan_status clsp_vision_tower_run(clsp_vision_tower *tower, const float *pixels, size_t n,
+                                      const clsp_replacement *replacement, clsp_capture *capture, float *embedding,
+                                      clipspan_error *err);
 
 /* Token ids of many texts, each cut behind its pooled token: no later token is seen by it. */
 typedef struct clsp_prompts {
@@ -120,6 +135,7 @@ struct clipspan_engine {
     clsp_workspace *workspace;
     clsp_vision_tower *vision; /* made at first use, as is text */
     clsp_text_tower *text;
+    clsp_replacement *replacement; /* NULL: none */
     clsp_type type;
     int threads, batch;
 };

@@ -21,29 +21,32 @@ struct clsp_vision_tower {
 clipspan_status clsp_capture_new(clsp_capture *capture, const clsp_vision *vision, size_t images, unsigned what,
                                  const int *token_layers, int token_layer_count, clipspan_error *err)
 {
-    size_t layers = (size_t)vision->config.layers, width = (size_t)vision->config.width, plane, total = 0;
+    size_t layers = (size_t)vision->config.layers, width = (size_t)vision->config.width, total = 0;
+    size_t hidden = (size_t)vision->config.mlp_width;
     size_t kept_layers = (what & CLSP_CAPTURE_TOKENS) && token_layer_count > 0 ? (size_t)token_layer_count : 0;
-    struct { unsigned bit; float **place; size_t planes; } parts[] = {
-        {CLSP_CAPTURE_Z, &capture->z, layers},
-        {CLSP_CAPTURE_MLP, &capture->mlp, layers + 1},
-        {CLSP_CAPTURE_CLS, &capture->cls, layers},
-        {CLSP_CAPTURE_LAST, &capture->last, 1},
-        {CLSP_CAPTURE_TOKENS, &capture->tokens, kept_layers * (size_t)vision->tokens},
+    struct { unsigned bit; float **place; size_t planes, width, floats; } parts[] = {
+        {CLSP_CAPTURE_Z, &capture->z, layers, width, 0},
+        {CLSP_CAPTURE_MLP, &capture->mlp, layers + 1, width, 0},
+        {CLSP_CAPTURE_CLS, &capture->cls, layers, width, 0},
+        {CLSP_CAPTURE_LAST, &capture->last, 1, width, 0},
+        {CLSP_CAPTURE_TOKENS, &capture->tokens, kept_layers * (size_t)vision->tokens, width, 0},
+        {CLSP_CAPTURE_HIDDEN, &capture->hidden, layers, hidden, 0},
     };
     *capture = (clsp_capture){.images = images};
-    bool fits = clsp_mul(&plane, images, width);
+    bool fits = true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        size_t floats;
-        if (!(what & parts[i].bit)) parts[i].planes = 0;
-        fits = fits && clsp_mul(&floats, plane, parts[i].planes) && clsp_add(&total, total, floats);
+        if (!(what & parts[i].bit)) continue;
+        fits = fits && clsp_mul(&parts[i].floats, images, parts[i].width) &&
+               clsp_mul(&parts[i].floats, parts[i].floats, parts[i].planes) &&
+               clsp_add(&total, total, parts[i].floats);
     }
     capture->block = fits ? clsp_alloc_aligned(total, sizeof(float)) : NULL;
     if (capture->block == NULL) return clsp_fail_memory(err);
     float *next = capture->block;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (parts[i].planes == 0) continue;
+        if (parts[i].floats == 0) continue;
         *parts[i].place = next;
-        next += plane * parts[i].planes;
+        next += parts[i].floats;
     }
     capture->token_layers = kept_layers ? token_layers : NULL;
     capture->token_layer_count = (int)kept_layers;
@@ -212,14 +215,16 @@ static clipspan_status embed_patches(clsp_vision_tower *t, const float *pixels, 
     return CLIPSPAN_OK;
 }
 
-clipspan_status clsp_vision_tower_run(clsp_vision_tower *t, const float *pixels, size_t n, clsp_capture *capture,
-                                      float *embedding, clipspan_error *err)
+clipspan_status clsp_vision_tower_run(clsp_vision_tower *t, const float *pixels, size_t n,
+                                      const clsp_replacement *replacement, clsp_capture *capture, float *embedding,
+                                      clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_tower *tower = &t->tower;
     size_t width = (size_t)tower->config.width;
     clsp_pass pass = {.start = t->start, .pooled = t->pooled, .sequences = t->batch,
-                      .rows = t->batch * t->tokens, .pooled_rows = t->batch, .capture = capture};
+                      .rows = t->batch * t->tokens, .pooled_rows = t->batch, .capture = capture,
+                      .replacement = replacement};
     CLSP_TRY(embed_patches(t, pixels, n, err));
     CLSP_TRY(clsp_tower_run(tower, &pass, err));
     clsp_layer_norm(tower->before, tower->pooled, t->ln_post_gamma, t->ln_post_beta, tower->config.ln_eps, t->batch,

@@ -21,6 +21,11 @@ clipspan_status clipspan_store_decompose(clipspan_engine *engine, const clipspan
     static const clipspan_store_options standard = CLIPSPAN_STORE_OPTIONS_INIT;
     clipspan_store_options used = options ? *options : standard;
     engine_source source = {NULL, images};
+    if (clsp_engine_intervened(engine))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                         "%s: heads are replaced inside the model now, and a store speaks of the model as it is: end the "
+                         "intervention first",
+                         directory);
     if (used.moments_only) used.decompose.parts = 0;
     clipspan_status status = clsp_decomposer_new(&source.decomposer, engine, &used.decompose, err);
     if (status != CLIPSPAN_OK) return status;
