@@ -1,0 +1,348 @@
+/* Drawing with cairo. */
+#include "report/canvas.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <cairo.h>
+
+struct clsp_canvas {
+    cairo_surface_t *surface;
+    cairo_t *cr;
+    double scale;
+    bool starved; /* an allocation of ours failed */
+};
+
+enum { SIDE_MOST = 32767, TEXT_MOST = 4096 };
+static const double PIXELS_MOST = 400e6;
+
+const clsp_rgb clsp_ink = {0.12, 0.12, 0.14}, clsp_soft_ink = {0.42, 0.42, 0.45}, clsp_rule = {0.86, 0.86, 0.88};
+
+/* ---- the page ------------------------------------------------------------------------------------------- */
+
+static clipspan_status failed(const clsp_canvas *canvas, const char *path, clipspan_error *err)
+{
+    cairo_status_t state = cairo_status(canvas->cr);
+    if (state == CAIRO_STATUS_SUCCESS) state = cairo_surface_status(canvas->surface);
+    if (canvas->starved || state == CAIRO_STATUS_NO_MEMORY) return clsp_fail_memory(err);
+    if (state == CAIRO_STATUS_SUCCESS) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: cairo: %s", path, cairo_status_to_string(state));
+}
+
+static clipspan_status open_page(clsp_canvas *canvas, int width, int height, clipspan_error *err)
+{
+    cairo_font_options_t *options = cairo_font_options_create();
+    canvas->surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    canvas->cr = cairo_create(canvas->surface);
+    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
+    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_SLIGHT);
+    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF); /* widths that do not depend on the scale */
+    cairo_set_font_options(canvas->cr, options);
+    cairo_font_options_destroy(options);
+    cairo_set_source_rgb(canvas->cr, 1, 1, 1);
+    cairo_paint(canvas->cr);
+    cairo_scale(canvas->cr, canvas->scale, canvas->scale);
+    cairo_set_line_join(canvas->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_line_cap(canvas->cr, CAIRO_LINE_CAP_BUTT);
+    return failed(canvas, "picture", err);
+}
+
+static void close_page(clsp_canvas *canvas)
+{
+    cairo_destroy(canvas->cr);
+    cairo_surface_destroy(canvas->surface);
+}
+
+clipspan_status clsp_canvas_new(clsp_canvas **out, double scale, clipspan_error *err)
+{
+    *out = NULL;
+    clsp_canvas *canvas = clsp_alloc_zero(1, sizeof *canvas);
+    if (canvas == NULL) return clsp_fail_memory(err);
+    canvas->scale = scale;
+    clipspan_status status = open_page(canvas, 1, 1, err);
+    if (status == CLIPSPAN_OK)
+        *out = canvas;
+    else
+        clsp_canvas_free(canvas);
+    return status;
+}
+
+void clsp_canvas_free(clsp_canvas *canvas)
+{
+    if (canvas == NULL) return;
+    close_page(canvas);
+    clsp_free(canvas);
+}
+
+clipspan_status clsp_canvas_begin(clsp_canvas *canvas, double width, double height, clipspan_error *err)
+{
+    double across = ceil(width * canvas->scale), down = ceil(height * canvas->scale);
+    if (!(across >= 1 && down >= 1 && across <= SIDE_MOST && down <= SIDE_MOST && across * down <= PIXELS_MOST))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                         "a picture of %.0f x %.0f pixels, expected at most %d a side and %.0f million in all", across,
+                         down, (int)SIDE_MOST, PIXELS_MOST / 1e6);
+    close_page(canvas);
+    return open_page(canvas, (int)across, (int)down, err);
+}
+
+typedef struct sink {
+    clsp_output output;
+    clipspan_status status;
+    clipspan_error *err;
+} sink;
+
+static cairo_status_t take(void *closure, const unsigned char *bytes, unsigned int length)
+{
+    sink *to = closure;
+    to->status = clsp_output_write(&to->output, bytes, length, to->err);
+    return to->status == CLIPSPAN_OK ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
+}
+
+clipspan_status clsp_canvas_write(clsp_canvas *canvas, const char *path, clipspan_error *err)
+{
+    sink to = {.status = CLIPSPAN_OK, .err = err};
+    if (strcmp(path, "-") == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-: a picture goes to a file, not to standard output");
+    clipspan_status status = failed(canvas, path, err);
+    if (status == CLIPSPAN_OK) status = clsp_output_open(&to.output, path, err);
+    if (status != CLIPSPAN_OK) return status;
+    cairo_status_t state = cairo_surface_write_to_png_stream(canvas->surface, take, &to);
+    if (state == CAIRO_STATUS_SUCCESS) return clsp_output_commit(&to.output, err);
+    clsp_output_discard(&to.output);
+    if (to.status != CLIPSPAN_OK) return to.status;
+    if (state == CAIRO_STATUS_NO_MEMORY) return clsp_fail_memory(err);
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: cairo: %s", path, cairo_status_to_string(state));
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------ */
+
+/* Length of the UTF-8 character at `text`; 0: it is none (overlong, surrogate, beyond Unicode, broken off). */
+static size_t character(const unsigned char *text)
+{
+    size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xC2 && text[0] < 0xE0 ? 2 : (text[0] & 0xF0) == 0xE0 ? 3
+                                                                             : text[0] >= 0xF0 && text[0] < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xC0) != 0x80) return 0;
+    if (length == 3 && ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] >= 0xA0))) return 0;
+    if (length == 4 && ((text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] >= 0x90))) return 0;
+    return length;
+}
+
+/* The first `limit` bytes of a text as cairo takes it: it refuses to draw what is not UTF-8. out: [TEXT_MOST]. */
+static void clean(char *out, const char *text, size_t limit)
+{
+    size_t used = 0;
+    for (size_t at = 0; at < limit && text[at] && used + 8 < TEXT_MOST;) {
+        size_t length = character((const unsigned char *)text + at);
+        const char *from = length ? text + at : "\xEF\xBF\xBD";
+        size_t wide = length ? length : 3;
+        memcpy(out + used, from, wide);
+        if (length == 1 && ((unsigned char)*from < ' ' || *from == 0x7f)) out[used] = ' ';
+        used += wide;
+        at += length ? length : 1;
+    }
+    out[used] = '\0';
+}
+
+static void use_font(clsp_canvas *canvas, const clsp_font *font)
+{
+    cairo_select_font_face(canvas->cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
+                           font->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(canvas->cr, font->size);
+}
+
+static double advance(clsp_canvas *canvas, const char *cleaned)
+{
+    cairo_text_extents_t extents = {0};
+    cairo_text_extents(canvas->cr, cleaned, &extents);
+    return extents.x_advance;
+}
+
+double clsp_canvas_text_width(clsp_canvas *canvas, const clsp_font *font, const char *text)
+{
+    char cleaned[TEXT_MOST];
+    clean(cleaned, text, SIZE_MAX);
+    use_font(canvas, font);
+    return advance(canvas, cleaned);
+}
+
+/* Takes characters off the end until the rest and an ellipsis fit. */
+static void cut(clsp_canvas *canvas, char *text, double widest)
+{
+    static const char ELLIPSIS[] = "\xE2\x80\xA6";
+    size_t length = strlen(text);
+    if (widest <= 0 || advance(canvas, text) <= widest) return;
+    while (length > 0) {
+        do length--;
+        while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80);
+        size_t end = length;
+        while (end > 0 && text[end - 1] == ' ') end--;
+        memcpy(text + end, ELLIPSIS, sizeof ELLIPSIS); /* never longer than what was there: see clean's margin */
+        if (advance(canvas, text) <= widest) return;
+        text[length] = '\0';
+    }
+}
+
+static void show(clsp_canvas *canvas, const clsp_font *font, const char *cleaned, double x, double y, bool upwards)
+{
+    double width = advance(canvas, cleaned);
+    double shift = font->align == CLSP_ALIGN_LEFT ? 0 : font->align == CLSP_ALIGN_CENTRE ? width / 2 : width;
+    cairo_save(canvas->cr);
+    cairo_set_source_rgb(canvas->cr, font->colour.r, font->colour.g, font->colour.b);
+    cairo_translate(canvas->cr, x, y);
+    if (upwards) cairo_rotate(canvas->cr, -1.5707963267948966);
+    cairo_move_to(canvas->cr, -shift, 0);
+    cairo_show_text(canvas->cr, cleaned);
+    cairo_restore(canvas->cr);
+}
+
+static void draw_text(clsp_canvas *canvas, const clsp_font *font, double x, double y, double widest, bool upwards,
+                      const char *text)
+{
+    char cleaned[TEXT_MOST];
+    clean(cleaned, text, SIZE_MAX);
+    use_font(canvas, font);
+    cut(canvas, cleaned, widest);
+    show(canvas, font, cleaned, x, y, upwards);
+}
+
+void clsp_canvas_text(clsp_canvas *canvas, const clsp_font *font, double x, double y, double widest, const char *text)
+{
+    draw_text(canvas, font, x, y, widest, false, text);
+}
+
+void clsp_canvas_text_upwards(clsp_canvas *canvas, const clsp_font *font, double x, double y, double widest,
+                              const char *text)
+{
+    draw_text(canvas, font, x, y, widest, true, text);
+}
+
+/* Bytes of the next line: up to a line end, or as many words as fit, at least one. */
+static size_t line_length(clsp_canvas *canvas, const char *text, double widest)
+{
+    char cleaned[TEXT_MOST];
+    size_t end = strcspn(text, "\n"), best = 0;
+    for (size_t at = 0; at < end;) {
+        at += strspn(text + at, " ");
+        at += strcspn(text + at, " \n");
+        if (at > end) at = end;
+        clean(cleaned, text, at);
+        if (best > 0 && advance(canvas, cleaned) > widest) return best;
+        best = at;
+    }
+    return best ? best : end;
+}
+
+size_t clsp_canvas_paragraph(clsp_canvas *canvas, const clsp_font *font, double x, double y, double widest, size_t most,
+                             bool measure, const char *text)
+{
+    char cleaned[TEXT_MOST];
+    size_t lines = 0;
+    use_font(canvas, font);
+    while (*text && lines < most) {
+        size_t length = lines + 1 == most ? strlen(text) : line_length(canvas, text, widest);
+        clean(cleaned, text, length);
+        cut(canvas, cleaned, widest);
+        if (!measure) show(canvas, font, cleaned, x, y + (double)lines * clsp_line_height(font), false);
+        lines++;
+        text += length;
+        text += *text == '\n';
+        text += strspn(text, " ");
+    }
+    return lines;
+}
+
+/* ---- shapes ---------------------------------------------------------------------------------------------- */
+
+static void use_colour(clsp_canvas *canvas, clsp_rgb colour, double opacity)
+{
+    cairo_set_source_rgba(canvas->cr, colour.r, colour.g, colour.b, opacity);
+}
+
+void clsp_canvas_fill(clsp_canvas *canvas, const clsp_box *box, clsp_rgb colour, double opacity)
+{
+    use_colour(canvas, colour, opacity);
+    cairo_rectangle(canvas->cr, box->x, box->y, box->width, box->height);
+    cairo_fill(canvas->cr);
+}
+
+void clsp_canvas_frame(clsp_canvas *canvas, const clsp_box *box, clsp_rgb colour, double width)
+{
+    use_colour(canvas, colour, 1);
+    cairo_set_line_width(canvas->cr, width);
+    cairo_set_dash(canvas->cr, NULL, 0, 0);
+    cairo_rectangle(canvas->cr, box->x, box->y, box->width, box->height);
+    cairo_stroke(canvas->cr);
+}
+
+void clsp_canvas_line(clsp_canvas *canvas, const double *x, const double *y, size_t count, clsp_rgb colour, double width,
+                      double dash)
+{
+    bool drawing = false;
+    use_colour(canvas, colour, 1);
+    cairo_set_line_width(canvas->cr, width);
+    cairo_set_dash(canvas->cr, &dash, dash > 0, 0);
+    for (size_t i = 0; i < count; i++) {
+        bool there = isfinite(x[i]) && isfinite(y[i]);
+        if (there && drawing) cairo_line_to(canvas->cr, x[i], y[i]);
+        if (there && !drawing) cairo_move_to(canvas->cr, x[i], y[i]);
+        drawing = there;
+    }
+    cairo_stroke(canvas->cr);
+}
+
+void clsp_canvas_area(clsp_canvas *canvas, const double *x, const double *y, size_t count, clsp_rgb colour,
+                      double opacity)
+{
+    use_colour(canvas, colour, opacity);
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(x[i]) && isfinite(y[i])) cairo_line_to(canvas->cr, x[i], y[i]);
+    cairo_close_path(canvas->cr);
+    cairo_fill(canvas->cr);
+}
+
+void clsp_canvas_dot(clsp_canvas *canvas, double x, double y, double radius, clsp_rgb colour)
+{
+    if (!isfinite(x) || !isfinite(y)) return;
+    use_colour(canvas, colour, 1);
+    cairo_arc(canvas->cr, x, y, radius, 0, 6.283185307179586);
+    cairo_fill(canvas->cr);
+}
+
+void clsp_canvas_picture(clsp_canvas *canvas, const clsp_box *box, const unsigned char *rgb, int width, int height,
+                         bool smooth)
+{
+    cairo_surface_t *picture = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    unsigned char *to = cairo_image_surface_get_data(picture);
+    canvas->starved |= to == NULL;
+    size_t stride = (size_t)cairo_image_surface_get_stride(picture);
+    for (int y = 0; to != NULL && y < height; y++)
+        for (int x = 0; x < width; x++, rgb += 3) {
+            uint32_t pixel = (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
+            memcpy(to + (size_t)y * stride + 4 * (size_t)x, &pixel, sizeof pixel);
+        }
+    cairo_surface_mark_dirty(picture);
+    cairo_save(canvas->cr);
+    cairo_rectangle(canvas->cr, box->x, box->y, box->width, box->height);
+    cairo_clip(canvas->cr);
+    cairo_translate(canvas->cr, box->x, box->y);
+    cairo_scale(canvas->cr, box->width / width, box->height / height);
+    cairo_set_source_surface(canvas->cr, picture, 0, 0);
+    cairo_pattern_set_filter(cairo_get_source(canvas->cr), smooth ? CAIRO_FILTER_GOOD : CAIRO_FILTER_NEAREST);
+    cairo_pattern_set_extend(cairo_get_source(canvas->cr), CAIRO_EXTEND_PAD); /* no pale edges */
+    cairo_paint(canvas->cr);
+    cairo_restore(canvas->cr);
+    cairo_surface_destroy(picture);
+}
+
+void clsp_canvas_clip(clsp_canvas *canvas, const clsp_box *box)
+{
+    cairo_save(canvas->cr);
+    cairo_rectangle(canvas->cr, box->x, box->y, box->width, box->height);
+    cairo_clip(canvas->cr);
+}
+
+void clsp_canvas_release(clsp_canvas *canvas)
+{
+    cairo_restore(canvas->cr);
+}
