@@ -32,6 +32,35 @@ CLIPSPAN_API clipspan_status clipspan_model_edit(const clipspan_model *model, co
                                                  const float *means, const char *directory,
                                                  const clipspan_hooks *hooks, clipspan_error *err);
 
+/* ---- what was done, for a report --------------------------------------------------------------------------- */
+
+typedef enum clipspan_edit_means {
+    CLIPSPAN_EDIT_ZERO,  /* zeros */
+    CLIPSPAN_EDIT_CLASS, /* means at the class token, as a store has them */
+    CLIPSPAN_EDIT_TOKENS /* means over all tokens */
+} clipspan_edit_means;
+
+/* Shares of images that are classified right; the first of a list is of all labelled images. */
+typedef struct clipspan_edit_score {
+    const char *name;
+    uint64_t images;
+    double before; /* the old model */
+    double direct; /* predicted: its terms replaced in the sum */
+    double after;  /* the edited model, run */
+} clipspan_edit_score;
+
+typedef struct clipspan_edit_summary {
+    const char *model, *edited;  /* paths */
+    int layers, heads;
+    const unsigned char *chosen; /* [L * H] */
+    clipspan_edit_means means;
+    uint64_t mean_images;        /* behind the means */
+    const char *attribute;       /* whose values make the groups; NULL: none */
+    double cosine;               /* mean over images, between embeddings before and after */
+    const clipspan_edit_score *scores; /* [count]; count 0: accuracy was not measured */
+    size_t count;
+} clipspan_edit_summary;
+
 #ifdef __cplusplus
 }
 #endif

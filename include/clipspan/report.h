@@ -8,6 +8,7 @@
 #define CLIPSPAN_REPORT_H
 
 #include "clipspan/analysis.h"
+#include "clipspan/edit.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +33,9 @@ CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_class
 CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                                         const clipspan_textspan *textspan, clipspan_format format,
                                                         const char *path, clipspan_error *err);
+/* CSV: the accuracies. */
+CLIPSPAN_API clipspan_status clipspan_report_edit(const clipspan_edit_summary *summary, clipspan_format format,
+                                                  const char *path, clipspan_error *err);
 /* A float32 array in NumPy's format. shape: [dims]. Written beside its place and renamed. */
 CLIPSPAN_API clipspan_status clipspan_report_npy(const float *values, const size_t *shape, int dims, const char *path,
                                                  clipspan_error *err);
