@@ -33,7 +33,7 @@ void clsp_npy_discard(clsp_npy_writer *writer);
 /* One HDF5 file of several data sets, each streamed along its leading axis in any order of data sets. Written
  * beside its place and renamed by commit, which asks that every row was written once. No BF16 (HDF5 has none).
  * The HDF5 library is global state: all calls here hold one lock, its error printing is off while they run, and a
- * failed write never reaches it (hdf5.c, the only file that knows it, says why). No file holds the time of day: the
+ * failed write never reaches it (hdf5.c says why). No file holds the time of day: the
  * same content gives the same bytes. */
 typedef struct clsp_hdf5_writer clsp_hdf5_writer;
 clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clipspan_error *err);

@@ -1,10 +1,10 @@
-/* Writing HDF5. The only door to the HDF5 library.
+/* Writing HDF5. With matlab.c, which reads it, the only door to the HDF5 library.
  *
  * That library is one global thing: it keeps its tables of open objects for the whole process, most builds of it
  * may be entered by one thread at a time, and it prints its errors unless told not to. So every entry here holds
- * one lock, and between enter() and leave() the printing is off; what was set before is set again afterwards, for
+ * one lock, and between clsp_hdf5_enter and _leave the printing is off; what was set before is set again afterwards, for
  * a host program may use HDF5 too (if it does so on another thread meanwhile, the locking is its own affair). */
-#include <hdf5.h>
+#include "formats/hdf5_library.h"
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
 #endif
@@ -148,21 +148,16 @@ static const H5FD_class_t driver = {
 
 static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 
-typedef struct printing {
-    H5E_auto2_t print;
-    void *user;
-} printing;
-
-static printing enter(void)
+clsp_hdf5_printing clsp_hdf5_enter(void)
 {
-    printing before = {NULL, NULL};
+    clsp_hdf5_printing before = {NULL, NULL};
     pthread_mutex_lock(&library_lock);
     H5Eget_auto2(H5E_DEFAULT, &before.print, &before.user);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     return before;
 }
 
-static void leave(printing before)
+void clsp_hdf5_leave(clsp_hdf5_printing before)
 {
     H5Eset_auto2(H5E_DEFAULT, before.print, before.user);
     pthread_mutex_unlock(&library_lock);
@@ -171,15 +166,21 @@ static void leave(printing before)
 static herr_t take_first(unsigned n, const H5E_error2_t *entry, void *user)
 {
     char *text = user;
-    if (n == 0 && entry->desc != NULL) snprintf(text, 512, "%s", entry->desc);
+    if (n == 0 && entry->desc != NULL) snprintf(text, CLSP_HDF5_REASON, "%s", entry->desc);
     return 0;
 }
 
-/* Turns the library's error stack into a message: its innermost entry is the one that knows the reason. */
+/* The innermost entry of the error stack is the one that knows the reason. */
+void clsp_hdf5_reason(char out[CLSP_HDF5_REASON])
+{
+    snprintf(out, CLSP_HDF5_REASON, "no reason given");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, out);
+}
+
 static clipspan_status failed(const clsp_hdf5_writer *w, const char *what, clipspan_error *err)
 {
-    char reason[512] = "no reason given";
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, reason);
+    char reason[CLSP_HDF5_REASON];
+    clsp_hdf5_reason(reason);
     return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: %s: HDF5: %s", w->out.output.path, what, reason);
 }
 
@@ -274,10 +275,10 @@ clipspan_status clsp_hdf5_create(clsp_hdf5_writer **out, const char *path, clips
     w->file = H5I_INVALID_HID;
     CLSP_TRY(clsp_output_open(&w->out.output, path, err));
     CLSP_TRY(clsp_output_seek(&w->out.output, 0, err)); /* a pipe is refused */
-    printing before = enter();
+    clsp_hdf5_printing before = clsp_hdf5_enter();
     w->file = create_file(&w->out);
     if (w->file < 0) status = failed(w, "cannot be written", err);
-    leave(before);
+    clsp_hdf5_leave(before);
     if (status != CLIPSPAN_OK) goto out;
     CLSP_TRY(check(w, err));
     *out = w;
@@ -317,10 +318,10 @@ static clipspan_status add_set(clsp_hdf5_writer *w, dataset set, const char *nam
     CLSP_ALLOC(sets, clsp_grow(w->sets, w->count + 1, sizeof *sets));
     w->sets = sets;
     CLSP_ALLOC(set.name, clsp_strdup(name));
-    printing before = enter();
+    clsp_hdf5_printing before = clsp_hdf5_enter();
     set.type = make(dtype);
     status = create_set(w, &set, err);
-    leave(before);
+    clsp_hdf5_leave(before);
     if (status != CLIPSPAN_OK) goto out;
     w->sets[w->count++] = set;
     set.name = NULL;
@@ -371,9 +372,9 @@ clipspan_status clsp_hdf5_write(clsp_hdf5_writer *w, const char *name, size_t fi
                          set ? "rows beyond its shape" : "was not declared");
     if (rows == 0) return CLIPSPAN_OK;
     clipspan_status status = CLIPSPAN_OK;
-    printing before = enter();
+    clsp_hdf5_printing before = clsp_hdf5_enter();
     if (!write_rows(set, first_row, rows, values)) status = failed(w, name, err);
-    leave(before);
+    clsp_hdf5_leave(before);
     if (status != CLIPSPAN_OK) return status;
     set->rows_written += rows;
     return check(w, err);
@@ -398,7 +399,7 @@ clipspan_status clsp_hdf5_strings(clsp_hdf5_writer *w, const char *name, size_t 
 
 clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const char *value, clipspan_error *err)
 {
-    printing before = enter();
+    clsp_hdf5_printing before = clsp_hdf5_enter();
     clipspan_status status = CLIPSPAN_OK;
     hid_t attribute = H5I_INVALID_HID, type = text_type(CLSP_DTYPE_OTHER), space = H5Screate(H5S_SCALAR);
     if (type >= 0 && space >= 0) attribute = H5Acreate2(w->file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -407,7 +408,7 @@ clipspan_status clsp_hdf5_attribute(clsp_hdf5_writer *w, const char *key, const 
     if (attribute >= 0) H5Aclose(attribute);
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
-    leave(before);
+    clsp_hdf5_leave(before);
     return status == CLIPSPAN_OK ? check(w, err) : status;
 }
 
@@ -440,9 +441,9 @@ clipspan_status clsp_hdf5_commit(clsp_hdf5_writer *w, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(check_complete(w, err));
-    printing before = enter();
+    clsp_hdf5_printing before = clsp_hdf5_enter();
     if (!close_all(w)) status = failed(w, "cannot be closed", err);
-    leave(before);
+    clsp_hdf5_leave(before);
     if (status != CLIPSPAN_OK) goto out;
     CLSP_TRY(check(w, err));
     CLSP_TRY(clsp_output_commit(&w->out.output, err));
@@ -454,9 +455,9 @@ out:
 void clsp_hdf5_discard(clsp_hdf5_writer *w)
 {
     if (w == NULL) return;
-    printing before = enter();
+    clsp_hdf5_printing before = clsp_hdf5_enter();
     close_all(w);
-    leave(before);
+    clsp_hdf5_leave(before);
     clsp_output_discard(&w->out.output);
     clsp_free(w->sets);
     clsp_free(w);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+static const uint64_t PILLOW_MAX_PIXELS = 178956970; /* where Pillow stops, twice its MAX_IMAGE_PIXELS */
+
 static bool starts_with(const clsp_encoded *encoded, size_t offset, const char *magic, size_t length)
 {
     return clsp_range_ok(offset, length, encoded->length) && memcmp(encoded->bytes + offset, magic, length) == 0;
@@ -61,4 +63,13 @@ clipspan_status clsp_decode(clsp_picture *picture, const clsp_encoded *encoded, 
     if (status == CLIPSPAN_OK) status = clsp_picture_orient(picture, err);
     if (status != CLIPSPAN_OK) clsp_picture_free(picture);
     return status;
+}
+
+clipspan_status clsp_decode_as(clsp_picture *picture, const clsp_decoded_options *options, const unsigned char *bytes,
+                               size_t length, const char *name, clipspan_error *err)
+{
+    clsp_encoded encoded = {.bytes = bytes, .length = length, .name = name, .max_pixels = PILLOW_MAX_PIXELS};
+    if (options != NULL && options->max_pixels > 0) encoded.max_pixels = options->max_pixels;
+    encoded.exif = options != NULL && options->exif;
+    return clsp_decode(picture, &encoded, err);
 }

@@ -135,12 +135,14 @@ static const char *kind_of_file(const char *path)
     if (ends_with(path, ".csv")) return "csv";
     if (ends_with(path, ".tar")) return "tar";
     if (ends_with(path, ".txt")) return "list";
+    if (ends_with(path, ".mat")) return "matlab";
     return "image";
 }
 
-static clipspan_status open_kind(clipspan_images *images, const char *path, const char *kind, clipspan_error *err)
+static clipspan_status open_kind(clipspan_images *images, const char *path, const char **given, clipspan_error *err)
 {
     clipspan_status status;
+    const char *kind = *given;
     if (!clsp_directory_exists(path) && !clsp_file_exists(path))
         return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or folder", path);
     if (ends_with(path, ".tar.gz") || ends_with(path, ".tgz"))
@@ -154,14 +156,15 @@ static clipspan_status open_kind(clipspan_images *images, const char *path, cons
         status = clsp_source_csv(images, path, err);
     else if (strcmp(kind, "tar") == 0)
         status = clsp_source_tar(images, path, err);
+    else if (strcmp(kind, "matlab") == 0)
+        status = clsp_source_matlab(images, path, err);
     else if (strcmp(kind, "image") == 0)
         status = open_single(images, path, err);
     else
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "%s: images of kind '%s', expected folder, imagefolder, list, csv or tar", path, kind);
-    if (status != CLIPSPAN_OK) return status;
-    images->kind = clsp_strdup(strcmp(kind, "image") == 0 ? "list" : kind);
-    return images->kind != NULL ? CLIPSPAN_OK : clsp_fail_memory(err);
+                         "%s: images of kind '%s', expected folder, imagefolder, list, csv, tar or matlab", path, kind);
+    *given = kind;
+    return status;
 }
 
 static void entry_free(clsp_entry *entry, size_t columns)
@@ -173,7 +176,7 @@ static void entry_free(clsp_entry *entry, size_t columns)
     clsp_free(entry->values);
 }
 
-static void keep_first(clipspan_images *images, size_t limit)
+void clsp_images_keep_first(clipspan_images *images, size_t limit)
 {
     if (limit == 0) return;
     while (images->count > limit) entry_free(&images->entries[--images->count], images->column_count);
@@ -185,6 +188,20 @@ static char *absolute(const char *path)
     return clsp_strdup(realpath(path, found) != NULL ? found : path);
 }
 
+clipspan_status clsp_images_finish(clipspan_images *images, const char *path, const char *kind, size_t limit,
+                                   clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    CLSP_ALLOC(images->root, absolute(path));
+    CLSP_ALLOC(images->kind, clsp_strdup(strcmp(kind, "image") == 0 ? "list" : kind));
+    if (images->count == 0)
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no images here (jpg, jpeg, png, webp)", path));
+    CLSP_TRY(number_labels(images, err));
+    clsp_images_keep_first(images, limit);
+out:
+    return status;
+}
+
 clipspan_status clipspan_images_open(clipspan_images **out, const char *path, const clipspan_images_options *options,
                                      clipspan_error *err)
 {
@@ -193,16 +210,11 @@ clipspan_status clipspan_images_open(clipspan_images **out, const char *path, co
     clipspan_images *images = NULL;
     *out = NULL;
     if (options == NULL) options = &NONE;
+    const char *kind = options->kind;
     CLSP_ALLOC(images, clsp_alloc_zero(1, sizeof *images));
     images->decode = (clsp_decoded_options){options->exif != 0, options->max_pixels};
-    CLSP_ALLOC(images->root, absolute(path));
-    CLSP_TRY(open_kind(images, path, options->kind, err));
-    if (images->count == 0) {
-        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no images here (jpg, jpeg, png, webp)", path);
-        goto out;
-    }
-    CLSP_TRY(number_labels(images, err));
-    keep_first(images, options->limit);
+    CLSP_TRY(open_kind(images, path, &kind, err));
+    CLSP_TRY(clsp_images_finish(images, path, kind, options->limit, err));
     *out = images;
     images = NULL;
 out:
@@ -222,6 +234,8 @@ void clipspan_images_free(clipspan_images *images)
     clsp_free(images->kind);
     clsp_free(images->root);
     clsp_map_close(&images->map);
+    clsp_matlab_close(images->matlab);
+    clsp_free(images->cells);
     clsp_free(images);
 }
 
@@ -284,18 +298,32 @@ const char *clipspan_images_value(const clipspan_images *images, size_t i, size_
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
-static clipspan_status entry_pixels(const clipspan_images *images, const clsp_entry *entry, const clsp_preprocess *how,
-                                    float *pixels, clipspan_error *err)
+clipspan_status clsp_images_picture(const clipspan_images *images, size_t i, clsp_picture *picture, clipspan_error *err)
 {
+    const clsp_entry *entry = &images->entries[i];
+    *picture = (clsp_picture){0};
+    if (images->matlab != NULL) return clsp_source_matlab_picture(images, i, picture, err);
     if (entry->path == NULL)
-        return clsp_preprocess_bytes(how, &images->decode, images->map.bytes + entry->offset, entry->length,
-                                     entry->name, pixels, err);
+        return clsp_decode_as(picture, &images->decode, images->map.bytes + entry->offset, entry->length, entry->name,
+                              err);
     char *bytes = NULL;
     size_t size = 0;
     clipspan_status status = clsp_file_read(&bytes, &size, entry->path, MAX_FILE, err);
     if (status != CLIPSPAN_OK) return status;
-    status = clsp_preprocess_bytes(how, &images->decode, (const unsigned char *)bytes, size, entry->path, pixels, err);
+    status = clsp_decode_as(picture, &images->decode, (const unsigned char *)bytes, size, entry->path, err);
     clsp_free(bytes);
+    return status;
+}
+
+static clipspan_status entry_pixels(const clipspan_images *images, size_t i, const clsp_preprocess *how, float *pixels,
+                                    clipspan_error *err)
+{
+    const clsp_entry *entry = &images->entries[i];
+    clsp_picture picture;
+    clipspan_status status = clsp_images_picture(images, i, &picture, err);
+    if (status != CLIPSPAN_OK) return status;
+    status = clsp_preprocess_picture(how, &picture, entry->path ? entry->path : entry->name, pixels, err);
+    clsp_picture_free(&picture);
     return status;
 }
 
@@ -306,7 +334,7 @@ clipspan_status clsp_images_pixels(const clipspan_images *images, size_t i, cons
     if (i >= images->count)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: image %zu of %zu", images->root, i, images->count);
     const clsp_entry *entry = &images->entries[i];
-    clipspan_status status = entry_pixels(images, entry, how, pixels, err);
+    clipspan_status status = entry_pixels(images, i, how, pixels, err);
     if (status != CLIPSPAN_ERROR_MEMORY) return status;
     return clsp_fail(err, status, "%s: out of memory", entry->path ? entry->path : entry->name);
 }

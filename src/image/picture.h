@@ -64,6 +64,9 @@ clipspan_status clsp_picture_orient(clsp_picture *picture, clipspan_error *err);
 
 /* On failure `picture` is empty. */
 clipspan_status clsp_decode(clsp_picture *picture, const clsp_encoded *encoded, clipspan_error *err);
+/* The same with the options of a list of images (NULL: none). */
+clipspan_status clsp_decode_as(clsp_picture *picture, const clsp_decoded_options *options, const unsigned char *bytes,
+                               size_t length, const char *name, clipspan_error *err);
 /* Refuses sizes that make no sense or exceed max_pixels, before anything is allocated for them. */
 clipspan_status clsp_decode_check_size(const clsp_encoded *encoded, uint64_t width, uint64_t height,
                                        clipspan_error *err);
@@ -72,6 +75,16 @@ clipspan_status clsp_decode_check_size(const clsp_encoded *encoded, uint64_t wid
 clipspan_status clsp_decode_jpeg(clsp_picture *picture, const clsp_encoded *encoded, clipspan_error *err);
 clipspan_status clsp_decode_png(clsp_picture *picture, const clsp_encoded *encoded, clipspan_error *err);
 clipspan_status clsp_decode_webp(clsp_picture *picture, const clsp_encoded *encoded, clipspan_error *err);
+
+/* ---- size.c ------------------------------------------------------------------------------------------- */
+
+typedef struct clsp_header {
+    uint32_t width, height;
+    bool indices;       /* one value of 8 bits or less a pixel: grey or palette (PNG alone) */
+    const char *format; /* "PNG", "JPEG", "WebP" */
+} clsp_header;
+/* What the first bytes of a picture say; false: they say no size. */
+bool clsp_header_read(clsp_header *out, const unsigned char *bytes, size_t length);
 
 /* ---- exif.c ------------------------------------------------------------------------------------------- */
 
@@ -102,5 +115,15 @@ void clsp_unpremultiply(clsp_picture *picture);
 clipspan_status clsp_convert_rgb(clsp_picture *picture, clipspan_error *err);
 /* Hugging Face's convert_to_rgb: what is transparent is laid over white. */
 clipspan_status clsp_convert_rgb_over_white(clsp_picture *picture, clipspan_error *err);
+
+/* ---- preprocess.c ------------------------------------------------------------------------------------- */
+
+/* A picture, however it was come by, to pixels [3, S, S]. It is changed on the way; the caller frees it. */
+clipspan_status clsp_preprocess_picture(const clsp_preprocess *how, clsp_picture *picture, const char *name,
+                                        float *pixels, clipspan_error *err);
+/* A mask (one channel) to S x S as its picture is resized and cropped, by nearest neighbour; where no picture is,
+ * `outside`. */
+clipspan_status clsp_preprocess_mask(const clsp_preprocess *how, clsp_picture *mask, int outside, const char *name,
+                                     clipspan_error *err);
 
 #endif

@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum { MAX_SIDE = 16384 };
-static const uint64_t PILLOW_MAX_PIXELS = 178956970; /* where Pillow stops, twice its MAX_IMAGE_PIXELS */
 
 /* One side of the picture: its length once resized, and where the network's input begins in it; a negative place
  * is padding. */
@@ -109,7 +108,13 @@ static int64_t visible(const side *s, int size)
     return (end < s->length ? end : s->length) - begin;
 }
 
-static clipspan_status resize_and_crop(clsp_picture *picture, const clsp_preprocess *how, const char *name,
+/* What is laid around a picture that does not fill the square. */
+static int padding_of(const clsp_preprocess *how)
+{
+    return how->mode == CLSP_RESIZE_LONGEST && how->manner == CLSP_PREPROCESS_OPEN_CLIP ? how->fill : 0;
+}
+
+static clipspan_status resize_and_crop(clsp_picture *picture, const clsp_preprocess *how, int padding, const char *name,
                                        clipspan_error *err)
 {
     side across, down;
@@ -132,7 +137,6 @@ static clipspan_status resize_and_crop(clsp_picture *picture, const clsp_preproc
     if (weighted) clsp_unpremultiply(&resized);
     clsp_picture_replace(picture, &resized);
     if (window.across == how->size && window.down == how->size) return CLIPSPAN_OK;
-    int padding = how->mode == CLSP_RESIZE_LONGEST && how->manner == CLSP_PREPROCESS_OPEN_CLIP ? how->fill : 0;
     return pad(picture, how->size, across.begin < 0 ? (int)-across.begin : 0, down.begin < 0 ? (int)-down.begin : 0,
                padding, err);
 }
@@ -178,21 +182,36 @@ static clipspan_status check(const clsp_preprocess *how, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
+clipspan_status clsp_preprocess_picture(const clsp_preprocess *how, clsp_picture *picture, const char *name,
+                                        float *pixels, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    CLSP_TRY(check(how, err));
+    if (how->manner == CLSP_PREPROCESS_HUGGINGFACE) CLSP_TRY(clsp_convert_rgb_over_white(picture, err));
+    CLSP_TRY(resize_and_crop(picture, how, padding_of(how), name, err));
+    CLSP_TRY(clsp_convert_rgb(picture, err)); /* open_clip's place for it; nothing is left to do for the other */
+    to_floats(pixels, picture, how);
+out:
+    return status;
+}
+
+clipspan_status clsp_preprocess_mask(const clsp_preprocess *how, clsp_picture *mask, int outside, const char *name,
+                                     clipspan_error *err)
+{
+    clsp_preprocess nearest = *how;
+    nearest.interpolation = CLSP_NEAREST;
+    clipspan_status status = check(how, err);
+    return status == CLIPSPAN_OK ? resize_and_crop(mask, &nearest, outside, name, err) : status;
+}
+
 clipspan_status clsp_preprocess_bytes(const clsp_preprocess *how, const clsp_decoded_options *options,
                                       const unsigned char *bytes, size_t length, const char *name, float *pixels,
                                       clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_picture picture = {0};
-    clsp_encoded encoded = {.bytes = bytes, .length = length, .name = name, .max_pixels = PILLOW_MAX_PIXELS};
-    if (options != NULL && options->max_pixels > 0) encoded.max_pixels = options->max_pixels;
-    encoded.exif = options != NULL && options->exif;
-    CLSP_TRY(check(how, err));
-    CLSP_TRY(clsp_decode(&picture, &encoded, err));
-    if (how->manner == CLSP_PREPROCESS_HUGGINGFACE) CLSP_TRY(clsp_convert_rgb_over_white(&picture, err));
-    CLSP_TRY(resize_and_crop(&picture, how, name, err));
-    CLSP_TRY(clsp_convert_rgb(&picture, err)); /* open_clip's place for it; nothing is left to do for the other */
-    to_floats(pixels, &picture, how);
+    CLSP_TRY(clsp_decode_as(&picture, options, bytes, length, name, err));
+    CLSP_TRY(clsp_preprocess_picture(how, &picture, name, pixels, err));
 out:
     clsp_picture_free(&picture);
     return status;

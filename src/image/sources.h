@@ -6,7 +6,8 @@
 #error "image/sources.h is private to src/image"
 #endif
 
-#include "image/preprocess.h"
+#include "formats/matlab.h"
+#include "image/picture.h"
 
 typedef struct clsp_entry {
     char *name;           /* relative to the source */
@@ -26,6 +27,8 @@ struct clipspan_images {
     char **columns;
     size_t column_count;
     clsp_map map; /* of a tar */
+    clsp_matlab *matlab; /* of a MATLAB file; NULL elsewhere */
+    uint64_t *cells;     /* its pictures' references */
     clsp_decoded_options decode;
 };
 
@@ -42,6 +45,19 @@ clipspan_status clsp_source_folder(clipspan_images *images, const char *path, cl
 clipspan_status clsp_source_list(clipspan_images *images, const char *path, clipspan_error *err);
 clipspan_status clsp_source_csv(clipspan_images *images, const char *path, clipspan_error *err);
 clipspan_status clsp_source_tar(clipspan_images *images, const char *path, clipspan_error *err);
+clipspan_status clsp_source_matlab(clipspan_images *images, const char *path, clipspan_error *err);
+
+/* Image i, decoded; on failure the picture is empty. */
+clipspan_status clsp_images_picture(const clipspan_images *images, size_t i, clsp_picture *picture, clipspan_error *err);
+clipspan_status clsp_source_matlab_picture(const clipspan_images *images, size_t i, clsp_picture *picture,
+                                           clipspan_error *err);
+/* A cell's array as MATLAB shows it: RGB, or L where it has one plane. */
+clipspan_status clsp_matlab_to_picture(clsp_picture *picture, const clsp_matlab *file, uint64_t cell, const char *name,
+                                       clipspan_error *err);
+void clsp_images_keep_first(clipspan_images *images, size_t limit); /* 0: all */
+/* A list that was filled elsewhere gets its kind, root and labels; what clipspan_images_open does last. */
+clipspan_status clsp_images_finish(clipspan_images *images, const char *path, const char *kind, size_t limit,
+                                   clipspan_error *err);
 
 /* The readers behind the last two; `path` for messages and for what is relative to it. */
 clipspan_status clsp_csv_read(clipspan_images *images, const char *text, size_t size, const char *path,
