@@ -74,6 +74,11 @@ clipspan_status clsp_batch_mlp_rows(const clipspan_batch *batch, clipspan_conven
                                     size_t stride, clipspan_error *err);
 clipspan_status clsp_batch_cls_rows(const clipspan_batch *batch, clipspan_convention convention, int layer, float *out,
                                     size_t stride, clipspan_error *err);
+/* Images [first, first + count) of the batch alone: what threads that share a batch by images need. */
+clipspan_status clsp_batch_mlp_range(const clipspan_batch *batch, clipspan_convention convention, int term, size_t first,
+                                     size_t count, float *out, size_t stride, clipspan_error *err);
+clipspan_status clsp_batch_cls_range(const clipspan_batch *batch, clipspan_convention convention, int layer,
+                                     size_t first, size_t count, float *out, size_t stride, clipspan_error *err);
 
 /* ---- moments ---------------------------------------------------------------------------------------------- */
 
