@@ -215,5 +215,8 @@ struct clipspan_store {
 /* Opens shard `s`; its checksum is read when it is first opened here. */
 clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
                                       clipspan_error *err);
+/* The same without the checksum: presence, size, types and shapes alone. */
+clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
+                                     clipspan_error *err);
 
 #endif
