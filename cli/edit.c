@@ -289,6 +289,11 @@ static int count_image(inputs *in, const char *class, const char *value, const i
     return 1;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const clipspan_edit_score *)a)->name, ((const clipspan_edit_score *)b)->name);
+}
+
 static clipspan_status count_right(const settings *s, inputs *in, clipspan_classification *const by[3], clipspan_error *err)
 {
     size_t column = 0, columns = clipspan_store_column_count(in->store);
@@ -308,6 +313,7 @@ static clipspan_status count_right(const settings *s, inputs *in, clipspan_class
         in->scores[i].direct /= (double)in->scores[i].images;
         in->scores[i].after /= (double)in->scores[i].images;
     }
+    qsort(in->scores + 1, in->score_count - 1, sizeof *in->scores, by_name); /* there is a labelled image */
     return CLIPSPAN_OK;
 }
 
