@@ -20,13 +20,19 @@ typedef enum clipspan_map_detail {
     CLIPSPAN_MAP_HEAD   /* by head: [count, T, H, N]; heads that are not chosen are zero */
 } clipspan_map_detail;
 
-/* out: as the detail says, for image `image` of the batch, which must hold the tokens part. heads: [L * H]; NULL: all;
- * those of layers whose tokens the batch lacks are an error. texts: [count, E]. Token 0 is the class token; patches
+/* out: as the detail says, for image `image` of the batch, which must hold the tokens part. heads: [L * H]; NULL: all of
+ * the batch's token layers; heads of layers whose tokens the batch lacks are an error. texts: [count, E]. Token 0 is the class token; patches
  * follow in row order. Units: change in cosine (paper's convention, texts of unit length). */
 CLIPSPAN_API clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size_t image,
                                                 clipspan_convention convention, const unsigned char *heads,
                                                 const float *texts, size_t count, clipspan_map_detail detail,
                                                 clipspan_error *err);
+
+/* The same summed over tokens, for all images of the batch and all heads: each head's direct effect on the text, from
+ * z. out: [images, count, L * H]. */
+CLIPSPAN_API clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch,
+                                                  clipspan_convention convention, const float *texts, size_t count,
+                                                  clipspan_error *err);
 
 #ifdef __cplusplus
 }

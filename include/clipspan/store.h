@@ -78,8 +78,9 @@ typedef struct clipspan_store_selection {
     unsigned parts;              /* parts to read */
     size_t batch;                /* images a batch; 0: whole shards */
     int no_heads;                /* 1: z is not read (NULL in the batch) */
+    uint64_t first, count;       /* rows to read; count 0: to the end. Shards without such a row are not opened */
 } clipspan_store_selection;
-#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0, 0 }
+#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0, 0, 0, 0 }
 /* Plays the store back; batch->index is the row in the store. Checks each shard's checksum and shapes first. */
 CLIPSPAN_API clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_store_selection *select,
                                                  clipspan_batch_fn fn, void *user, const clipspan_hooks *hooks,

@@ -94,36 +94,50 @@ static clipspan_status room_new(layer_room *room, const job *j, clipspan_error *
     return good ? CLIPSPAN_OK : clsp_fail_memory(err);
 }
 
-/* raw: [count, N], z . u of one head; u: [count, d]. */
-static clipspan_status project(const job *j, int place, int head, float *u, float *raw, clipspan_error *err)
+/* raw: [count, rows], z . u of one head for z [rows, d]; u: [count, d]. */
+static clipspan_status project(const job *j, int layer, int head, const float *z, size_t rows, float *u, float *raw,
+                               clipspan_error *err)
 {
     const clipspan_basis *basis = j->basis;
-    size_t d = (size_t)basis->head_dim, embed = (size_t)basis->embed_dim, tokens = (size_t)basis->tokens;
-    size_t number = (size_t)j->batch->token_layers[place] * (size_t)basis->heads + (size_t)head;
+    size_t d = (size_t)basis->head_dim, embed = (size_t)basis->embed_dim;
+    size_t number = (size_t)layer * (size_t)basis->heads + (size_t)head;
     const float *w = basis->w + number * d * embed, *mean = basis->w_mean + number * d;
     clipspan_status status =
         clsp_sgemm(u, d, j->texts, embed, false, w, embed, true, j->count, d, embed, 1.0F, 0.0F, err);
     if (status != CLIPSPAN_OK) return status;
     for (size_t t = 0; j->convention == CLIPSPAN_EXACT && t < j->count; t++)
         for (size_t i = 0; i < d; i++) u[t * d + i] = (float)((double)u[t * d + i] - (double)mean[i] * j->ones_of[t]);
-    size_t row = ((size_t)place * (size_t)basis->heads + (size_t)head) * j->batch->images + j->image;
-    const float *z = j->batch->tokens + row * tokens * d;
-    return clsp_sgemm(raw, tokens, u, d, false, z, d, true, j->count, tokens, d, 1.0F, 0.0F, err);
+    return clsp_sgemm(raw, rows, u, d, false, z, d, true, j->count, rows, d, 1.0F, 0.0F, err);
 }
 
-/* What a token of this layer's heads gets that does not depend on it. */
-static void find_bias(const job *j, int layer, double *bias_of)
+static clipspan_status project_tokens(const job *j, int place, int head, float *u, float *raw, clipspan_error *err)
+{
+    size_t d = (size_t)j->basis->head_dim, tokens = (size_t)j->basis->tokens;
+    size_t row = ((size_t)place * (size_t)j->basis->heads + (size_t)head) * j->batch->images + j->image;
+    return project(j, j->batch->token_layers[place], head, j->batch->tokens + row * tokens * d, tokens, u, raw, err);
+}
+
+static double scale_of(const job *j, size_t image)
+{
+    double sigma = (double)j->batch->sigma[image];
+    return 1.0 / (j->convention == CLIPSPAN_PAPER ? sigma * (double)j->batch->norm[image] : sigma);
+}
+
+/* What each of `tokens` parts of a head gets that does not depend on z. */
+static double bias_of_text(const job *j, int layer, size_t text, size_t image, double tokens)
 {
     const clipspan_basis *basis = j->basis;
     size_t embed = (size_t)basis->embed_dim;
-    double norm = (double)j->batch->norm[j->image], mu = (double)j->batch->mu[j->image];
-    double parts = (double)basis->heads * (double)basis->tokens, terms = 2.0 * basis->layers + 1.0;
-    for (size_t t = 0; t < j->count; t++) {
-        bias_of[t] = 0;
-        if (j->convention == CLIPSPAN_EXACT) continue;
-        double bias = dot(basis->bias + (size_t)layer * embed, j->texts + t * embed, embed);
-        bias_of[t] = j->scale * (bias - mu * j->ones_of[t] / terms) / parts + j->constant_of[t] / (terms * parts * norm);
-    }
+    double parts = basis->heads * tokens, terms = 2.0 * basis->layers + 1.0;
+    if (j->convention == CLIPSPAN_EXACT) return 0;
+    double bias = dot(basis->bias + (size_t)layer * embed, j->texts + text * embed, embed);
+    return scale_of(j, image) * (bias - (double)j->batch->mu[image] * j->ones_of[text] / terms) / parts +
+           j->constant_of[text] / (terms * parts * (double)j->batch->norm[image]);
+}
+
+static void find_bias(const job *j, int layer, double *bias_of)
+{
+    for (size_t t = 0; t < j->count; t++) bias_of[t] = bias_of_text(j, layer, t, j->image, j->basis->tokens);
 }
 
 static clipspan_status project_layer(const job *j, int place, layer_room *room, clipspan_error *err)
@@ -134,7 +148,7 @@ static clipspan_status project_layer(const job *j, int place, layer_room *room, 
 #pragma omp parallel for schedule(static)
     for (int h = 0; h < heads; h++) {
         if (!is_chosen(j, layer, h)) continue;
-        clipspan_status one = project(j, place, h, room->u + (size_t)h * u, room->raw + (size_t)h * raw, NULL);
+        clipspan_status one = project_tokens(j, place, h, room->u + (size_t)h * u, room->raw + (size_t)h * raw, NULL);
 #pragma omp critical(clsp_map_heads)
         if (one != CLIPSPAN_OK) worst = one;
     }
@@ -194,6 +208,26 @@ static clipspan_status run(float *out, const job *j, layer_room *room, clipspan_
     return CLIPSPAN_OK;
 }
 
+static clipspan_status job_open(job *j, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t embed = (size_t)j->basis->embed_dim;
+    CLSP_ALLOC(j->ones_of, clsp_alloc(j->count, sizeof *j->ones_of));
+    CLSP_ALLOC(j->constant_of, clsp_alloc(j->count, sizeof *j->constant_of));
+    for (size_t t = 0; t < j->count; t++) {
+        j->ones_of[t] = dot(j->basis->ones, j->texts + t * embed, embed);
+        j->constant_of[t] = dot(j->basis->constant, j->texts + t * embed, embed);
+    }
+out:
+    return status;
+}
+
+static void job_close(job *j)
+{
+    clsp_free(j->ones_of);
+    clsp_free(j->constant_of);
+}
+
 clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size_t image, clipspan_convention convention,
                                    const unsigned char *heads, const float *texts, size_t count,
                                    clipspan_map_detail detail, clipspan_error *err)
@@ -203,20 +237,66 @@ clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(check(&j, detail, err));
     if (count == 0) goto out;
-    size_t embed = (size_t)j.basis->embed_dim;
-    double sigma = (double)batch->sigma[image], norm = (double)batch->norm[image];
-    j.scale = 1.0 / (convention == CLIPSPAN_PAPER ? sigma * norm : sigma);
-    CLSP_ALLOC(j.ones_of, clsp_alloc(count, sizeof *j.ones_of));
-    CLSP_ALLOC(j.constant_of, clsp_alloc(count, sizeof *j.constant_of));
-    for (size_t t = 0; t < count; t++) {
-        j.ones_of[t] = dot(j.basis->ones, texts + t * embed, embed);
-        j.constant_of[t] = dot(j.basis->constant, texts + t * embed, embed);
-    }
+    j.scale = scale_of(&j, image);
+    CLSP_TRY(job_open(&j, err));
     CLSP_TRY(room_new(&room, &j, err));
     CLSP_TRY(run(out, &j, &room, detail, err));
 out:
     room_free(&room);
-    clsp_free(j.ones_of);
-    clsp_free(j.constant_of);
+    job_close(&j);
+    return status;
+}
+
+/* ---- summed over tokens ---------------------------------------------------------------------------------- */
+
+/* One head's effects for every image, out: [images, count, L * H] at its column. u: [count, d], raw: [count, images]. */
+static clipspan_status head_effects(const job *j, int layer, int head, float *u, float *raw, float *out)
+{
+    const clipspan_batch *batch = j->batch;
+    size_t all = (size_t)j->basis->layers * (size_t)j->basis->heads, images = batch->images;
+    size_t number = (size_t)layer * (size_t)j->basis->heads + (size_t)head;
+    const float *z = batch->z + number * images * (size_t)j->basis->head_dim;
+    clipspan_status status = project(j, layer, head, z, images, u, raw, NULL);
+    if (status != CLIPSPAN_OK) return status;
+    for (size_t i = 0; i < images; i++)
+        for (size_t t = 0; t < j->count; t++)
+            out[(i * j->count + t) * all + number] =
+                (float)(scale_of(j, i) * (double)raw[t * images + i] + bias_of_text(j, layer, t, i, 1));
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status all_effects(const job *j, float *out)
+{
+    int heads = j->basis->heads, all = j->basis->layers * heads;
+    clipspan_status worst = CLIPSPAN_OK; /* a message has one writer */
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < all; n++) {
+        float *u = clsp_alloc_aligned(j->count * (size_t)j->basis->head_dim, sizeof *u);
+        float *raw = clsp_alloc_aligned(j->count * j->batch->images, sizeof *raw);
+        clipspan_status one = u && raw ? head_effects(j, n / heads, n % heads, u, raw, out) : CLIPSPAN_ERROR_MEMORY;
+        clsp_free(u);
+        clsp_free(raw);
+#pragma omp critical(clsp_map_heads)
+        if (one != CLIPSPAN_OK) worst = one;
+    }
+    return worst;
+}
+
+clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch, clipspan_convention convention,
+                                     const float *texts, size_t count, clipspan_error *err)
+{
+    job j = {batch, batch ? batch->basis : NULL, 0, convention, NULL, texts, count, NULL, NULL, 0};
+    clipspan_status status = CLIPSPAN_OK;
+    if (batch == NULL || batch->basis == NULL || batch->z == NULL)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no batch with heads was given");
+    if (convention != CLIPSPAN_PAPER && convention != CLIPSPAN_EXACT)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention);
+    if (count == 0 || batch->images == 0) return CLIPSPAN_OK;
+    CLSP_TRY(job_open(&j, err));
+    clipspan_status worst = all_effects(&j, out);
+    if (worst == CLIPSPAN_ERROR_MEMORY) CLSP_TRY(clsp_fail_memory(err));
+    if (worst != CLIPSPAN_OK) CLSP_TRY(clsp_fail(err, worst, "the heads' effects could not be found"));
+out:
+    job_close(&j);
     return status;
 }
