@@ -9,6 +9,8 @@
 
 #include "clipspan/analysis.h"
 #include "clipspan/edit.h"
+#include "clipspan/segmentation.h"
+#include "clipspan/retrieval.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,6 +38,52 @@ CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attribute
 /* CSV: the accuracies. */
 CLIPSPAN_API clipspan_status clipspan_report_edit(const clipspan_edit_summary *summary, clipspan_format format,
                                                   const char *path, clipspan_error *err);
+/* The answers to one query, space after space. */
+typedef struct clipspan_neighbours {
+    const char *space; /* "L9.H3", "L9.H3, L10.H1", "the whole representation" */
+    const clipspan_retrieval_hit *hits;
+    const char *const *values; /* [count] the images' values in the column; NULL: none */
+    size_t count;
+    double share; /* of the hits, those with the query's value; NaN: not known */
+} clipspan_neighbours;
+typedef struct clipspan_neighbours_report {
+    const char *query;         /* the image's name or the text */
+    const char *query_kind;    /* "row", "image" (a file), "text" */
+    uint64_t query_row;        /* UINT64_MAX: not in the store */
+    const char *column, *value; /* asked for, and the query's own; NULL: none */
+    clipspan_retrieval_info how;
+    const clipspan_neighbours *spaces;
+    size_t count;
+} clipspan_neighbours_report;
+CLIPSPAN_API clipspan_status clipspan_report_neighbours(const clipspan_neighbours_report *given,
+                                                        const clipspan_store *store, clipspan_format format,
+                                                        const char *path, clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_report_precision(const clipspan_precision *result, clipspan_format format,
+                                                       const char *path, clipspan_error *err);
+/* One run of segmentation: a row a method, and what they have in common. Borrowed. */
+typedef struct clipspan_segmentation_row {
+    const char *method, *words, *citation;
+    const clipspan_segmentation *result;
+    clipspan_segmentation_scores scores;
+} clipspan_segmentation_row;
+typedef struct clipspan_segmentation_table {
+    const clipspan_segmentation_row *rows;
+    size_t count;
+    const char *model, *data, *kind;
+    const char *protocol;      /* "paper" or "aligned" */
+    const char *convention, *heads; /* of the decomposition; NULL: it was not run */
+    const char *chosen;        /* how an image's class was chosen, in words; NULL when semantic */
+    const char *steps;         /* what the methods' maps went through, in words */
+    const char *background;    /* when semantic, in words */
+    const clipspan_texts *classes; /* that compete */
+    const char *const *values; /* [value_count] names of a mask's values, when semantic; NULL else */
+    size_t value_count;
+    int size, ignore;          /* S; the value that was not scored, or -1 */
+    size_t skipped, resamples;
+} clipspan_segmentation_table;
+CLIPSPAN_API clipspan_status clipspan_report_segmentation(const clipspan_segmentation_table *table,
+                                                          clipspan_format format, const char *path,
+                                                          clipspan_error *err);
 /* A float32 array in NumPy's format. shape: [dims]. Written beside its place and renamed. */
 CLIPSPAN_API clipspan_status clipspan_report_npy(const float *values, const size_t *shape, int dims, const char *path,
                                                  clipspan_error *err);

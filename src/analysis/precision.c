@@ -1,7 +1,8 @@
 /* Which head's neighbours share what: precision at k for many query images at once.
  *
  * Queries are taken in blocks: their vectors pulled into the factors are the rows of G [Q, W], and a block of images
- * y [n, W] scores against all of them in one product, y G'. */
+ * y [n, W] scores against all of them in one product, y G'. A query keeps one list of neighbours for all columns that have
+ * values for the same images. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -20,17 +21,21 @@ struct clipspan_precision {
     double *value;          /* [spaces, columns] */
     double *chance;         /* [columns] */
     uint64_t *asked;        /* [columns] queries with a value */
+    size_t *list;           /* [columns] which list of neighbours it has: columns with values for the same images share one */
+    size_t *first;          /* [lists] a column of each list */
+    size_t lists;
 };
 
 /* One block of queries in one space. */
 typedef struct round {
+    const clipspan_precision *result;
     const clsp_space *space;
     const uint64_t *rows; /* [queries] */
     size_t queries, k, step, threads;
     float *g;             /* [queries, W] */
     unsigned char *empty; /* [queries] 1: its vector is zero, nothing is near it */
-    clsp_nearest *best;   /* [threads, queries] */
-    clipspan_retrieval_hit *hits; /* [threads, queries, k] */
+    clsp_nearest *best;   /* [threads, lists, queries] */
+    clipspan_retrieval_hit *hits; /* [threads, lists, queries, k] */
     float *y, *scores;    /* [threads, step, W], [threads, step, queries] */
     clipspan_status worst;
     uint64_t broken;
@@ -79,14 +84,19 @@ static bool all_finite(const round_of *r, const float *y, size_t n, uint64_t row
     return true;
 }
 
+/* best: [lists, queries] of one thread. An image without a value is in no list of that column. */
 static void offer_all(const round_of *r, clsp_nearest *best, const float *scores, size_t n, uint64_t row)
 {
     for (size_t i = 0; i < n; i++) {
         double weight = r->space->weight ? (double)r->space->weight[row + i] : 1;
-        for (size_t q = 0; q < r->queries; q++) {
-            double score = (double)scores[i * r->queries + q] * weight;
-            if (best[q].count == r->k && score < best[q].hits[0].score) continue;
-            if (r->rows[q] != row + i) clsp_nearest_offer(&best[q], row + i, score);
+        for (size_t l = 0; l < r->result->lists; l++) {
+            clsp_nearest *of = best + l * r->queries;
+            if (r->result->groups[r->result->first[l]].of[row + i] < 0) continue;
+            for (size_t q = 0; q < r->queries; q++) {
+                double score = (double)scores[i * r->queries + q] * weight;
+                if (of[q].count == r->k && score < of[q].hits[0].score) continue;
+                if (r->rows[q] != row + i) clsp_nearest_offer(&of[q], row + i, score);
+            }
         }
     }
 }
@@ -102,7 +112,7 @@ static void score_block(round_of *r, const clsp_block *block)
         clsp_space_rows(space, block->shard, block->first + at, n, y);
         clipspan_status status = clsp_sgemm(scores, r->queries, y, w, false, r->g, w, true, n, r->queries, w, 1.0F, 0.0F, NULL);
         if (status == CLIPSPAN_OK && all_finite(r, y, n, row, &broken))
-            offer_all(r, r->best + thread * r->queries, scores, n, row);
+            offer_all(r, r->best + thread * r->result->lists * r->queries, scores, n, row);
 #pragma omp critical(clsp_precision)
         {
             if (status != CLIPSPAN_OK) r->worst = status;
@@ -111,36 +121,38 @@ static void score_block(round_of *r, const clsp_block *block)
     }
 }
 
-/* Every thread's lists into the first one's, best first. */
+/* Every thread's lists into the first one's. */
 static void merge(round_of *r)
 {
-    for (size_t q = 0; q < r->queries; q++) {
-        clsp_nearest *all = &r->best[q];
+    size_t lists = r->result->lists * r->queries;
+    for (size_t l = 0; l < lists; l++)
         for (size_t t = 1; t < r->threads; t++) {
-            const clsp_nearest *other = &r->best[t * r->queries + q];
-            for (size_t i = 0; i < other->count; i++) clsp_nearest_offer(all, other->hits[i].row, other->hits[i].score);
+            const clsp_nearest *other = &r->best[t * lists + l];
+            for (size_t i = 0; i < other->count; i++)
+                clsp_nearest_offer(&r->best[l], other->hits[i].row, other->hits[i].score);
         }
-    }
 }
 
-static void judge(const clipspan_precision *result, const round_of *r, double *sums)
+static void judge(const round_of *r, double *sums)
 {
+    const clipspan_precision *result = r->result;
     for (size_t c = 0; c < result->info.columns; c++) {
         const int32_t *of = result->groups[c].of;
+        const clsp_nearest *best = r->best + result->list[c] * r->queries;
         for (size_t q = 0; q < r->queries; q++) {
             size_t same = 0;
-            if (of[r->rows[q]] < 0 || r->empty[q]) continue;
-            for (size_t i = 0; i < r->best[q].count; i++) same += of[r->best[q].hits[i].row] == of[r->rows[q]];
-            sums[c] += (double)same / (double)r->k;
+            if (of[r->rows[q]] < 0 || r->empty[q] || best[q].count == 0) continue;
+            for (size_t i = 0; i < best[q].count; i++) same += of[best[q].hits[i].row] == of[r->rows[q]];
+            sums[c] += (double)same / (double)best[q].count;
         }
     }
 }
 
-static clipspan_status run_round(const clipspan_precision *result, round_of *r, double *sums, clipspan_error *err)
+static clipspan_status run_round(round_of *r, double *sums, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_source *source = r->space->source;
-    for (size_t i = 0; i < r->threads * r->queries; i++)
+    for (size_t i = 0; i < r->threads * r->result->lists * r->queries; i++)
         r->best[i] = (clsp_nearest){.hits = r->hits + i * r->k, .k = r->k};
     CLSP_TRY(make_queries(r, err));
 #pragma omp parallel for schedule(dynamic) num_threads(source->threads)
@@ -148,7 +160,7 @@ static clipspan_status run_round(const clipspan_precision *result, round_of *r, 
     if (r->worst != CLIPSPAN_OK) CLSP_TRY(clsp_fail(err, r->worst, "the images' scores could not be made"));
     if (r->broken != UINT64_MAX) CLSP_TRY(clsp_space_broken(r->space, r->broken, err));
     merge(r);
-    judge(result, r, sums);
+    judge(r, sums);
 out:
     return status;
 }
@@ -158,7 +170,7 @@ out:
 static size_t round_size(const clipspan_precision *result, size_t threads)
 {
     const size_t hits = (size_t)1 << 22; /* 64 MB of lists */
-    size_t fitting = clsp_max(hits / threads / result->info.k, 1);
+    size_t fitting = clsp_max(hits / threads / result->lists / result->info.k, 1);
     return clsp_min(clsp_min(fitting, MOST_QUERIES), (size_t)result->info.queries);
 }
 
@@ -167,12 +179,12 @@ static clipspan_status round_open(round_of *r, const clipspan_precision *result,
 {
     clipspan_status status = CLIPSPAN_OK;
     size_t threads = (size_t)space->source->threads, w = space->width, cells;
-    *r = (round_of){.space = space, .k = result->info.k, .threads = threads, .step = clsp_space_step(space, most),
+    *r = (round_of){.result = result, .space = space, .k = result->info.k, .threads = threads, .step = clsp_space_step(space, most),
                     .broken = UINT64_MAX};
-    if (!clsp_mul(&cells, threads * most, r->k)) return clsp_fail_memory(err);
+    if (!clsp_mul(&cells, threads * result->lists * most, r->k)) return clsp_fail_memory(err);
     CLSP_ALLOC(r->g, clsp_alloc_aligned(most * w, sizeof *r->g));
     CLSP_ALLOC(r->empty, clsp_alloc(most, 1));
-    CLSP_ALLOC(r->best, clsp_alloc(threads * most, sizeof *r->best));
+    CLSP_ALLOC(r->best, clsp_alloc(threads * result->lists * most, sizeof *r->best));
     CLSP_ALLOC(r->hits, clsp_alloc(cells, sizeof *r->hits));
     CLSP_ALLOC(r->y, clsp_alloc_aligned(threads * r->step * w, sizeof *r->y));
     CLSP_ALLOC(r->scores, clsp_alloc_aligned(threads * r->step * most, sizeof *r->scores));
@@ -201,7 +213,7 @@ static clipspan_status evaluate(const clipspan_precision *result, const clsp_spa
     for (size_t first = 0; first < queries; first += most) {
         r.rows = result->rows + first;
         r.queries = clsp_min(most, queries - first);
-        CLSP_TRY(run_round(result, &r, sums, err));
+        CLSP_TRY(run_round(&r, sums, err));
     }
     for (size_t c = 0; c < result->info.columns; c++)
         sums[c] = result->asked[c] ? sums[c] / (double)result->asked[c] : (double)NAN;
@@ -231,6 +243,23 @@ static void draw(uint64_t *rows, uint64_t wanted, uint64_t images, uint64_t seed
     }
 }
 
+static bool same_images(const clsp_groups *a, const clsp_groups *b, uint64_t images)
+{
+    for (uint64_t row = 0; row < images; row++)
+        if ((a->of[row] < 0) != (b->of[row] < 0)) return false;
+    return true;
+}
+
+static void share_lists(clipspan_precision *r)
+{
+    for (size_t c = 0; c < r->info.columns; c++) {
+        size_t l = 0;
+        while (l < r->lists && !same_images(&r->groups[c], &r->groups[r->first[l]], r->info.images)) l++;
+        if (l == r->lists) r->first[r->lists++] = c;
+        r->list[c] = l;
+    }
+}
+
 static void count_queries(clipspan_precision *r)
 {
     for (size_t c = 0; c < r->info.columns; c++) {
@@ -240,7 +269,7 @@ static void count_queries(clipspan_precision *r)
             int32_t group = g->of[r->rows[q]];
             if (group < 0) continue;
             r->asked[c]++;
-            sum += ((double)g->sizes[group] - 1) / ((double)r->info.images - 1);
+            sum += ((double)g->sizes[group] - 1) / ((double)g->images - 1);
         }
         r->chance[c] = r->asked[c] ? sum / (double)r->asked[c] : (double)NAN;
     }
@@ -286,6 +315,9 @@ static clipspan_status result_open(clipspan_precision **out, const clipspan_stor
     CLSP_ALLOC(r->value, clsp_alloc_zero(r->info.spaces * r->info.columns, sizeof *r->value));
     CLSP_ALLOC(r->chance, clsp_alloc(r->info.columns, sizeof *r->chance));
     CLSP_ALLOC(r->asked, clsp_alloc_zero(r->info.columns, sizeof *r->asked));
+    CLSP_ALLOC(r->list, clsp_alloc(r->info.columns, sizeof *r->list));
+    CLSP_ALLOC(r->first, clsp_alloc(r->info.columns, sizeof *r->first));
+    share_lists(r);
     draw(r->rows, r->info.queries, images, options->seed);
     count_queries(r);
     *out = r;
@@ -364,6 +396,8 @@ void clipspan_precision_free(clipspan_precision *r)
     clsp_free(r->value);
     clsp_free(r->chance);
     clsp_free(r->asked);
+    clsp_free(r->list);
+    clsp_free(r->first);
     clsp_free(r);
 }
 
@@ -388,6 +422,11 @@ const char *clipspan_precision_column(const clipspan_precision *r, size_t column
 uint64_t clipspan_precision_queries(const clipspan_precision *r, size_t column)
 {
     return column < r->info.columns ? r->asked[column] : 0;
+}
+
+uint64_t clipspan_precision_images(const clipspan_precision *r, size_t column)
+{
+    return column < r->info.columns ? r->groups[column].images : 0;
 }
 
 size_t clipspan_precision_values(const clipspan_precision *r, size_t column)
