@@ -16,6 +16,9 @@ echo "== pixels of every kind of picture"
 "$python" "$here/pixels.py" --driver "$build/tests/pixels_driver" --count $pictures || status=1
 echo "== token ids of texts of every kind"
 "$python" "$here/tokens.py" --driver "$build/tests/tokens_driver" --count $texts || status=1
+echo "== heads replaced inside"
+"$python" "$here/intervene.py" --driver "$build/tests/intervene_driver" --work "$work/intervene" \
+    $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== whole models"
 "$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
 exit $status
