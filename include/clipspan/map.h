@@ -34,6 +34,52 @@ CLIPSPAN_API clipspan_status clipspan_map_effects(float *out, const clipspan_bat
                                                   clipspan_convention convention, const float *texts, size_t count,
                                                   clipspan_error *err);
 
+/* What is worth saying of one map. Sums run over its places; the largest value is looked for among the patches. */
+typedef struct clipspan_map_summary {
+    double total;               /* of all places */
+    double class_token;         /* of it, the class token's; 0 where it has no place */
+    double in_favour, against;  /* of the patches: their values above 0 summed, and those below */
+    double least, most;         /* of the patches */
+    int row, column;            /* of the largest */
+} clipspan_map_summary;
+/* values: [side * side], or [1 + side * side] with the class token first: `places` says which. */
+CLIPSPAN_API clipspan_status clipspan_map_summarise(clipspan_map_summary *out, const float *values, size_t places,
+                                                    int side, clipspan_error *err);
+
+/* ---- maps on their way to a report or a picture: plain structs, all borrowed ------------------------------- */
+
+typedef struct clipspan_map_image {
+    const char *name;
+    uint64_t row;             /* of the store, or position in the list */
+    const unsigned char *rgb; /* [S, S, 3]; NULL: no picture of it */
+    const double *scores;     /* [texts]: the image's score for each text */
+    const double *predicted;  /* [texts, parts]: effects of the part's heads, summed; NULL: not known */
+    const float *effects;     /* [texts, L * H] of each head; NULL: not known */
+    const clipspan_map_summary *summaries; /* [texts, parts] */
+    const float *values;      /* [texts, parts, places]; NULL: left out */
+} clipspan_map_image;
+
+typedef struct clipspan_maps {
+    const char *model, *method, *unit; /* unit: "change in cosine" */
+    const char *score_name;            /* "cosine" */
+    const char *note;                  /* how they were made, for the foot of the picture; NULL: none */
+    const char *const *texts;
+    const char *const *parts;          /* "all", "L3", "L3.H2", or a method's name */
+    size_t text_count, part_count;
+    const unsigned char *chosen; /* [L * H]: the heads that were mapped; NULL: none are told apart */
+    int layers, heads, side;     /* side: of the patch grid, or pixels */
+    size_t places;               /* side * side, or one more: the class token first */
+    size_t strongest;            /* how many heads to name for an image and text; 0: all */
+    const clipspan_map_image *images;
+    size_t image_count;
+} clipspan_maps;
+
+typedef enum clipspan_evidence {
+    CLIPSPAN_EVIDENCE_BOTH,   /* above and below zero, two colours */
+    CLIPSPAN_EVIDENCE_FOR,    /* what speaks for the text alone */
+    CLIPSPAN_EVIDENCE_AGAINST /* what speaks against it alone, shown as a magnitude */
+} clipspan_evidence;
+
 #ifdef __cplusplus
 }
 #endif

@@ -300,3 +300,26 @@ out:
     job_close(&j);
     return status;
 }
+
+/* ---- in a few numbers ------------------------------------------------------------------------------------ */
+
+clipspan_status clipspan_map_summarise(clipspan_map_summary *out, const float *values, size_t places, int side,
+                                       clipspan_error *err)
+{
+    size_t patches = side > 0 ? (size_t)side * (size_t)side : 0, best = 0;
+    if (patches == 0 || (places != patches && places != patches + 1))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "a map of %zu places is no square of side %d", places, side);
+    const float *patch = values + (places - patches);
+    *out = (clipspan_map_summary){.class_token = places > patches ? (double)values[0] : 0, .least = (double)patch[0]};
+    for (size_t n = 0; n < patches; n++) {
+        double value = (double)patch[n];
+        *(value > 0 ? &out->in_favour : &out->against) += value;
+        if (value < out->least) out->least = value;
+        if (value > (double)patch[best]) best = n;
+    }
+    out->total = out->class_token + out->in_favour + out->against;
+    out->most = (double)patch[best];
+    out->row = (int)(best / (size_t)side);
+    out->column = (int)(best % (size_t)side);
+    return CLIPSPAN_OK;
+}
