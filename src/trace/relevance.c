@@ -15,11 +15,12 @@
 #include <math.h>
 #include <string.h>
 
-/* a / b, kept away from division by nothing; a share of nothing is nothing. */
-static inline float share(float a, float b)
+/* a / b, kept away from division by nothing; a share of nothing is nothing. In double: a sum near zero, as of a + b below,
+ * must not lose more to rounding than the forward pass has lost. */
+static inline double share(double a, double b)
 {
-    const float least = 1e-9f;
-    return b == 0.0f ? 0.0f : a / (b + (b < 0.0f ? -least : least));
+    const double least = 1e-9;
+    return b == 0 ? 0 : a / (b + (b < 0 ? -least : least));
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------------ */
@@ -51,7 +52,7 @@ static clipspan_status share_linear(clipspan_tracer *t, float *to, bool add, con
     CLSP_TRY(clsp_sgemm(ratio, out, plain, in, false, t->magnitude, stride, !w->transposed, rows, out, in, 0.5f, 0.5f,
                         err));
     for (size_t i = 0; i < rows * out; i++)
-        ratio[i] = share(rule->out[i / out * rule->out_stride + i % out], ratio[i]);
+        ratio[i] = (float)share((double)rule->out[i / out * rule->out_stride + i % out], (double)ratio[i]);
     CLSP_TRY(clsp_dense_back(plain, in, ratio, out, w, w->weight, 0.0f, rows, err));
     CLSP_TRY(clsp_dense_back(absolute, in, ratio, out, w, t->magnitude, 0.0f, rows, err));
     for (size_t i = 0; i < rows * in; i++) {
@@ -73,10 +74,10 @@ static void share_sum(float *relevance, float *b, const float *a, size_t count)
 {
     double whole = 0, sum_a = 0, sum_b = 0;
     for (size_t i = 0; i < count; i++) {
-        float ratio = share(relevance[i], a[i] + b[i]);
+        double ratio = share((double)relevance[i], (double)a[i] + (double)b[i]);
         whole += (double)relevance[i];
-        relevance[i] = a[i] * ratio;
-        b[i] *= ratio;
+        relevance[i] = (float)((double)a[i] * ratio);
+        b[i] = (float)((double)b[i] * ratio);
         sum_a += (double)relevance[i];
         sum_b += (double)b[i];
     }
@@ -139,7 +140,7 @@ static clipspan_status through_out(clipspan_tracer *t, size_t l, size_t rows, cl
     share_sum(t->relevance, t->back_z, y->x, rows * d);
     CLSP_TRY(share_linear(t, t->back_z, false, &rule, err));
     memset(t->back_z + rows * d, 0, (n - rows) * d * sizeof *t->back_z);
-    for (size_t i = 0; i < rows * d; i++) t->back_z[i] = share(t->back_z[i], y->z[i]);
+    for (size_t i = 0; i < rows * d; i++) t->back_z[i] = (float)share((double)t->back_z[i], (double)y->z[i]);
 out:
     return status;
 }
@@ -166,7 +167,8 @@ static clipspan_status through_scores(clipspan_tracer *t, const clsp_trace_layer
     CLSP_TRY(clsp_heads_values(t, t->back_qkv + 2 * d, 3 * d, y->attention, true, t->back_z, d, 1.0f, err));
     CLSP_TRY(clsp_heads_scores(t, t->products, q, 3 * d, k, 3 * d, err));
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < cells; i++) t->products[i] = share(t->relevance_attention[i], t->products[i]);
+    for (size_t i = 0; i < cells; i++)
+        t->products[i] = (float)share((double)t->relevance_attention[i], (double)t->products[i]);
     CLSP_TRY(clsp_heads_values(t, t->back_qkv, 3 * d, t->products, false, k, 3 * d, 1.0f, err));
     CLSP_TRY(clsp_heads_values(t, t->back_qkv + d, 3 * d, t->products, true, q, 3 * d, 1.0f, err));
     halve_product(t->back_qkv, 3 * d, y->qkv, 3 * d, n, 3 * d);
@@ -216,7 +218,8 @@ static clipspan_status share_patches(clipspan_tracer *t, const float *relevance,
     least_products(t, t->h);
     magnitudes(t->magnitude, w->weight, in * out);
     CLSP_TRY(clsp_dense_run(t->part, out, t->patches, in, w, false, rows, err));
-    for (size_t i = 0; i < rows * out; i++) t->part[i] = share(relevance[i], t->part[i] - t->h[i % out]);
+    for (size_t i = 0; i < rows * out; i++)
+        t->part[i] = (float)share((double)relevance[i], (double)t->part[i] - (double)t->h[i % out]);
     CLSP_TRY(clsp_dense_back(t->part2, in, t->part, out, w, w->weight, 0.0f, rows, err));
     CLSP_TRY(clsp_dense_back(t->part3, in, t->part, out, w, t->magnitude, 0.0f, rows, err));
     for (size_t i = 0; i < rows * in; i++) {

@@ -1,6 +1,7 @@
 /* A tracer: its buffers, and its public functions. */
 #include "trace/trace.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- buffers --------------------------------------------------------------------------------------------- */
@@ -107,6 +108,10 @@ void clipspan_tracer_free(clipspan_tracer *t)
 
 clipspan_status clipspan_tracer_run(clipspan_tracer *t, const float *pixels, float *embedding, clipspan_error *err)
 {
+    t->ran = false;
+    for (size_t i = 0; i < 3 * t->image * t->image; i++)
+        if (!isfinite(pixels[i]))
+            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "pixels: value %zu is not finite", i);
     int before = clsp_threads(t->threads);
     clipspan_status status = clsp_trace_forward(t, pixels, err);
     clsp_threads(before);
