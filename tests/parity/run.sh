@@ -21,4 +21,6 @@ echo "== heads replaced inside"
     $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== whole models"
 "$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
+echo "== edited models, loaded by the other programs"
+"$python" "$here/edit.py" --build "$build" --work "$work" || status=1
 exit $status
