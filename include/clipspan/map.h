@@ -28,11 +28,11 @@ CLIPSPAN_API clipspan_status clipspan_map_batch(float *out, const clipspan_batch
                                                 const float *texts, size_t count, clipspan_map_detail detail,
                                                 clipspan_error *err);
 
-/* The same summed over tokens, for all images of the batch and all heads: each head's direct effect on the text, from
- * z. out: [images, count, L * H]. */
+/* The same summed over tokens, for all images of the batch: each head's direct effect on the text, from z. heads: as
+ * above (NULL: all); the others' effects are 0. out: [images, count, L * H]. */
 CLIPSPAN_API clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch,
-                                                  clipspan_convention convention, const float *texts, size_t count,
-                                                  clipspan_error *err);
+                                                  clipspan_convention convention, const unsigned char *heads,
+                                                  const float *texts, size_t count, clipspan_error *err);
 
 /* What is worth saying of one map. Sums run over its places; the largest value is looked for among the patches. */
 typedef struct clipspan_map_summary {

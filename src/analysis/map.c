@@ -269,8 +269,10 @@ static clipspan_status all_effects(const job *j, float *out)
 {
     int heads = j->basis->heads, all = j->basis->layers * heads;
     clipspan_status worst = CLIPSPAN_OK; /* a message has one writer */
+    memset(out, 0, j->batch->images * j->count * (size_t)all * sizeof *out);
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < all; n++) {
+        if (!is_chosen(j, n / heads, n % heads)) continue;
         float *u = clsp_alloc_aligned(j->count * (size_t)j->basis->head_dim, sizeof *u);
         float *raw = clsp_alloc_aligned(j->count * j->batch->images, sizeof *raw);
         clipspan_status one = u && raw ? head_effects(j, n / heads, n % heads, u, raw, out) : CLIPSPAN_ERROR_MEMORY;
@@ -283,9 +285,9 @@ static clipspan_status all_effects(const job *j, float *out)
 }
 
 clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch, clipspan_convention convention,
-                                     const float *texts, size_t count, clipspan_error *err)
+                                     const unsigned char *heads, const float *texts, size_t count, clipspan_error *err)
 {
-    job j = {batch, batch ? batch->basis : NULL, 0, convention, NULL, texts, count, NULL, NULL, 0};
+    job j = {batch, batch ? batch->basis : NULL, 0, convention, heads, texts, count, NULL, NULL, 0};
     clipspan_status status = CLIPSPAN_OK;
     if (batch == NULL || batch->basis == NULL || batch->z == NULL)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no batch with heads was given");

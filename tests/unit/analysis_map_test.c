@@ -166,7 +166,8 @@ static void sums_to_the_heads(void **state)
     float *out = malloc(s.count * 5 * 4 * 17 * sizeof *out), *c = malloc(2 * 24 * sizeof *c), effects[2 * 2 * 20];
     for (int convention = CLIPSPAN_PAPER; convention <= CLIPSPAN_EXACT; convention++) {
         double worst = 0, largest = 0;
-        assert_int_equal(clipspan_map_effects(effects, s.batch, (clipspan_convention)convention, s.texts, s.count, &err),
+        assert_int_equal(clipspan_map_effects(effects, s.batch, (clipspan_convention)convention, NULL, s.texts, s.count,
+                                              &err),
                          CLIPSPAN_OK);
         assert_int_equal(clipspan_map_batch(out, s.batch, 1, (clipspan_convention)convention, NULL, s.texts, s.count,
                                             CLIPSPAN_MAP_HEAD, &err),
