@@ -224,7 +224,10 @@ static clipspan_status layer_rows(const rows *r, size_t layer)
         judge(r, i, CLIPSPAN_ABLATED_LAYER, layer, base, r->sum + i * c);
         add(so_far, r->sum + i * c, c);
         judge(r, i, CLIPSPAN_ABLATED_UP_TO, layer, base, so_far);
-        if (p->mlps) judge(r, i, CLIPSPAN_ABLATED_UP_TO_MLPS, layer, p->with_mlps + (r->first + i) * c, so_far);
+        /* All terms of the paper's convention at zero leave a vector of zeros, and not what rounding leaves of it. */
+        bool nothing = p->study->info.zero && p->convention == CLIPSPAN_PAPER && layer + 1 == p->layers;
+        const float *with = nothing ? p->mean_heads : p->with_mlps + (r->first + i) * c;
+        if (p->mlps) judge(r, i, CLIPSPAN_ABLATED_UP_TO_MLPS, layer, with, nothing ? NULL : so_far);
     }
     return status;
 }
