@@ -34,7 +34,8 @@ static void show(board *b, size_t at, const clipspan_images *images, size_t i)
 static void show_query(board *b, size_t at)
 {
     const clipspan_neighbours_report *r = &b->answers->report;
-    snprintf(b->captions[at], CAPTION, "query%s%.40s", r->value ? ": " : "", r->value ? r->value : "");
+    const char *value = r->value ? r->value : "";
+    snprintf(b->captions[at], CAPTION, "query%s%.40s", *value ? ": " : "", value);
     b->tiles[at].caption = b->captions[at];
     b->tiles[at].framed = 1;
     if (b->own != NULL)
