@@ -4,7 +4,8 @@
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
     const char *output, *csv;
-    int json;
+    int json, stability;
+    size_t resamples;
     cli_span_settings span;
 } settings;
 
@@ -20,10 +21,11 @@ static clipspan_status write_results(const settings *s, const clipspan_textspan 
 
 static clipspan_status run(void *given, clipspan_error *err)
 {
-    const settings *s = given;
+    settings *s = given;
     clipspan_store *store = NULL;
     clipspan_textspan *result = NULL;
-    if (s->span.texts == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts POOL is missing");
+    if (s->span.texts.count == 0) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts POOL is missing");
+    if (s->stability) s->span.resamples = s->resamples;
     clipspan_status status = cli_check_outputs(s->output, s->csv, err);
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = cli_span_run(&result, store, &s->span, err);
@@ -37,13 +39,16 @@ static const cli_option options[] = {
     CLI_SPAN_OPTIONS(settings, span, "20"),
     {"images", 0, CLI_COUNT, "N", "highest-ranked images for each text (default 8; the text names those that fit)",
      offsetof(settings, span.images)},
+    {"stability", 0, CLI_FLAG, NULL, "also say how often each text is picked again when the images are drawn anew",
+     offsetof(settings, stability)},
+    {"resamples", 0, CLI_COUNT, "N", "bootstrap resamples behind --stability (default 100)", offsetof(settings, resamples)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and text", offsetof(settings, csv)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_END,
 };
 
-static const settings defaults = {.span = CLI_SPAN_DEFAULTS};
+static const settings defaults = {.span = CLI_SPAN_DEFAULTS, .resamples = 100};
 
 const cli_command cli_textspan = {
     .name = "textspan",

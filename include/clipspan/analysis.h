@@ -72,6 +72,17 @@ CLIPSPAN_API clipspan_status clipspan_textspan_rank_images(clipspan_textspan *re
 CLIPSPAN_API size_t clipspan_textspan_images(const clipspan_textspan *result, size_t i, int text,
                                              const uint64_t **rows, const float **values);
 
+/* How often each text is picked again when the images are drawn anew: one pass over the store for the moments of blocks
+ * of images, from which each resample's are summed, so that no image is touched again (docs/textspan.md). Of up to 256
+ * images each is a block of its own: Efron's bootstrap exactly; of more, images fall into 256 blocks by a hash of their
+ * names. pool_embeddings: as given to textspan_run. Stage "stability". */
+CLIPSPAN_API clipspan_status clipspan_textspan_measure_stability(clipspan_textspan *result, const clipspan_store *store,
+                                                                 const float *pool_embeddings, int resamples,
+                                                                 const clipspan_hooks *hooks, clipspan_error *err);
+/* Share of the resamples in which the head's first `size` texts hold this one; NaN where it was not measured. */
+CLIPSPAN_API double clipspan_textspan_stability(const clipspan_textspan *result, size_t i, int text);
+CLIPSPAN_API int clipspan_textspan_resamples(const clipspan_textspan *result); /* 0: not measured */
+
 /* ---- zero-shot classification ------------------------------------------------------------------------- */
 
 /* classifier: [C, E] out, unit length: for each class the mean of its templates' embeddings, each normalised,

@@ -140,6 +140,12 @@ clipspan_status clsp_directions_read(clsp_directions *directions, int layer, cli
 clipspan_status clsp_directions_get(clsp_directions *directions, const int *numbers, size_t first, size_t count,
                                     float *out, clipspan_error *err);
 
+/* sum [k] += y and packed [k (k + 1) / 2] += y y' of one head, over the listed images of the batch, each added after the
+ * one before it. y: [CLSP_MOMENTS_BLOCK, k] scratch. */
+enum { CLSP_MOMENTS_BLOCK = 16 };
+void clsp_head_moments_add(double *sum, double *packed, const clipspan_batch *batch, clipspan_convention convention,
+                           int layer, int head, const size_t *images, size_t count, double *y);
+
 /* ---- the stream ------------------------------------------------------------------------------------------- */
 
 /* One decomposition of images by an engine: the basis made once, the buffers reused. */
