@@ -16,7 +16,7 @@
 #ifndef CLIPSPAN_ABLATION_H
 #define CLIPSPAN_ABLATION_H
 
-#include "clipspan/analysis.h"
+#include "clipspan/picture.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -130,6 +130,26 @@ CLIPSPAN_API clipspan_status clipspan_ablation_study_add_total(clipspan_ablation
 /* NULL: none was added. */
 CLIPSPAN_API const clipspan_ablation_score *clipspan_ablation_study_total(const clipspan_ablation_study *study,
                                                                           clipspan_ablated what, size_t index);
+
+/* ---- reports ------------------------------------------------------------------------------------------------ */
+
+/* A study with where it comes from. Borrowed. */
+typedef struct clipspan_ablation_report {
+    const clipspan_ablation_study *study;
+    const clipspan_store *store;
+    const char *means_from;     /* path of the store behind the means; NULL: the scored one */
+    const char *at;             /* of total effects: "all" tokens or "class"; NULL: there are none */
+    uint64_t total_mean_images; /* run for the means of total effects; 0: replaced by zero */
+} clipspan_ablation_report;
+/* CSV: one line an ablation and effect. docs/json.md. */
+CLIPSPAN_API clipspan_status clipspan_report_ablation(const clipspan_ablation_report *given, clipspan_format format,
+                                                      const char *path, clipspan_error *err);
+/* Top-1 accuracy against how many attention layers are replaced, with intervals: the paper's figure. */
+CLIPSPAN_API clipspan_status clipspan_picture_ablation_curve(const clipspan_ablation_report *given, const char *path,
+                                                             clipspan_error *err);
+/* What each head alone takes from the right class's mean logit, as a layer x head grid. */
+CLIPSPAN_API clipspan_status clipspan_picture_ablation_heads(const clipspan_ablation_report *given, const char *path,
+                                                             clipspan_error *err);
 
 #ifdef __cplusplus
 }
