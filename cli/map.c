@@ -204,11 +204,10 @@ static clipspan_status write_results(const map_job *job, clipspan_error *err)
         .layers = job->layers, .heads = job->heads, .side = job->side, .places = job->places, .strongest = s->top,
         .images = job->found, .image_count = job->count};
     clipspan_status status = CLIPSPAN_OK;
-    int view = clipspan_model_get_info(job->model)->image_size;
     if (s->csv != NULL) status = clipspan_report_maps(&maps, CLIPSPAN_CSV, s->csv, err);
-    if (status == CLIPSPAN_OK && s->png != NULL)
-        status = clipspan_picture_maps(&maps, evidence_of(s), s->methods.count > 0, tile_side(job), view, title_of(job),
-                                       s->png, err);
+    const clipspan_maps_look look = {evidence_of(s), s->methods.count > 0, job->scale, tile_side(job),
+                                     clipspan_model_get_info(job->model)->image_size, title_of(job)};
+    if (status == CLIPSPAN_OK && s->png != NULL) status = clipspan_picture_maps(&maps, &look, s->png, err);
     if (status != CLIPSPAN_OK) return status;
     return clipspan_report_maps(&maps, s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT, s->output ? s->output : "-", err);
 }
@@ -229,10 +228,20 @@ static void free_job(map_job *job)
     clipspan_model_free(job->model);
 }
 
+static clipspan_status read_scale(map_job *job, clipspan_error *err)
+{
+    char *end = NULL;
+    if (job->s->scale == NULL) return CLIPSPAN_OK;
+    job->scale = strtod(job->s->scale, &end);
+    if (*end == '\0' && job->scale > 0 && job->scale < 1e30) return CLIPSPAN_OK;
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--scale %s: expected a number above 0", job->s->scale);
+}
+
 static clipspan_status run(void *given, clipspan_error *err)
 {
     map_job job = {.s = given};
     clipspan_status status = check(job.s, err);
+    if (status == CLIPSPAN_OK) status = read_scale(&job, err);
     if (status == CLIPSPAN_OK) status = open_subject(&job, err);
     if (status == CLIPSPAN_OK) status = choose(&job, err);
     if (status == CLIPSPAN_OK) status = map_read(&job, err);
@@ -266,6 +275,8 @@ static const cli_option options[] = {
     CLI_CONVENTION_OPTION(map_settings, convention),
     {"evidence", 0, CLI_TEXT, "both|for|against", "what the picture shows (default both)", offsetof(map_settings, evidence)},
     {"png", 0, CLI_TEXT, "FILE", "the maps laid over the pictures, with a legend", offsetof(map_settings, png)},
+    {"scale", 0, CLI_TEXT, "X", "value of the picture's strongest colour (default: 99th percentile of the magnitudes)",
+     offsetof(map_settings, scale)},
     {"tile", 0, CLI_COUNT, "N", "pixels a tile of the picture (default: by their number)", offsetof(map_settings, tile)},
     {"npy", 0, CLI_TEXT, "FILE", "raw values [images, texts, maps, tokens], the class token first", offsetof(map_settings, npy)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with the values", offsetof(map_settings, json)},

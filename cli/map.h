@@ -12,7 +12,7 @@ enum { MAP_PART_NAME = 40, MAP_METHODS_MOST = CLIPSPAN_RELEVANCES + 1 };
 typedef struct map_settings {
     const char *arguments[CLI_ARGUMENTS];
     cli_list texts, names, methods;
-    const char *texts_file, *minus, *heads, *detail, *pick, *pool, *rows, *convention, *evidence;
+    const char *texts_file, *minus, *heads, *detail, *pick, *pool, *rows, *convention, *evidence, *scale;
     const char *png, *npy, *csv, *output, *model_path, *images_path;
     int minus_mean, json;
     size_t top, tile;
@@ -62,6 +62,7 @@ typedef struct map_job {
     int keep_values;
     float *scratch; /* what clipspan_map_batch writes */
     clipspan_npy *npy;
+    double scale; /* of the picture; 0: found */
 } map_job;
 
 /* map_choose.c: which images, texts and heads. */

@@ -76,12 +76,17 @@ CLIPSPAN_API clipspan_status clipspan_picture_mask(const unsigned char *mask, in
                                                    clipspan_error *err);
 
 /* Maps laid over their images: one row an image and text, the image first, then one column a part; of one part, one row an
- * image and one column a text. One scale for all, but where `each` is set: then every map has its own, from 0 to its
- * largest magnitude (for methods whose units differ). tile_side: pixels that a tile gets; view_side: S of the images'
- * rgb. */
-CLIPSPAN_API clipspan_status clipspan_picture_maps(const clipspan_maps *maps, clipspan_evidence evidence, int each,
-                                                   int tile_side, int view_side, const char *title, const char *path,
-                                                   clipspan_error *err);
+ * image and one column a text. */
+typedef struct clipspan_maps_look {
+    clipspan_evidence evidence;
+    int each;      /* 1: every map is divided by its own largest magnitude (for methods whose units differ) */
+    double limit;  /* value of the strongest colour, one scale for all; 0: the 99th percentile of the magnitudes */
+    int tile_side; /* pixels that a tile gets */
+    int view_side; /* S of the images' rgb */
+    const char *title;
+} clipspan_maps_look;
+CLIPSPAN_API clipspan_status clipspan_picture_maps(const clipspan_maps *maps, const clipspan_maps_look *look,
+                                                   const char *path, clipspan_error *err);
 /* The same maps in words and numbers. JSON holds the values where they are kept; CSV: the strongest heads. */
 CLIPSPAN_API clipspan_status clipspan_report_maps(const clipspan_maps *maps, clipspan_format format, const char *path,
                                                   clipspan_error *err);
