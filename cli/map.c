@@ -275,7 +275,7 @@ static const cli_option options[] = {
     CLI_CONVENTION_OPTION(map_settings, convention),
     {"evidence", 0, CLI_TEXT, "both|for|against", "what the picture shows (default both)", offsetof(map_settings, evidence)},
     {"png", 0, CLI_TEXT, "FILE", "the maps laid over the pictures, with a legend", offsetof(map_settings, png)},
-    {"scale", 0, CLI_TEXT, "X", "value of the picture's strongest colour (default: 99th percentile of the magnitudes)",
+    {"scale", 0, CLI_TEXT, "X", "value of the picture's strongest colour (default: 99.5th percentile of the magnitudes)",
      offsetof(map_settings, scale)},
     {"tile", 0, CLI_COUNT, "N", "pixels a tile of the picture (default: by their number)", offsetof(map_settings, tile)},
     {"npy", 0, CLI_TEXT, "FILE", "raw values [images, texts, maps, tokens], the class token first", offsetof(map_settings, npy)},

@@ -80,7 +80,7 @@ CLIPSPAN_API clipspan_status clipspan_picture_mask(const unsigned char *mask, in
 typedef struct clipspan_maps_look {
     clipspan_evidence evidence;
     int each;      /* 1: every map is divided by its own largest magnitude (for methods whose units differ) */
-    double limit;  /* value of the strongest colour, one scale for all; 0: the 99th percentile of the magnitudes */
+    double limit;  /* value of the strongest colour, one scale for all; 0: the 99.5th percentile of the magnitudes */
     int tile_side; /* pixels that a tile gets */
     int view_side; /* S of the images' rgb */
     const char *title;

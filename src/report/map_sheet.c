@@ -144,7 +144,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The 99th percentile of the magnitudes: a few hot patches would leave all others pale. largest: out. */
+/* The 99.5th percentile of the magnitudes: a few hot patches would leave all others pale. largest: out. */
 static clipspan_status find_limit(const composition *c, double *limit, double *largest, clipspan_error *err)
 {
     size_t count = c->maps->image_count * c->maps->text_count * c->maps->part_count * c->patches;
@@ -153,7 +153,7 @@ static clipspan_status find_limit(const composition *c, double *limit, double *l
     for (size_t i = 0; i < count; i++) sizes[i] = isfinite(c->shown[i]) ? fabsf(c->shown[i]) : 0;
     qsort(sizes, count, sizeof *sizes, by_value);
     *largest = (double)sizes[count - 1];
-    *limit = (double)sizes[(size_t)(0.99 * (double)(count - 1))];
+    *limit = (double)sizes[(size_t)(0.995 * (double)(count - 1))];
     if (*limit <= 0) *limit = *largest;
     clsp_free(sizes);
     return CLIPSPAN_OK;
