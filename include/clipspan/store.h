@@ -25,8 +25,9 @@ typedef struct clipspan_store_options {
     int half;            /* 1: contributions in f16 (scalars and embeddings stay f32); 0: f32 */
     int moments_only;    /* 1: no shards: moments alone, constant disk */
     size_t shard_images; /* images a shard; 0: chosen so that a shard is about 256 MB */
+    int neurons;         /* top images kept of every MLP neuron (clipspan/neurons.h), beside its moments; 0: no neurons */
 } clipspan_store_options;
-#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0 }
+#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0, 0 }
 
 typedef struct clipspan_store_summary {
     uint64_t images, skipped;  /* in the store; unreadable */
@@ -57,6 +58,7 @@ typedef struct clipspan_store_info {
     int complete; /* 0: an unfinished run; what is there can be read */
     int layers, heads, head_dim, embed_dim, tokens, image_size, patch_size;
     float logit_scale;
+    int neurons, mlp_width; /* top images kept of every neuron, and neurons a layer; 0: kept without neurons */
 } clipspan_store_info;
 CLIPSPAN_API const clipspan_store_info *clipspan_store_get_info(const clipspan_store *store);
 CLIPSPAN_API const clipspan_basis *clipspan_store_basis(const clipspan_store *store);

@@ -34,6 +34,8 @@ static void fill_info(clipspan_store *store)
         .image_size = m->image_size,
         .patch_size = m->patch_size,
         .logit_scale = m->logit_scale,
+        .neurons = m->top_images,
+        .mlp_width = m->mlp_width,
     };
 }
 
