@@ -136,6 +136,15 @@ CLIPSPAN_API clipspan_status clipspan_cue_words(const clipspan_textspan *span, c
 CLIPSPAN_API clipspan_status clipspan_heads_published(const char **found, const clipspan_store *store, const char *name,
                                                       unsigned char *chosen, clipspan_error *err);
 
+/* ---- the table ---------------------------------------------------------------------------------------- */
+
+/* One row a rule. CSV: one line a rule and measure. */
+CLIPSPAN_API clipspan_status clipspan_report_groups(const clipspan_groups *groups, clipspan_format format,
+                                                    const char *path, clipspan_error *err);
+/* PNG: a line a rule, a dot a group, a bar for the worst group's interval. */
+CLIPSPAN_API clipspan_status clipspan_picture_groups(const clipspan_groups *groups, const char *path,
+                                                     clipspan_error *err);
+
 #ifdef __cplusplus
 }
 #endif
