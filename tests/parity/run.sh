@@ -23,4 +23,6 @@ echo "== whole models"
 "$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
 echo "== edited models, loaded by the other programs"
 "$python" "$here/edit.py" --build "$build" --work "$work" || status=1
+echo "== nearest images"
+"$python" "$here/retrieval.py" --build "$build" --work "$work" $([ $reduced = yes ] && echo --reduced) || status=1
 exit $status
