@@ -3,8 +3,8 @@
  * comparisons in print use:
  *
  *   linear y = x W'   R_i = sum over j of [x_i w_ji]+ R_j / sum over i of [x_i w_ji]+      (alpha 1, beta 0; no bias)
- *   x = a + b         R_a ~ a R / x, R_b ~ b R / x, then each scaled so that their sums are to each other as the sums'
- *                     magnitudes and add up to R's
+ *   x = a + b         R_a ~ a R / x, R_b ~ b R / x; then each is scaled, so that together they sum to what R sums to and
+ *                     their sums' magnitudes keep their ratio
  *   C = A B           R_A = A (R / C) B' / 2 elementwise, R_B alike
  *   softmax, activation, layer norm: passed through
  *   pixels            the z^B rule with the image's own least and greatest value (Montavon et al. 2017)
@@ -15,12 +15,24 @@
 #include <math.h>
 #include <string.h>
 
-/* a / b, kept away from division by nothing; a share of nothing is nothing. In double: a sum near zero, as of a + b below,
+/* a / b, held off where b is near nothing; a share of nothing is nothing. In double: a sum near zero, as of a + b below,
  * must not lose more to rounding than the forward pass has lost. */
-static inline double share(double a, double b)
+static inline double share(double a, double b, double least)
 {
-    const double least = 1e-9;
     return b == 0 ? 0 : a / (b + (b < 0 ? -least : least));
+}
+
+/* Sums of like signs are not near nothing but where they are nothing. */
+static const double tiny = 1e-9;
+
+/* For sums x of either sign: a hundredth of their mean magnitude over all tokens. The published code divides by them as
+ * they are, which on real networks gives a few places most of the relevance, with signs that rounding decides
+ * (docs/relevance.md). */
+static double least_of(const float *x, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += fabs((double)x[i]);
+    return 0.01 * sum / (double)count + tiny;
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------------ */
@@ -52,7 +64,7 @@ static clipspan_status share_linear(clipspan_tracer *t, float *to, bool add, con
     CLSP_TRY(clsp_sgemm(ratio, out, plain, in, false, t->magnitude, stride, !w->transposed, rows, out, in, 0.5f, 0.5f,
                         err));
     for (size_t i = 0; i < rows * out; i++)
-        ratio[i] = (float)share((double)rule->out[i / out * rule->out_stride + i % out], (double)ratio[i]);
+        ratio[i] = (float)share((double)rule->out[i / out * rule->out_stride + i % out], (double)ratio[i], tiny);
     CLSP_TRY(clsp_dense_back(plain, in, ratio, out, w, w->weight, 0.0f, rows, err));
     CLSP_TRY(clsp_dense_back(absolute, in, ratio, out, w, t->magnitude, 0.0f, rows, err));
     for (size_t i = 0; i < rows * in; i++) {
@@ -69,12 +81,12 @@ static double scale_of(double sum, double other, double whole)
     return both > 0 && sum != 0 ? fabs(sum) / both * whole / sum : 0.0;
 }
 
-/* relevance of a + b -> of a; b -> relevance of b */
-static void share_sum(float *relevance, float *b, const float *a, size_t count)
+/* relevance of a + b -> of a; b -> relevance of b. least: as least_of says */
+static void share_sum(float *relevance, float *b, const float *a, double least, size_t count)
 {
     double whole = 0, sum_a = 0, sum_b = 0;
     for (size_t i = 0; i < count; i++) {
-        double ratio = share((double)relevance[i], (double)a[i] + (double)b[i]);
+        double ratio = share((double)relevance[i], (double)a[i] + (double)b[i], least);
         whole += (double)relevance[i];
         relevance[i] = (float)((double)a[i] * ratio);
         b[i] = (float)((double)b[i] * ratio);
@@ -120,7 +132,7 @@ static clipspan_status through_mlp(clipspan_tracer *t, size_t l, size_t rows, cl
     linear_rule fc2 = {&b->fc2, t->work, t->back_z, d, rows}, fc1 = {&b->fc1, t->h, t->back_hidden, m, rows};
     clsp_activate(t->work, y->hidden, t->activation, rows * m);
     CLSP_TRY(clsp_dense_run(t->back_z, d, t->work, m, &b->fc2, true, rows, err));
-    share_sum(t->relevance, t->back_z, y->mid, rows * d);
+    share_sum(t->relevance, t->back_z, y->mid, least_of(clsp_trace_after(t, l), t->tokens * d), rows * d);
     CLSP_TRY(share_linear(t, t->back_hidden, false, &fc2, err));
     clsp_norm_run(t->h, y->mid, &b->ln2, t->eps, rows, d);
     CLSP_TRY(share_linear(t, t->relevance, true, &fc1, err));
@@ -137,10 +149,11 @@ static clipspan_status through_out(clipspan_tracer *t, size_t l, size_t rows, cl
     size_t n = t->tokens, d = t->width;
     linear_rule rule = {out, y->z, t->back_z, d, rows};
     CLSP_TRY(clsp_dense_run(t->back_z, d, y->z, d, out, true, rows, err));
-    share_sum(t->relevance, t->back_z, y->x, rows * d);
+    share_sum(t->relevance, t->back_z, y->x, least_of(y->mid, n * d), rows * d);
     CLSP_TRY(share_linear(t, t->back_z, false, &rule, err));
     memset(t->back_z + rows * d, 0, (n - rows) * d * sizeof *t->back_z);
-    for (size_t i = 0; i < rows * d; i++) t->back_z[i] = (float)share((double)t->back_z[i], (double)y->z[i]);
+    const double least = least_of(y->z, n * d);
+    for (size_t i = 0; i < rows * d; i++) t->back_z[i] = (float)share((double)t->back_z[i], (double)y->z[i], least);
 out:
     return status;
 }
@@ -166,9 +179,10 @@ static clipspan_status through_scores(clipspan_tracer *t, const clsp_trace_layer
     const float *q = y->qkv, *k = y->qkv + d;
     CLSP_TRY(clsp_heads_values(t, t->back_qkv + 2 * d, 3 * d, y->attention, true, t->back_z, d, 1.0f, err));
     CLSP_TRY(clsp_heads_scores(t, t->products, q, 3 * d, k, 3 * d, err));
+    const double least = least_of(t->products, cells);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < cells; i++)
-        t->products[i] = (float)share((double)t->relevance_attention[i], (double)t->products[i]);
+        t->products[i] = (float)share((double)t->relevance_attention[i], (double)t->products[i], least);
     CLSP_TRY(clsp_heads_values(t, t->back_qkv, 3 * d, t->products, false, k, 3 * d, 1.0f, err));
     CLSP_TRY(clsp_heads_values(t, t->back_qkv + d, 3 * d, t->products, true, q, 3 * d, 1.0f, err));
     halve_product(t->back_qkv, 3 * d, y->qkv, 3 * d, n, 3 * d);
@@ -219,7 +233,7 @@ static clipspan_status share_patches(clipspan_tracer *t, const float *relevance,
     magnitudes(t->magnitude, w->weight, in * out);
     CLSP_TRY(clsp_dense_run(t->part, out, t->patches, in, w, false, rows, err));
     for (size_t i = 0; i < rows * out; i++)
-        t->part[i] = (float)share((double)relevance[i], (double)t->part[i] - (double)t->h[i % out]);
+        t->part[i] = (float)share((double)relevance[i], (double)t->part[i] - (double)t->h[i % out], tiny);
     CLSP_TRY(clsp_dense_back(t->part2, in, t->part, out, w, w->weight, 0.0f, rows, err));
     CLSP_TRY(clsp_dense_back(t->part3, in, t->part, out, w, t->magnitude, 0.0f, rows, err));
     for (size_t i = 0; i < rows * in; i++) {
@@ -234,7 +248,7 @@ clipspan_status clsp_relevance_pixels(clipspan_tracer *t, float *out, clipspan_e
 {
     size_t n = t->tokens, d = t->width, side = t->side, s = t->image;
     memcpy(t->back_z, t->weights.position, n * d * sizeof *t->back_z);
-    share_sum(t->relevance, t->back_z, t->embedded, n * d);
+    share_sum(t->relevance, t->back_z, t->embedded, least_of(t->x0, n * d), n * d);
     clipspan_status status = share_patches(t, t->relevance + d, err);
     memset(out, 0, s * s * sizeof *out);
     for (size_t p = 0; p + 1 < n; p++)
