@@ -14,7 +14,7 @@ typedef struct cli_span_settings {
 
 #define CLI_SPAN_DEFAULTS                                                                                             \
     {                                                                                                                 \
-        .heads = "all", .convention = "paper", .size = 20, .rank = 80, .images = 8, .cache = 1                        \
+        .convention = "paper", .size = 20, .rank = 80, .images = 8, .cache = 1                        \
     }
 
 #define CLI_CONVENTION_OPTION(type, member)                                                                           \

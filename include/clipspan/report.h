@@ -9,6 +9,7 @@
 
 #include "clipspan/analysis.h"
 #include "clipspan/edit.h"
+#include "clipspan/textspan_evaluation.h"
 #include "clipspan/segmentation.h"
 #include "clipspan/retrieval.h"
 
@@ -35,6 +36,10 @@ CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_class
 CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                                         const clipspan_textspan *textspan, clipspan_format format,
                                                         const char *path, clipspan_error *err);
+/* JSON: every description too. CSV: one line a pool and size. */
+CLIPSPAN_API clipspan_status clipspan_report_textspan_evaluation(const clipspan_textspan_evaluation *result,
+                                                                 clipspan_format format, const char *path,
+                                                                 clipspan_error *err);
 /* CSV: the accuracies. */
 CLIPSPAN_API clipspan_status clipspan_report_edit(const clipspan_edit_summary *summary, clipspan_format format,
                                                   const char *path, clipspan_error *err);
