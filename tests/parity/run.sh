@@ -19,6 +19,8 @@ echo "== token ids of texts of every kind"
 echo "== heads replaced inside"
 "$python" "$here/intervene.py" --driver "$build/tests/intervene_driver" --work "$work/intervene" \
     $([ $reduced = yes ] && echo --reduced) || status=1
+echo "== maps of texts over tokens"
+"$python" "$here/maps.py" --build "$build" --work "$work/maps" $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== whole models"
 "$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
 echo "== edited models, loaded by the other programs"
