@@ -29,7 +29,8 @@ void clipspan_segmentation_contrast(float *out, const float *classifier, size_t 
 
 /* ---- bilinear up-sampling ---------------------------------------------------------------------------------- */
 
-/* Output i lies at (i + 1/2) side / size - 1/2 of the input, not before its first value; in float32, as torch. */
+/* Output i lies at (i + 1/2) side / size - 1/2 of the input, not before its first value. The scale is float32 and the place
+ * is rounded once, as torch's fused multiply-add does. */
 clipspan_status clsp_taps_make(clsp_taps *taps, size_t size, size_t side, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -38,7 +39,7 @@ clipspan_status clsp_taps_make(clsp_taps *taps, size_t size, size_t side, clipsp
     CLSP_ALLOC(taps->second, clsp_alloc(size, sizeof *taps->second));
     CLSP_ALLOC(taps->weight, clsp_alloc(size, sizeof *taps->weight));
     for (size_t i = 0; i < size; i++) {
-        float at = fmaxf(scale * ((float)i + 0.5F) - 0.5F, 0.0F);
+        float at = fmaxf((float)((double)scale * ((double)i + 0.5) - 0.5), 0.0F);
         size_t first = clsp_min((size_t)at, side - 1);
         taps->first[i] = first;
         taps->second[i] = first + (first + 1 < side);
