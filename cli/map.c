@@ -72,6 +72,8 @@ static clipspan_status open_subject(map_job *job, clipspan_error *err)
         status = clipspan_store_open(&job->store, s->arguments[0], err);
         if (status == CLIPSPAN_OK && clipspan_store_get_info(job->store)->moments_only)
             status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s holds moments alone, no single images", s->arguments[0]);
+        if (status == CLIPSPAN_OK && !clipspan_store_get_info(job->store)->complete)
+            cli_warn("the store is unfinished: rows are those that it has");
         if (status == CLIPSPAN_OK)
             status = cli_open_store_model(&job->model, job->store, s->model_path, s->model.vocab, err);
         if (status == CLIPSPAN_OK && (s->png != NULL || s->methods.count > 0))

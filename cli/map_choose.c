@@ -296,7 +296,9 @@ static clipspan_status score_by_span(map_job *job, const clipspan_texts *pool, c
     clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
     clipspan_moments *moments = NULL;
     clipspan_textspan *result = NULL;
+    clipspan_hooks hooks = *cli_hooks();
     size_t count = clipspan_texts_count(pool), mine = job->text_count;
+    hooks.warn = NULL; /* a head whose description ends early is nothing to speak of here */
     float *embeddings = calloc(count, (size_t)job->embed_dim * sizeof *embeddings);
     clipspan_status status = embeddings ? clipspan_store_moments(job->store, &moments, err) : no_memory(err);
     options.convention = job->convention;
@@ -304,7 +306,7 @@ static clipspan_status score_by_span(map_job *job, const clipspan_texts *pool, c
     options.threads = (int)job->s->engine.threads;
     if (status == CLIPSPAN_OK) status = clipspan_engine_embed_pool(job->engine, pool, 1, embeddings, cli_hooks(), err);
     if (status == CLIPSPAN_OK)
-        status = clipspan_textspan_run(&result, moments, pool, embeddings, &options, cli_hooks(), err);
+        status = clipspan_textspan_run(&result, moments, pool, embeddings, &options, &hooks, err);
     cli_progress_end();
     for (size_t i = 0; status == CLIPSPAN_OK && i < clipspan_textspan_head_count(result); i++) {
         const clipspan_textspan_head *head = clipspan_textspan_get(result, i);

@@ -297,7 +297,8 @@ clipspan_status map_read(map_job *job, clipspan_error *err)
     if (status == CLIPSPAN_OK) status = job->s->methods.count ? read_methods(job, err) : read_decomposition(job, err);
     if (status != CLIPSPAN_OK) return status;
     if (job->count == 0) return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "none of the %zu images could be read", job->row_count);
-    if (job->skipped) cli_note("%zu images could not be read and were skipped", job->skipped);
+    if (job->skipped)
+        cli_note("%zu image%s could not be read: skipped", job->skipped, job->skipped > 1 ? "s" : "");
     if (job->npy == NULL) return CLIPSPAN_OK;
     status = clipspan_npy_commit(job->npy, err);
     job->npy = NULL;

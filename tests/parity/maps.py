@@ -3,7 +3,7 @@ and 7: no step is shared with the program but the store's files and the texts' e
 
     maps.py --build BUILD --work DIR [--reduced]
 
-  maps     whole, by layer, by head, both conventions, from a store and from the model: |a - b| below 2e-5 of the largest
+  maps     whole, by layer, by head, both conventions, from a store and from the model: |a - b| below 2e-6 of the largest
   minus    a text minus another, and minus the mean of all
   sums     a head's map summed over all places is the head's own term (from z) times the text
   picture  the overlay is a PNG that Pillow opens, of the colours that its legend shows
@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 TEXTS = ["a red circle", "snow", "a small striped triangle"]
-BOUND = 2e-5
+BOUND = 2e-6  # observed: at most 4e-7
 
 
 class Work:
@@ -112,7 +112,7 @@ def compare(work, name, model, images):
     print(f"{name}: {len(numbers['mu'])} images, {basis['w'].shape[0]} x {basis['w'].shape[1]} heads")
     for convention in ("paper", "exact"):
         maps, effects = defined(numbers, basis, texts, convention)
-        work.check(f"{convention}: sums are the heads' effects", off_by(maps.sum(-1), effects), 1e-5)
+        work.check(f"{convention}: sums are the heads' effects", off_by(maps.sum(-1), effects))
         flat = maps.reshape(*maps.shape[:2], -1, maps.shape[-1])
         for source, subject in (("store", [store]), ("model", [model, images])):
             work.check(f"{convention}, {source}: whole",
@@ -125,7 +125,7 @@ def compare(work, name, model, images):
         whole = maps.sum((2, 3))[:, :, None]
         work.check(f"{convention}: minus the mean", off_by(mean, whole - whole.mean(1, keepdims=True)))
         minus = ask(work, [store], convention, "whole", "--minus", TEXTS[1])
-        work.check(f"{convention}: minus a text", off_by(minus, whole - whole[:, 1:2]), 5e-5)
+        work.check(f"{convention}: minus a text", off_by(minus, whole - whole[:, 1:2]))
     check_report(work, store, numbers, basis, texts)
 
 
