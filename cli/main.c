@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 const cli_command *const cli_commands[] = {&cli_info,      &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify,
-                                           &cli_decompose, &cli_textspan, &cli_attributes, &cli_groups, &cli_ablate, &cli_map, &cli_edit, &cli_export, &cli_retrieve, &cli_segment, NULL};
+                                           &cli_decompose, &cli_textspan, &cli_neurons, &cli_attributes, &cli_groups, &cli_ablate, &cli_map, &cli_edit, &cli_export, &cli_retrieve, &cli_segment, NULL};
 
 static const cli_command *find_command(const char *name)
 {

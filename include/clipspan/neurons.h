@@ -124,6 +124,19 @@ CLIPSPAN_API clipspan_status clipspan_neurons_describe(const clipspan_model *mod
                                                        clipspan_neuron_text *most, clipspan_neuron_text *least,
                                                        const clipspan_hooks *hooks, clipspan_error *err);
 
+/* What a report of neurons shows. Borrowed. */
+typedef struct clipspan_neurons_table {
+    const clipspan_neurons *neurons;
+    clipspan_convention convention;
+    const clipspan_neuron *rows; /* [count] of that convention */
+    size_t count;
+    const char *order;           /* "rms", "variance", "share"; NULL: they were named */
+    const clipspan_texts *pool;  /* NULL: no texts */
+    const clipspan_neuron_text *most, *least; /* [count, texts]; NULL: none */
+    size_t texts;
+    size_t images; /* top images shown a side, at most K */
+} clipspan_neurons_table;
+
 /* Neurons named "L10.N345", comma-separated, or "@file" with such names line by line (# begins a comment line). *out: the
  * caller frees it with clipspan_neurons_parse_free; only layer and neuron are set. A name that occurs twice is kept once. */
 CLIPSPAN_API clipspan_status clipspan_neurons_parse(clipspan_neuron **out, size_t *count, const char *text, int layers,

@@ -7,6 +7,7 @@
 #ifndef CLIPSPAN_REPORT_H
 #define CLIPSPAN_REPORT_H
 
+#include "clipspan/neurons.h"
 #include "clipspan/analysis.h"
 #include "clipspan/edit.h"
 #include "clipspan/textspan_evaluation.h"
@@ -26,12 +27,17 @@ CLIPSPAN_API clipspan_status clipspan_report_store(const clipspan_store *store, 
 /* store may be NULL (moments from elsewhere): then no image names. */
 CLIPSPAN_API clipspan_status clipspan_report_textspan(const clipspan_textspan *result, const clipspan_store *store,
                                                       clipspan_format format, const char *path, clipspan_error *err);
+/* Where a classifier's prompts came from. */
+typedef struct clipspan_prompts {
+    const char *source; /* a file, or words for a set of the program's own */
+    size_t templates;   /* a class */
+} clipspan_prompts;
 /* names: [images] or NULL. rows: [images], the number by which each image is known elsewhere (its row in the store, its
- * position in the image list); NULL: 0, 1, ... */
+ * position in the image list); NULL: 0, 1, ... prompts: NULL: not known. */
 CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_classification *result,
                                                             const char *const *names, const uint64_t *rows,
-                                                            clipspan_format format, const char *path,
-                                                            clipspan_error *err);
+                                                            const clipspan_prompts *prompts, clipspan_format format,
+                                                            const char *path, clipspan_error *err);
 /* The heads that were scored, with their texts where textspan (NULL: none) has them. */
 CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                                         const clipspan_textspan *textspan, clipspan_format format,
@@ -89,6 +95,9 @@ typedef struct clipspan_segmentation_table {
 CLIPSPAN_API clipspan_status clipspan_report_segmentation(const clipspan_segmentation_table *table,
                                                           clipspan_format format, const char *path,
                                                           clipspan_error *err);
+/* Text and JSON name the store's images; CSV: one line a neuron, with its first text and image on either side. */
+CLIPSPAN_API clipspan_status clipspan_report_neurons(const clipspan_neurons_table *table, const clipspan_store *store,
+                                                     clipspan_format format, const char *path, clipspan_error *err);
 /* A float32 array in NumPy's format. shape: [dims]. Written beside its place and renamed. */
 CLIPSPAN_API clipspan_status clipspan_report_npy(const float *values, const size_t *shape, int dims, const char *path,
                                                  clipspan_error *err);
