@@ -5,7 +5,7 @@
 #ifndef CLSP_ANALYSIS_BLOCKS_H
 #define CLSP_ANALYSIS_BLOCKS_H
 
-#ifndef CLSP_ROOM_ANALYSIS
+#if !defined(CLSP_ROOM_ANALYSIS) && !defined(CLSP_TESTS)
 #error "analysis/blocks.h is private to the room analysis"
 #endif
 

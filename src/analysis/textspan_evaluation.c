@@ -213,6 +213,7 @@ typedef struct measure {
 static void measure_close(measure *m)
 {
     clsp_free(m->narrow), clsp_free(m->mean), clsp_free(m->second), clsp_free(m->u), clsp_free(m->total);
+    *m = (measure){0};
 }
 
 static clipspan_status measure_open(measure *m, const job *j, clipspan_error *err)
