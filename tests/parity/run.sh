@@ -21,6 +21,10 @@ echo "== heads replaced inside"
     $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== maps of texts over tokens"
 "$python" "$here/maps.py" --build "$build" --work "$work/maps" $([ $reduced = yes ] && echo --reduced) || status=1
+echo "== ablations in NumPy"
+"$python" "$here/ablation.py" --build "$build" --work "$work" $([ $reduced = yes ] && echo --reduced) || status=1
+echo "== derivatives and relevance"
+"$python" "$here/relevance.py" --library "$build/src/libclipspan.so" $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== whole models"
 "$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
 echo "== edited models, loaded by the other programs"
