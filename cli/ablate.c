@@ -39,12 +39,12 @@ static clipspan_status check_outputs(const settings *s, clipspan_error *err)
 {
     const char *const paths[] = {s->output ? s->output : "-", s->csv, s->plot, s->grid};
     clipspan_status status = CLIPSPAN_OK;
+    if ((s->plot != NULL && strcmp(s->plot, "-") == 0) || (s->grid != NULL && strcmp(s->grid, "-") == 0))
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "a picture goes to a file, not to standard output");
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         for (size_t j = 0; j < i && status == CLIPSPAN_OK; j++)
             if (paths[i] != NULL && paths[j] != NULL && cli_check_outputs(paths[j], paths[i], err) != CLIPSPAN_OK)
                 status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s would be written twice", paths[i]);
-    if (status == CLIPSPAN_OK && s->plot != NULL) status = cli_check_array_output(s->plot, err);
-    if (status == CLIPSPAN_OK && s->grid != NULL) status = cli_check_array_output(s->grid, err);
     return status;
 }
 

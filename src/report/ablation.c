@@ -55,11 +55,11 @@ static void name_of(const entry *e, char out[NAME])
     case CLIPSPAN_ABLATED_CLS: snprintf(out, NAME, "class token to itself"); break;
     case CLIPSPAN_ABLATED_MLPS_CLS: snprintf(out, NAME, "both"); break;
     case CLIPSPAN_ABLATED_UP_TO: snprintf(out, NAME, "attention L0..L%d", layer); break;
-    case CLIPSPAN_ABLATED_UP_TO_MLPS: snprintf(out, NAME, "attention L0..L%d, MLPs", layer); break;
+    case CLIPSPAN_ABLATED_UP_TO_MLPS: snprintf(out, NAME, "attention L0..L%d and MLPs", layer); break;
     case CLIPSPAN_ABLATED_LAYER: snprintf(out, NAME, "attention L%d", layer); break;
     case CLIPSPAN_ABLATED_MLP: layer < 0 ? snprintf(out, NAME, "x0") : snprintf(out, NAME, "MLP L%d", layer); break;
     case CLIPSPAN_ABLATED_HEAD: snprintf(out, NAME, "L%d.H%d", layer, head_of(e)); break;
-    default: snprintf(out, NAME, "the %zu named heads", named); break;
+    default: snprintf(out, NAME, "the named heads (%zu)", named); break;
     }
 }
 
@@ -113,21 +113,26 @@ static void text_preamble(const clipspan_ablation_report *given, clsp_report *re
                         (unsigned long long)info.seed);
 }
 
+/* Wide enough for the column's title where there is no interval. */
+enum { BARE_WIDTH = 16, INTERVAL_WIDTH = 28 };
+
 static void text_estimate(clsp_report *report, const clipspan_estimate *e, double scale, int digits)
 {
-    clsp_report_add(report, "  %7.*f", digits, scale * e->value);
     if (isfinite(e->low))
-        clsp_report_add(report, " [%7.*f, %7.*f]", digits, scale * e->low, digits, scale * e->high);
+        clsp_report_add(report, "  %7.*f [%7.*f, %7.*f]", digits, scale * e->value, digits, scale * e->low, digits,
+                        scale * e->high);
+    else
+        clsp_report_add(report, "%*.*f", (int)BARE_WIDTH, digits, scale * e->value);
 }
 
-static size_t estimate_width(const clipspan_ablation_study *study)
+static int estimate_width(const clipspan_ablation_study *study)
 {
-    return clipspan_ablation_study_get_info(study).resamples > 0 ? 28 : 9;
+    return clipspan_ablation_study_get_info(study).resamples > 0 ? INTERVAL_WIDTH : BARE_WIDTH;
 }
 
 static void text_header(clsp_report *report, const clipspan_ablation_study *study, const char *title, int totals)
 {
-    int width = (int)estimate_width(study);
+    int width = estimate_width(study);
     clsp_report_add(report, "\n");
     clsp_report_cell(report, title, NAME_WIDTH);
     clsp_report_add(report, "%*s%*s%9s%*s", width, "top-1 %", width, "drop, points", "top-5 %", width, "logit drop");
@@ -135,7 +140,7 @@ static void text_header(clsp_report *report, const clipspan_ablation_study *stud
     clsp_report_add(report, "\n");
 }
 
-/* indented by nothing; totals: the columns are there, filled or not */
+/* totals: their columns are there, filled where the entry has some. */
 static void text_row(clsp_report *report, const entry *e, int totals)
 {
     char name[NAME];
