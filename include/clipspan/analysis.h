@@ -95,6 +95,8 @@ typedef struct clipspan_classification clipspan_classification;
 typedef struct clipspan_classification_info {
     uint64_t images, labelled;
     double top1, top5;  /* share of the labelled images; NaN without labels */
+    double calibration_error; /* expected calibration error (Guo et al. 2017), bins of equal width; NaN without labels */
+    double confidence;        /* mean probability of the best class over the labelled images; NaN without labels */
 } clipspan_classification_info;
 /* embeddings: [I, E] unit length; labels: [I] class or -1 (NULL: none); logit_scale: the model's. */
 CLIPSPAN_API clipspan_status clipspan_classify_run(clipspan_classification **out, const float *embeddings,
@@ -112,6 +114,23 @@ CLIPSPAN_API int clipspan_classification_label(const clipspan_classification *r,
 /* Per class: labelled images and those right at top 1. */
 CLIPSPAN_API void clipspan_classification_of_class(const clipspan_classification *r, size_t c, uint64_t *images,
                                                    uint64_t *right);
+/* Labelled images whose best class is c: precision is right / chosen, recall right / images. */
+CLIPSPAN_API uint64_t clipspan_classification_chosen(const clipspan_classification *r, size_t c);
+/* Wrong answers: images of class `label` whose best class is `choice`. Most images first, then by class. */
+typedef struct clipspan_confusion {
+    int label, choice;
+    uint64_t images;
+} clipspan_confusion;
+CLIPSPAN_API size_t clipspan_classification_confusion_count(const clipspan_classification *r);
+CLIPSPAN_API clipspan_confusion clipspan_classification_confusion(const clipspan_classification *r, size_t i);
+/* The reliability table: labelled images whose best class has a probability in (low, high]. */
+enum { CLIPSPAN_CALIBRATION_BINS = 15 };
+typedef struct clipspan_calibration_bin {
+    double low, high;
+    uint64_t images;
+    double accuracy, confidence; /* share that is right; mean probability; NaN without images */
+} clipspan_calibration_bin;
+CLIPSPAN_API clipspan_calibration_bin clipspan_classification_bin(const clipspan_classification *r, size_t b);
 
 /* ---- attributes: how much of a head's variance a known attribute explains ----------------------------- */
 
