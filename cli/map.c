@@ -157,14 +157,18 @@ static size_t chosen_count(const map_job *job)
 
 static void write_note(const map_job *job, char *note, size_t size)
 {
-    const char *name = clipspan_model_get_info(job->model)->name;
+    const char *name = clipspan_model_get_info(job->model)->name, *minus = job->s->minus;
+    char less[200] = "";
+    if (minus != NULL) snprintf(less, sizeof less, " Of each text \"%.150s\" is subtracted.", minus);
+    if (job->s->minus_mean) snprintf(less, sizeof less, " Of each text the mean of all is subtracted.");
     if (job->s->methods.count > 0)
-        snprintf(note, size, "%s. Each map is divided by its own largest magnitude: methods have units of their own.", name);
+        snprintf(note, size, "%.100s.%s Each map is divided by its own largest magnitude: methods have units of their own.",
+                 name, less);
     else
-        snprintf(note, size, "%s, %zu of %d heads, %s convention, %d x %d patches. Effects and head sums include the class "
-                             "token's own place, which is not drawn.",
+        snprintf(note, size, "%.100s, %zu of %d heads, %s convention, %d x %d patches.%s Effects and head sums include the "
+                             "class token's own place, which is not drawn.",
                  name, chosen_count(job), job->layers * job->heads, job->convention == CLIPSPAN_EXACT ? "exact" : "paper's",
-                 job->side, job->side);
+                 job->side, job->side, less);
 }
 
 static clipspan_evidence evidence_of(const map_settings *s)
@@ -201,6 +205,7 @@ static clipspan_status write_results(const map_job *job, clipspan_error *err)
         .method = s->methods.count                      ? "relevance"
                   : job->convention == CLIPSPAN_EXACT ? "decomposition, exact convention"
                                                       : "decomposition, paper's convention",
+        .minus = s->minus ? s->minus : s->minus_mean ? "the mean of the texts" : NULL,
         .unit = unit_of(job), .score_name = score_name(job), .note = note, .texts = job->texts, .parts = job->parts,
         .text_count = job->text_count, .part_count = job->part_count, .chosen = s->methods.count ? NULL : job->chosen,
         .layers = job->layers, .heads = job->heads, .side = job->side, .places = job->places, .strongest = s->top,
@@ -217,10 +222,9 @@ static clipspan_status write_results(const map_job *job, clipspan_error *err)
 static void free_job(map_job *job)
 {
     clipspan_npy_discard(job->npy);
-    for (size_t t = 0; job->labels != NULL && t < job->text_count; t++) free(job->labels[t]);
-    void *const blocks[] = {job->labels,     job->texts, job->directions, job->rows,      job->kept,   job->chosen,
-                            job->columns,    job->parts, job->part_names, job->found,     job->scores, job->predicted,
-                            job->effects,    job->rgb,   job->summaries,  job->values,    job->scratch};
+    void *const blocks[] = {job->texts,   job->directions, job->rows,      job->kept,    job->chosen, job->columns,
+                            job->parts,   job->part_names, job->found,     job->scores,  job->predicted,
+                            job->effects, job->rgb,        job->summaries, job->values,  job->scratch};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     clipspan_texts_free(job->words);
     clipspan_tracer_free(job->tracer);

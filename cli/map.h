@@ -33,10 +33,9 @@ typedef struct map_job {
     clipspan_map_detail detail;
     int layers, heads, embed_dim, side, tokens; /* side: of the maps */
 
-    clipspan_texts *words;  /* [T] as they are embedded */
-    char **labels;          /* [T] as they are shown */
-    const char **texts;     /* [T] the same */
-    float *directions;      /* [T, E] */
+    clipspan_texts *words;
+    const char **texts; /* [T] of words */
+    float *directions;  /* [T, E] what is mapped */
     size_t text_count;
 
     size_t *rows; /* [I] of the store, or positions in the list */

@@ -144,19 +144,11 @@ static clipspan_status subtract(map_job *job, clipspan_error *err)
     return status;
 }
 
-static clipspan_status label_texts(map_job *job, clipspan_error *err)
+static clipspan_status list_texts(map_job *job, clipspan_error *err)
 {
-    const char *minus = job->s->minus ? job->s->minus : job->s->minus_mean ? "the texts' mean" : NULL;
-    job->labels = calloc(job->text_count, sizeof *job->labels);
     job->texts = calloc(job->text_count, sizeof *job->texts);
-    if (job->labels == NULL || job->texts == NULL) return no_memory(err);
-    for (size_t t = 0; t < job->text_count; t++) {
-        const char *text = clipspan_texts_get(job->words, t);
-        size_t room = strlen(text) + (minus ? strlen(minus) : 0) + 16;
-        if ((job->labels[t] = malloc(room)) == NULL) return no_memory(err);
-        snprintf(job->labels[t], room, "%s%s%s", text, minus ? " \xE2\x88\x92 " : "", minus ? minus : "");
-        job->texts[t] = job->labels[t];
-    }
+    if (job->texts == NULL) return no_memory(err);
+    for (size_t t = 0; t < job->text_count; t++) job->texts[t] = clipspan_texts_get(job->words, t);
     return CLIPSPAN_OK;
 }
 
@@ -165,7 +157,7 @@ clipspan_status map_choose_texts(map_job *job, clipspan_error *err)
     clipspan_status status = gather_texts(job, err);
     if (status == CLIPSPAN_OK) status = embed(job, err);
     if (status == CLIPSPAN_OK) status = subtract(job, err);
-    return status == CLIPSPAN_OK ? label_texts(job, err) : status;
+    return status == CLIPSPAN_OK ? list_texts(job, err) : status;
 }
 
 /* ---- batches ----------------------------------------------------------------------------------------------- */

@@ -62,6 +62,7 @@ typedef struct clipspan_map_image {
 typedef struct clipspan_maps {
     const char *model, *method, *unit; /* unit: "change in cosine" */
     const char *score_name;            /* "cosine" */
+    const char *minus;                 /* what was subtracted of each text; NULL: nothing */
     const char *note;                  /* how they were made, for the foot of the picture; NULL: none */
     const char *const *texts;
     const char *const *parts;          /* "all", "L3", "L3.H2", or a method's name */

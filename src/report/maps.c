@@ -106,6 +106,11 @@ static void text_head(const clipspan_maps *maps, clsp_report *report)
 {
     clsp_report_add(report, "%s, %s; unit: %s; %d x %d places, rows and columns counted from 0\n", maps->model,
                     maps->method, maps->unit, maps->side, maps->side);
+    if (maps->minus != NULL) {
+        clsp_report_add(report, "each text minus ");
+        clsp_report_cut(report, maps->minus, TEXT_WIDEST);
+        clsp_report_add(report, "\n");
+    }
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
@@ -197,6 +202,7 @@ static clipspan_status as_json(const clipspan_maps *maps, size_t *order, const c
                 clsp_json_put(root, "unit", clsp_json_new_string(maps->unit)) &&
                 clsp_json_put(root, "score", clsp_json_new_string(maps->score_name)) &&
                 clsp_json_put(root, "side", clsp_json_new_int(maps->side));
+    if (good && maps->minus != NULL) good = clsp_json_put(root, "minus", clsp_json_new_string(maps->minus));
     for (size_t i = 0; good && i < maps->image_count; i++) good = clsp_json_push(images, json_image(maps, i, order));
     if (good)
         good = clsp_json_put(root, "images", images);

@@ -32,7 +32,7 @@ grep -c '"values"' l.json
 clipspan map store -t snow -t night --detail head --top 2 --rows 1-4 --npy h.npy >h.txt
 shape h.npy
 clipspan map store -t snow --detail head --heads L0.H1,L2.H3 --name images/000002.png --json | grep -o '"name": "[^"]*"'
-clipspan map store -t snow --minus 'a red circle' --rows 2 --evidence for --png f.png --convention exact | sed -n '1p;3p' | sed 's/-*[0-9]\.[0-9]*$/N/'
+clipspan map store -t snow --minus 'a red circle' --rows 2 --evidence for --png f.png --convention exact | sed -n '1,4p' | sed 's/-*[0-9]\.[0-9]*$/N/'
 printf 'a red circle\nsnow\nsand\n' >pool.txt
 clipspan map store -t snow --detail head --top 2 --pick textspan --pool pool.txt --rows 0 --json | grep -c '"name": "L'
 # the store's tokens of some layers alone
