@@ -132,11 +132,12 @@ static void text_groups(clsp_report *report, const clipspan_groups *g, const cli
 static void text_heads(clsp_report *report, const clipspan_groups *g, const clipspan_groups_info *info)
 {
     char name[32];
-    clsp_report_add(report, "\n");
+    bool any = false;
     for (size_t i = 1; i < info->rows; i++) {
         const clipspan_groups_row *row = row_of(g, i);
         if (row->count == 0) continue;
-        clsp_report_add(report, "%s: ", row->name);
+        clsp_report_add(report, any ? "%s: " : "\n%s: ", row->name);
+        any = true;
         for (size_t h = 0; h < row->count; h++) {
             head_name(g, row->heads[h], name);
             clsp_report_add(report, "%s%s", h ? "," : "", name);
