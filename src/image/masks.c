@@ -122,8 +122,9 @@ static clipspan_status compare(const clipspan_masks *masks, size_t i, const clsp
                                clipspan_error *err)
 {
     if (picture->width == mask->width && picture->height == mask->height) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s: the mask is %u x %u, its picture %s is %u x %u", mask_name(masks, i),
-                     mask->width, mask->height, masks->images->entries[i].name, picture->width, picture->height);
+    const char *where = masks->paths ? masks->paths[i] : masks->images->root; /* a MATLAB file */
+    return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s: the mask is %u x %u, its picture %s is %u x %u", where, mask->width,
+                     mask->height, masks->images->entries[i].name, picture->width, picture->height);
 }
 
 static clipspan_status check_files(const clipspan_masks *masks, size_t i, clipspan_error *err)
@@ -159,7 +160,8 @@ static clipspan_status check_cells(const clipspan_masks *masks, size_t i, clipsp
     CLSP_TRY(matlab_header(masks, masks->images->cells[i], i, &picture, err));
     CLSP_TRY(matlab_header(masks, masks->cells[i], i, &mask, err));
     if (!mask.indices)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its mask has several planes", masks->images->entries[i].name));
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: the mask of %s has several planes", masks->images->root,
+                           masks->images->entries[i].name));
     CLSP_TRY(compare(masks, i, &picture, &mask, err));
 out:
     return status;

@@ -36,7 +36,7 @@ clipspan_status clsp_matlab_to_picture(clsp_picture *picture, const clsp_matlab 
     size_t planes = array.dims == 3 ? array.shape[0] : 1;
     size_t width = array.shape[array.dims - 2], height = array.shape[array.dims - 1];
     if ((planes != 1 && planes != 3) || width > INT_MAX || height > INT_MAX)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: has %zu planes of %zu x %zu, expected 1 or 3", name, planes,
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: an array of %zu planes of %zu x %zu, expected 1 or 3", name, planes,
                            width, height));
     CLSP_TRY(clsp_picture_allocate(picture, planes == 3 ? CLSP_MODE_RGB : CLSP_MODE_L, (int)width, (int)height, err));
     picture->orientation = 1;

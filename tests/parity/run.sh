@@ -31,4 +31,11 @@ echo "== edited models, loaded by the other programs"
 "$python" "$here/edit.py" --build "$build" --work "$work" || status=1
 echo "== nearest images"
 "$python" "$here/retrieval.py" --build "$build" --work "$work" $([ $reduced = yes ] && echo --reduced) || status=1
+echo "== TextSpan evaluated, in NumPy"
+"$python" "$here/textspan_evaluation.py" --build "$build" --work "$work" || status=1
+echo "== segmentation"
+"$python" "$here/segmentation.py" --clipspan "$build/clipspan" --scenes "$build/models/demo/demo-scenes" --work "$work" \
+    $([ $reduced = yes ] && echo --count 8) || status=1
+echo "== accuracy by group, and heads taken out"
+"$python" "$here/groups.py" --build "$build" --work "$work/groups" $([ $reduced = yes ] && echo --reduced) || status=1
 exit $status

@@ -99,7 +99,7 @@ static void test_matlab_refused(void **state)
     static const struct {
         const char *name, *because;
     } cases[] = {
-        {"bad_size.mat", "the mask is 26 x 39, its picture img_00000 is 26 x 40"},
+        {"bad_size.mat", "bad_size.mat: the mask is 26 x 39, its picture img_00000 is 26 x 40"},
         {"bad_double.mat", "not of type uint8"},
         {"bad_four.mat", "4 dimensions"},
         {"bad_filter.mat", "stored as MATLAB does not store arrays"},
