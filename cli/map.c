@@ -177,14 +177,16 @@ static clipspan_evidence evidence_of(const map_settings *s)
     return strcmp(s->evidence, "against") == 0 ? CLIPSPAN_EVIDENCE_AGAINST : CLIPSPAN_EVIDENCE_BOTH;
 }
 
-static const char *title_of(const map_job *job)
+static void write_title(const map_job *job, char *title, size_t size)
 {
-    if (job->s->methods.count > 0) return "Where each method sees the text";
-    switch (evidence_of(job->s)) {
-    case CLIPSPAN_EVIDENCE_FOR: return "Where the image speaks for the text";
-    case CLIPSPAN_EVIDENCE_AGAINST: return "Where the image speaks against the text";
-    default: return "Where the image speaks for the text (red) and against it (blue)";
-    }
+    static const char *const TITLES[] = {"Where the image speaks for the text (red) and against it (blue)",
+                                         "Where the image speaks for the text", "Where the image speaks against the text"};
+    int method = job->s->methods.count > 0 && job->part_count == 1 ? job->methods[0] : -1;
+    const clipspan_relevance_info *info = method >= 0 ? clipspan_relevance_get_info((clipspan_relevance)method) : NULL;
+    if (info != NULL)
+        snprintf(title, size, "%s: %s", info->name, info->words);
+    else
+        snprintf(title, size, "%s", job->s->methods.count > 0 ? "Where each method sees the text" : TITLES[evidence_of(job->s)]);
 }
 
 /* A tile is as large as a row of them lets it be. */
@@ -198,8 +200,9 @@ static int tile_side(const map_job *job)
 static clipspan_status write_results(const map_job *job, clipspan_error *err)
 {
     const map_settings *s = job->s;
-    char note[512];
+    char note[512], title[256];
     write_note(job, note, sizeof note);
+    write_title(job, title, sizeof title);
     const clipspan_maps maps = {
         .model = clipspan_model_get_info(job->model)->name,
         .method = s->methods.count                      ? "relevance"
@@ -213,7 +216,7 @@ static clipspan_status write_results(const map_job *job, clipspan_error *err)
     clipspan_status status = CLIPSPAN_OK;
     if (s->csv != NULL) status = clipspan_report_maps(&maps, CLIPSPAN_CSV, s->csv, err);
     const clipspan_maps_look look = {evidence_of(s), s->methods.count > 0, job->scale, tile_side(job),
-                                     clipspan_model_get_info(job->model)->image_size, title_of(job)};
+                                     clipspan_model_get_info(job->model)->image_size, title};
     if (status == CLIPSPAN_OK && s->png != NULL) status = clipspan_picture_maps(&maps, &look, s->png, err);
     if (status != CLIPSPAN_OK) return status;
     return clipspan_report_maps(&maps, s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT, s->output ? s->output : "-", err);
