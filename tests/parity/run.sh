@@ -38,4 +38,6 @@ echo "== segmentation"
     $([ $reduced = yes ] && echo --count 8) || status=1
 echo "== accuracy by group, and heads taken out"
 "$python" "$here/groups.py" --build "$build" --work "$work/groups" $([ $reduced = yes ] && echo --reduced) || status=1
+echo "== classification, calibration, open_clip's lists"
+"$python" "$here/classification.py" --build "$build" --work "$work" $([ $reduced = yes ] && echo --reduced) || status=1
 exit $status
