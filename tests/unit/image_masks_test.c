@@ -342,6 +342,33 @@ static void test_headers(void **state)
     }
 }
 
+/* Every allocation fails once: that is said, and nothing leaks (under ASan). */
+static clipspan_status whole_job(const char *data)
+{
+    clipspan_masks *masks = NULL;
+    unsigned char truth[32 * 32];
+    clsp_preprocess how = clip_settings(32);
+    clipspan_error err = {0};
+    clipspan_status status = clipspan_masks_open(&masks, data, NULL, &err);
+    if (status == CLIPSPAN_OK) status = clsp_masks_truth(masks, 1, &how, CLIPSPAN_PROTOCOL_ALIGNED, truth, &err);
+    clipspan_masks_free(masks);
+    return status;
+}
+
+static void test_failed_allocations(void **state)
+{
+    static const char *const data[] = {"pairs", "row.mat"};
+    (void)state;
+    for (size_t d = 0; d < 2; d++)
+        for (unsigned long n = 1;; n++) {
+            clsp_alloc_fail_at(n);
+            clipspan_status status = whole_job(golden(data[d]));
+            unsigned long seen = clsp_alloc_fail_at(0);
+            assert_int_equal(status, seen < n ? CLIPSPAN_OK : CLIPSPAN_ERROR_MEMORY);
+            if (seen < n) break;
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_folder_as_pillow), cmocka_unit_test(test_values),
         cmocka_unit_test(test_padding_is_unscored), cmocka_unit_test(test_voc),
         cmocka_unit_test(test_csv_and_mistakes), cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_failed_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
