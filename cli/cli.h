@@ -82,7 +82,7 @@ typedef struct cli_image_settings {
     {"batch", 0, CLI_COUNT, "N", "images in one forward pass (default: by the model's size)",                         \
      offsetof(type, member.batch)}
 #define CLI_IMAGE_OPTIONS(type, member)                                                                               \
-    {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|waterbirds|tar", "what IMAGES is (default: found from the path)",       \
+    {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|waterbirds|tar|matlab", "what IMAGES is (default: found from the path)",       \
      offsetof(type, member.kind)},                                                                                    \
     {"exif", 0, CLI_FLAG, NULL, "turn pictures as their EXIF orientation says", offsetof(type, member.exif)},         \
     {"strict", 0, CLI_FLAG, NULL, "the first image that cannot be read stops the run",                                \
