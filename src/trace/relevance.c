@@ -51,6 +51,26 @@ typedef struct linear_rule {
     size_t out_stride, rows;
 } linear_rule;
 
+/* sums [rows, out]: relevance of what left the layer, divided by them */
+static void share_rows(float *sums, const linear_rule *rule, size_t out)
+{
+#pragma omp parallel for schedule(static) if (rule->rows * out > 65536)
+    for (size_t r = 0; r < rule->rows; r++)
+        for (size_t o = 0; o < out; o++)
+            sums[r * out + o] =
+                (float)share((double)rule->out[r * rule->out_stride + o], (double)sums[r * out + o], tiny);
+}
+
+/* to (+)= (x plain + |x| absolute) / 2 */
+static void positive_parts(float *to, bool add, const float *x, const float *plain, const float *absolute, size_t count)
+{
+#pragma omp parallel for schedule(static) if (count > 65536)
+    for (size_t i = 0; i < count; i++) {
+        float value = 0.5f * (x[i] * plain[i] + fabsf(x[i]) * absolute[i]);
+        to[i] = add ? to[i] + value : value;
+    }
+}
+
 /* to [rows, in] (+)= relevance of x; it may be the rule's `out` where strides and widths agree. */
 static clipspan_status share_linear(clipspan_tracer *t, float *to, bool add, const linear_rule *rule, clipspan_error *err)
 {
@@ -63,14 +83,10 @@ static clipspan_status share_linear(clipspan_tracer *t, float *to, bool add, con
     CLSP_TRY(clsp_dense_run(ratio, out, rule->x, in, w, false, rows, err));
     CLSP_TRY(clsp_sgemm(ratio, out, plain, in, false, t->magnitude, stride, !w->transposed, rows, out, in, 0.5f, 0.5f,
                         err));
-    for (size_t i = 0; i < rows * out; i++)
-        ratio[i] = (float)share((double)rule->out[i / out * rule->out_stride + i % out], (double)ratio[i], tiny);
+    share_rows(ratio, rule, out);
     CLSP_TRY(clsp_dense_back(plain, in, ratio, out, w, w->weight, 0.0f, rows, err));
     CLSP_TRY(clsp_dense_back(absolute, in, ratio, out, w, t->magnitude, 0.0f, rows, err));
-    for (size_t i = 0; i < rows * in; i++) {
-        float x = rule->x[i], value = 0.5f * (x * plain[i] + fabsf(x) * absolute[i]);
-        to[i] = add ? to[i] + value : value;
-    }
+    positive_parts(to, add, rule->x, plain, absolute, rows * in);
 out:
     return status;
 }

@@ -159,6 +159,7 @@ clipspan_status clipspan_tracer_map(clipspan_tracer *t, clipspan_relevance metho
 
 clipspan_status clipspan_tracer_gradient(clipspan_tracer *t, const float *text, float *out, clipspan_error *err)
 {
+    if (text == NULL) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "gradient: needs a text direction");
     clipspan_status status = check_ran(t, err);
     if (status != CLIPSPAN_OK) return status;
     int before = clsp_threads(t->threads);
