@@ -1,5 +1,5 @@
-/* relevance.c - where one picture speaks for a text, by one method, as numbers of the patch grid (of pixels, for lrp).
- *     cc relevance.c $(pkg-config --cflags --libs clipspan) && ./a.out MODEL PICTURE generic-attention "a red square" */
+/* relevance.c - where one picture speaks for a text, by one method, as numbers of the patch grid (of pixels for lrp).
+ *     cc relevance.c $(pkg-config --cflags --libs clipspan) && ./a.out MODEL PICTURE rollout "a red square" */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The maps that are read from attention: as it is, rolled out, weighted by derivatives, shared out by relevance.
  *
- * Only the class token's row of a rolled-out product is ever read, and e' M_L ... M_1 is taken from the left: a row of N
- * numbers goes down through the layers, in the order in which derivatives and relevance become known. */
+ * Only the class token's row of a rolled-out product is ever read, and e' M_L ... M_1 is taken from the left: a row of
+ * N numbers goes down through the layers, in the order in which derivatives and relevance become known. */
 #include "trace/trace.h"
 
 #include <string.h>

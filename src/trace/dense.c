@@ -104,7 +104,8 @@ static void add_neighbourhood(const clipspan_tracer *t, float *s, const float *b
     for (size_t i = 0; i + 1 < n; i++)
         for (size_t j = 0; j + 1 < n; j++) {
             size_t yi = i / grid, yj = j / grid, xi = i % grid, xj = j % grid;
-            s[(i + 1) * n + j + 1] += bell[yi > yj ? yi - yj : yj - yi] * bell[xi > xj ? xi - xj : xj - xi] / scale_of(t);
+            size_t down = yi > yj ? yi - yj : yj - yi, across = xi > xj ? xi - xj : xj - xi;
+            s[(i + 1) * n + j + 1] += bell[down] * bell[across] / scale_of(t);
         }
 }
 
@@ -201,7 +202,8 @@ clipspan_status clsp_map_clip_surgery(clipspan_tracer *t, const float *texts, si
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(second_path(t, err));
     CLSP_TRY(cosines(t, t->part2, texts, count, out, err));
-    if (count > 1) CLSP_TRY(remove_redundant(t, texts, count, out, err)); /* one text has nothing in common with others */
+    /* one text has nothing in common with others */
+    if (count > 1) CLSP_TRY(remove_redundant(t, texts, count, out, err));
 out:
     return status;
 }

@@ -3,8 +3,8 @@
  * comparisons in print use:
  *
  *   linear y = x W'   R_i = sum over j of [x_i w_ji]+ R_j / sum over i of [x_i w_ji]+      (alpha 1, beta 0; no bias)
- *   x = a + b         R_a ~ a R / x, R_b ~ b R / x; then each is scaled, so that together they sum to what R sums to and
- *                     their sums' magnitudes keep their ratio
+ *   x = a + b         R_a ~ a R / x, R_b ~ b R / x; then each is scaled, so that together they sum to what R sums to
+ *                     and their sums' magnitudes keep their ratio
  *   C = A B           R_A = A (R / C) B' / 2 elementwise, R_B alike
  *   softmax, activation, layer norm: passed through
  *   pixels            the z^B rule with the image's own least and greatest value (Montavon et al. 2017)
@@ -15,8 +15,8 @@
 #include <math.h>
 #include <string.h>
 
-/* a / b, held off where b is near nothing; a share of nothing is nothing. In double: a sum near zero, as of a + b below,
- * must not lose more to rounding than the forward pass has lost. */
+/* a / b, held off where b is near nothing; a share of nothing is nothing. In double: a sum near zero, as of a + b
+ * below, must not lose more to rounding than the forward pass has lost. */
 static inline double share(double a, double b, double least)
 {
     return b == 0 ? 0 : a / (b + (b < 0 ? -least : least));
@@ -72,7 +72,8 @@ static void positive_parts(float *to, bool add, const float *x, const float *pla
 }
 
 /* to [rows, in] (+)= relevance of x; it may be the rule's `out` where strides and widths agree. */
-static clipspan_status share_linear(clipspan_tracer *t, float *to, bool add, const linear_rule *rule, clipspan_error *err)
+static clipspan_status share_linear(clipspan_tracer *t, float *to, bool add, const linear_rule *rule,
+                                    clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_dense *w = rule->dense;
@@ -239,7 +240,8 @@ static void least_products(const clipspan_tracer *t, float *from)
     }
 }
 
-/* t->part2 [N - 1, K]: R_i = x_i (w' s)_i - low ([w]+' s)_i - high ([w]-' s)_i, s = R / (x w' - low [w]+ - high [w]-) */
+/* t->part2 [N - 1, K]: R_i = x_i (w' s)_i - low ([w]+' s)_i - high ([w]-' s)_i with s = R / (x w' - low [w]+ - high
+ * [w]-) */
 static clipspan_status share_patches(clipspan_tracer *t, const float *relevance, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;

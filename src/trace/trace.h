@@ -159,7 +159,7 @@ clipspan_status clsp_relevance_block(clipspan_tracer *t, size_t l, clipspan_erro
 /* To the pixels, channels summed: out [S, S]. */
 clipspan_status clsp_relevance_pixels(clipspan_tracer *t, float *out, clipspan_error *err);
 
-/* ---- attention_maps.c, dense.c: the methods; out: [count, G, G] or [count, S, S] ------------------------------------ */
+/* ---- attention_maps.c, dense.c: the methods; out: [count, G, G] or [count, S, S] ------------------------- */
 
 typedef clipspan_status (*clsp_map_fn)(clipspan_tracer *t, const float *texts, size_t count, float *out,
                                        clipspan_error *err);
@@ -174,7 +174,8 @@ clipspan_status clsp_map_transformer_attribution(clipspan_tracer *t, const float
                                                  clipspan_error *err);
 clipspan_status clsp_map_generic_attention(clipspan_tracer *t, const float *texts, size_t count, float *out,
                                            clipspan_error *err);
-clipspan_status clsp_map_maskclip(clipspan_tracer *t, const float *texts, size_t count, float *out, clipspan_error *err);
+clipspan_status clsp_map_maskclip(clipspan_tracer *t, const float *texts, size_t count, float *out,
+                                  clipspan_error *err);
 clipspan_status clsp_map_clip_surgery(clipspan_tracer *t, const float *texts, size_t count, float *out,
                                       clipspan_error *err);
 clipspan_status clsp_map_sclip(clipspan_tracer *t, const float *texts, size_t count, float *out, clipspan_error *err);

@@ -24,8 +24,8 @@ static void layer_parts(part *out, clsp_trace_layer *y, const clipspan_tracer *t
 
 static void all_parts(part *out, clipspan_tracer *t)
 {
-    size_t n = t->tokens, d = t->width, wide = clsp_max(clsp_max(t->hidden, 3 * d), clsp_max(t->patch_values, t->embed));
-    size_t largest = d * clsp_max(clsp_max(t->hidden, d), clsp_max(t->patch_values, t->embed));
+    size_t n = t->tokens, d = t->width, ends = clsp_max(t->patch_values, t->embed);
+    size_t wide = clsp_max(clsp_max(t->hidden, 3 * d), ends), largest = d * clsp_max(clsp_max(t->hidden, d), ends);
     const part parts[PARTS] = {
         {&t->patches, n, t->patch_values}, {&t->embedded, n, d}, {&t->x0, n, d}, {&t->last, n, d}, {&t->r, 1, t->embed},
         {&t->h, n, d}, {&t->work, n, wide}, {&t->products, t->heads * n, n}, {&t->gradient, n, d},

@@ -171,8 +171,8 @@ typedef struct nudge {
 
 enum { EXACT_N = 32, EXACT_WIDE = 64, EXACT_CELLS = 3 * EXACT_N * EXACT_N };
 
-static inline void exact_attention(double *z, const double *qkv, const clsp_tower_config *c, size_t n, const nudge *change,
-                                   double *kept)
+static inline void exact_attention(double *z, const double *qkv, const clsp_tower_config *c, size_t n,
+                                   const nudge *change, double *kept)
 {
     size_t d = (size_t)c->head_dim, width = (size_t)c->width;
     for (size_t h = 0; h < (size_t)c->heads; h++)

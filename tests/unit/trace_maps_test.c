@@ -212,7 +212,8 @@ static void pixels_share_what_the_patches_had(void **state)
             for (size_t o = 0; o < d; o++) {
                 double parts[3 * 25], sum = 0;
                 for (size_t k = 0; k < t->patch_values; k++) {
-                    double w = fake_value(&f->model.vision.patch, o, k), x = (double)t->patches[p * t->patch_values + k];
+                    double w = fake_value(&f->model.vision.patch, o, k);
+                    double x = (double)t->patches[p * t->patch_values + k];
                     sum += parts[k] = w * (x - (double)(w > 0 ? t->lowest : t->highest));
                 }
                 for (size_t k = 0; k < t->patch_values; k++)
@@ -221,7 +222,8 @@ static void pixels_share_what_the_patches_had(void **state)
             }
         double worst = worst_of(out, expected, s * s);
         double had = sum_of(t->relevance + d, (t->tokens - 1) * d);
-        printf("%s: pixels %.1e; they sum to %.6f, the patches to %.6f\n", fakes[i].name, worst, sum_of(out, s * s), had);
+        printf("%s: pixels %.1e; they sum to %.6f, the patches to %.6f\n", fakes[i].name, worst, sum_of(out, s * s),
+               had);
         assert_true(worst < 1e-5 && fabs(sum_of(out, s * s) - had) < 1e-5 * fmax(1, fabs(had)));
         free(out), free(expected);
         clipspan_tracer_free(t);
@@ -337,7 +339,8 @@ static void texts_do_not_touch_each_other(void **state)
     fake_free(f);
 }
 
-/* What is left of CLIP Surgery's maps has nothing in common: they sum to zero over the texts. One text keeps its cosines. */
+/* What is left of CLIP Surgery's maps has nothing in common: they sum to zero over the texts. One text keeps its
+ * cosines. */
 static void surgery_removes_what_texts_share(void **state)
 {
     (void)state;
@@ -446,7 +449,8 @@ int main(void)
         cmocka_unit_test(relevance_follows_the_rules), cmocka_unit_test(pixels_share_what_the_patches_had),
         cmocka_unit_test(rolled_out_maps_are_products), cmocka_unit_test(texts_do_not_touch_each_other),
         cmocka_unit_test(surgery_removes_what_texts_share), cmocka_unit_test(methods_have_names),
-        cmocka_unit_test(what_is_refused), cmocka_unit_test(a_direction_of_zeros), cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(what_is_refused), cmocka_unit_test(a_direction_of_zeros),
+        cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
