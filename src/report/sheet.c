@@ -50,12 +50,18 @@ static clipspan_status check(const clipspan_sheet *sheet, clipspan_error *err)
 
 /* ---- layout ---------------------------------------------------------------------------------------------- */
 
+/* Such a tile says its caption itself. */
+static bool is_missing(const clipspan_tile *tile)
+{
+    return tile->rgb == NULL && tile->map == NULL;
+}
+
 static size_t caption_lines(const layout *l)
 {
     size_t most = 0;
     for (size_t i = 0; i < l->sheet->count; i++) {
         const clipspan_tile *tile = &l->sheet->tiles[i];
-        if (tile->caption == NULL || tile->rgb == NULL) continue;
+        if (tile->caption == NULL || is_missing(tile)) continue;
         most = clsp_max(most, clsp_canvas_paragraph(l->canvas, &l->small, 0, 0, l->side, CAPTION_LINES, true,
                                                     tile->caption));
     }
@@ -217,7 +223,7 @@ static clipspan_status draw_tile(const layout *l, const clipspan_tile *tile, dou
         clsp_box frame = {box.x + width / 2, box.y + width / 2, box.width - width, box.height - width};
         clsp_canvas_frame(l->canvas, &frame, FRAMED, width);
     }
-    if (tile->caption == NULL || tile->rgb == NULL) return status;
+    if (tile->caption == NULL || is_missing(tile)) return status;
     font.align = CLSP_ALIGN_CENTRE;
     font.colour = clsp_ink;
     clsp_canvas_paragraph(l->canvas, &font, x + l->side / 2, y + l->side + 3 * l->u + font.size, l->side, CAPTION_LINES,
