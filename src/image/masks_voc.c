@@ -65,7 +65,7 @@ clipspan_status clsp_masks_voc(clipspan_masks *masks, const char *path, const ch
     clipspan_status status = CLIPSPAN_OK;
     char *list = NULL, *text = NULL;
     size_t size;
-    bool voc;
+    bool voc = false;
     CLSP_TRY(clsp_masks_looks_voc(&voc, path, err));
     if (!voc)
         CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT,
