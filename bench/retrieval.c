@@ -79,8 +79,8 @@ static clipspan_status write_store(const char *directory, size_t images, clipspa
     snprintf(path, sizeof path, "%s.csv", directory);
     FILE *file = fopen(path, "w");
     if (file == NULL) return clsp_fail_errno(err, "%s", path);
-    fprintf(file, "path\n");
-    for (size_t i = 0; i < images; i++) fprintf(file, "%07zu.jpg\n", i);
+    fprintf(file, "path,group\n");
+    for (size_t i = 0; i < images; i++) fprintf(file, "%07zu.jpg,%zu\n", i, i % 10);
     fclose(file);
     model.info = (clipspan_model_info){.name = "bench", .path = "bench", .family = "clip", .image_size = 16,
                                        .patch_size = 8, .tokens = 5, .layers = LAYERS, .heads = HEADS,

@@ -18,7 +18,7 @@ typedef struct settings {
     cli_engine_settings engine;
 } settings;
 
-enum { MOST_COLUMNS = 64, MOST_NEIGHBOURS = 1000000 };
+enum { MOST_COLUMNS = 64, MOST_NEIGHBOURS = 1000000, MOST_THREADS = 1024 };
 
 /* What is asked in every space. */
 typedef struct query {
@@ -50,6 +50,8 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--heads HEADS is missing (or --whole)");
     if (s->k < 1 || s->k > MOST_NEIGHBOURS)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-k is 1 to %d", (int)MOST_NEIGHBOURS);
+    if (s->engine.threads > MOST_THREADS)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--threads is at most %d", (int)MOST_THREADS);
     if (s->norms != NULL && (s->each || (s->heads && s->whole)))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--norms keeps the norms of one space, and several are asked for");
     if (s->norms != NULL && strcmp(s->similarity, "cosine") != 0)
@@ -66,6 +68,9 @@ static clipspan_status check_outputs(const settings *s, clipspan_error *err)
         status = cli_check_outputs(s->output, s->png, err);
         if (status == CLIPSPAN_OK && s->csv != NULL) status = cli_check_outputs(s->csv, s->png, err);
     }
+    if (status == CLIPSPAN_OK && s->norms != NULL) status = cli_check_outputs(s->output, s->norms, err);
+    if (status == CLIPSPAN_OK && s->norms != NULL && s->csv != NULL) status = cli_check_outputs(s->csv, s->norms, err);
+    if (status == CLIPSPAN_OK && s->norms != NULL && s->png != NULL) status = cli_check_outputs(s->png, s->norms, err);
     return status;
 }
 

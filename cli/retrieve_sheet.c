@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { SIDE = 128, COLUMNS = 6, MOST_TILES = 4000, CAPTION = 80 };
+enum { SIDE = 128, COLUMNS = 6, MOST_TILES = 4000, MOST_ROWS = 150, CAPTION = 80 };
 
 typedef struct board {
     const cli_answers *answers;
@@ -76,6 +76,9 @@ static clipspan_status plan(board *b, clipspan_error *err)
     if (tiles > MOST_TILES)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--png: %zu pictures do not fit one sheet; %d do (-k, --heads)", tiles,
                         (int)MOST_TILES);
+    if (r->count > MOST_ROWS)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--png: %zu rows do not fit one sheet; %d do (--heads)", r->count,
+                        (int)MOST_ROWS);
     b->tiles = calloc(tiles + 1, sizeof *b->tiles);
     b->pixels = calloc(tiles + 1, (size_t)SIDE * SIDE * 3);
     b->captions = calloc(tiles + 1, sizeof *b->captions);

@@ -51,7 +51,7 @@ typedef struct clipspan_retrieval_options {
 typedef struct clipspan_retrieval clipspan_retrieval;
 
 /* Maps the store; a cosine reads the set's heads once for the images' norms (progress: stage "norms"), centring once
- * more. 20 bytes an image stay in memory. options may be NULL. */
+ * more. 16 bytes an image stay in memory. options may be NULL. */
 CLIPSPAN_API clipspan_status clipspan_retrieval_open(clipspan_retrieval **out, const clipspan_store *store,
                                                      const clipspan_retrieval_options *options,
                                                      const clipspan_hooks *hooks, clipspan_error *err);
@@ -77,7 +77,8 @@ typedef struct clipspan_retrieval_hit {
 } clipspan_retrieval_hit;
 
 /* Nearest k images, best first, to image `row` of the store. hits: [k]; found: how many, at most k. keep_query: 1: the
- * image itself is among them, 0: it is left out. A query whose vector is zero is an error. */
+ * image itself is among them, 0: it is left out. A query whose vector is zero (where centred: is
+ * the mean, but for round-off) is an error. */
 CLIPSPAN_API clipspan_status clipspan_retrieval_row(const clipspan_retrieval *retrieval, uint64_t row, int keep_query,
                                                     size_t k, clipspan_retrieval_hit *hits, size_t *found,
                                                     clipspan_error *err);

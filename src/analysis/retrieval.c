@@ -132,9 +132,9 @@ out:
     return status;
 }
 
-/* q: [E], a vector of the joint space, centred where the images are. */
-static clipspan_status nearest_to(const clipspan_retrieval *r, const double *q, const char *what, uint64_t without,
-                                  size_t k, clipspan_retrieval_hit *hits, size_t *found, clipspan_error *err)
+/* q: [E], a vector of the joint space; it is zero, for all that can be said, if no longer than `least`. */
+static clipspan_status nearest_to(const clipspan_retrieval *r, const double *q, double least, const char *what,
+                                  uint64_t without, size_t k, clipspan_retrieval_hit *hits, size_t *found, clipspan_error *err)
 {
     double square = 0;
     clsp_query query;
@@ -143,7 +143,7 @@ static clipspan_status nearest_to(const clipspan_retrieval *r, const double *q, 
     for (size_t i = 0; i < r->space.e; i++) square += q[i] * q[i];
     if (!isfinite(square))
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: its vector in this space is not finite", what);
-    if (square == 0)
+    if (sqrt(square) <= least)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: its vector in this space is zero, so nothing is near it", what);
     double factor = r->info.similarity == CLIPSPAN_COSINE ? 1 / sqrt(square) : 1;
     clipspan_status status = clsp_query_open(&query, &r->space, q, factor, err);
@@ -173,8 +173,8 @@ clipspan_status clipspan_retrieval_row(const clipspan_retrieval *r, uint64_t row
     clsp_space_rows(&r->space, shard, at, 1, y);
     for (size_t j = 0; j < w; j++) wide[j] = (double)y[j];
     clsp_space_term(&r->space, wide, q);
-    CLSP_TRY(nearest_to(r, q, clipspan_store_image_name(r->source.store, (size_t)row), keep_query ? UINT64_MAX : row, k,
-                        hits, found, err));
+    CLSP_TRY(nearest_to(r, q, r->space.least, clipspan_store_image_name(r->source.store, (size_t)row),
+                        keep_query ? UINT64_MAX : row, k, hits, found, err));
 out:
     clsp_free(y);
     clsp_free(wide);
@@ -207,7 +207,7 @@ clipspan_status clipspan_retrieval_batch(const clipspan_retrieval *r, const clip
     CLSP_ALLOC(q, clsp_alloc(r->space.e, sizeof *q));
     clsp_space_of_batch(&r->space, batch, image, y);
     clsp_space_term(&r->space, y, q);
-    CLSP_TRY(nearest_to(r, q, "the query image", UINT64_MAX, k, hits, found, err));
+    CLSP_TRY(nearest_to(r, q, r->space.least, "the query image", UINT64_MAX, k, hits, found, err));
 out:
     clsp_free(y);
     clsp_free(q);
@@ -221,7 +221,7 @@ clipspan_status clipspan_retrieval_direction(const clipspan_retrieval *r, const 
     *found = 0;
     if (q == NULL) return clsp_fail_memory(err);
     for (size_t i = 0; i < r->space.e; i++) q[i] = (double)direction[i];
-    clipspan_status status = nearest_to(r, q, "the direction", UINT64_MAX, k, hits, found, err);
+    clipspan_status status = nearest_to(r, q, 0, "the direction", UINT64_MAX, k, hits, found, err);
     clsp_free(q);
     return status;
 }

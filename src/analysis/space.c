@@ -1,6 +1,7 @@
 /* The space of a set of heads: its map, rows of it, norms, and the scan of one query. */
 #include "analysis/space.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "compute/compute.h"
@@ -92,6 +93,13 @@ static clipspan_status check(const clipspan_retrieval_options *options, clipspan
     return CLIPSPAN_OK;
 }
 
+static double length_of(const double *v, size_t n)
+{
+    double square = 0;
+    for (size_t i = 0; i < n; i++) square += v[i] * v[i];
+    return sqrt(square);
+}
+
 clipspan_status clsp_space_open(clsp_space *space, const clsp_source *source, const unsigned char *heads, bool whole,
                                 const clipspan_retrieval_options *options, const clipspan_hooks *hooks,
                                 clipspan_error *err)
@@ -102,7 +110,10 @@ clipspan_status clsp_space_open(clsp_space *space, const clsp_source *source, co
     CLSP_TRY(check(options, err));
     CLSP_TRY(choose(space, basis, heads, whole, err));
     if (!whole) CLSP_TRY(make_map(space, basis, err));
-    if (options->centred) CLSP_TRY(make_mean(space, err));
+    if (options->centred) {
+        CLSP_TRY(make_mean(space, err));
+        space->least = 1e-6 * length_of(space->centre, space->e);
+    }
     if (options->similarity == CLIPSPAN_COSINE) CLSP_TRY(clsp_space_weigh(space, options->norms, hooks, err));
 out:
     if (status != CLIPSPAN_OK) clsp_space_close(space);

@@ -51,7 +51,8 @@ typedef struct clsp_space {
     float *map;                /* [W, E]; NULL: the identity */
     double *mean;              /* [W] mean of y over the images, taken from every y; NULL: not centred */
     double *centre;            /* [E] mean of c; NULL with it */
-    float *weight;             /* [I] 1 / |c|, 0 for a zero c; NULL: inner products */
+    double least;              /* |c| up to which c is but round-off: 0, or a millionth of the mean's where centred */
+    float *weight;             /* [I] 1 / |c|, 0 up to least; NULL: inner products */
     bool weight_read;          /* it came from a file */
 } clsp_space;
 /* heads: [L * H] of 0 and 1, or NULL with whole. options says convention, similarity, centring and the norms' file. */

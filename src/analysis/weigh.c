@@ -16,7 +16,6 @@ typedef struct weighing {
     clsp_space *space;
     const float *factor; /* [W, rank]; NULL: the identity */
     size_t rank, step;
-    double least;        /* |c| up to which an image has no direction */
     clipspan_status worst;
     uint64_t broken;     /* first row that is not finite; UINT64_MAX: none */
 } weighing;
@@ -55,7 +54,7 @@ static float weight_of(const weighing *w, const float *v)
     for (size_t j = 0; j < w->rank; j++) square += (double)v[j] * (double)v[j];
     if (!isfinite(square)) return (float)NAN;
     double norm = sqrt(square);
-    return norm > w->least ? (float)(1 / norm) : 0;
+    return norm > w->space->least ? (float)(1 / norm) : 0;
 }
 
 /* y: [step, W], v: [step, rank]. */
@@ -116,19 +115,11 @@ out:
     return status;
 }
 
-/* A term that is its own mean but for round-off has no direction left. */
-static double least_of(const clsp_space *space)
-{
-    double square = 0;
-    for (size_t i = 0; space->centre != NULL && i < space->e; i++) square += space->centre[i] * space->centre[i];
-    return 1e-6 * sqrt(square);
-}
-
 static clipspan_status weigh(clsp_space *space, const clipspan_hooks *hooks, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     bool gram = space->map != NULL && space->width <= WIDEST_GRAM && space->width < space->e;
-    weighing w = {.space = space, .rank = gram ? space->width : space->e, .least = least_of(space),
+    weighing w = {.space = space, .rank = gram ? space->width : space->e,
                   .factor = space->map, .broken = UINT64_MAX};
     float *factor = NULL;
     w.step = clsp_space_step(space, w.rank);

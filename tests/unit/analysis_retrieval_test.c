@@ -316,6 +316,9 @@ static void test_refused(void **state)
     direction[3] = 1;
     assert_int_equal(clipspan_retrieval_direction(retrieval, direction, 3, hits, &found, &err), CLIPSPAN_OK);
     for (uint64_t k = 0; k < found; k++) assert_true(hits[k].score == 0 && hits[k].row == k);
+    assert_int_equal(clipspan_retrieval_row(retrieval, 5, 0, 3, hits, &found, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_message(err, "image005.png: its vector in this space is zero");
+    assert_int_equal(clipspan_retrieval_batch(retrieval, &same.batch, 5, 3, hits, &found, &err), CLIPSPAN_ERROR_ARGUMENT);
     clipspan_retrieval_free(retrieval);
     clipspan_store_free(store);
     clipspan_store_free(moments);
