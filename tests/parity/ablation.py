@@ -16,6 +16,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -170,8 +171,8 @@ def compare(name, told, arrays, means, heads, classifier, labels):
 def case(run, work, name, model, pictures, others, column, classes, templates):
     store, second = os.path.join(work, f"{name}-store"), os.path.join(work, f"{name}-others")
     for path, source in ((store, pictures), (second, others)):
-        if not os.path.exists(os.path.join(path, "manifest.json")):
-            run("decompose", model, source, "-o", path, "--store-dtype", "f32", "--quiet")
+        shutil.rmtree(path, ignore_errors=True)
+        run("decompose", model, source, "-o", path, "--store-dtype", "f32", "--quiet")
     with open(pictures, newline="") as file:
         rows = list(csv.DictReader(file))
     with open(classes) as file:
@@ -210,7 +211,7 @@ def keep(arrays, rows):
 
 def scenes(run, work, name, count, seed):
     folder = os.path.join(work, name)
-    if not os.path.exists(os.path.join(folder, "labels.csv")):
+    if not os.path.exists(os.path.join(folder, "labels.csv")):  # the same seed gives the same scenes
         subprocess.check_call([os.path.join(run.build, "models", "demo", "demo-scenes"), "dir", folder, "--count",
                                str(count), "--seed", str(seed), "--split", "test", "--set", "single"],
                               stdout=subprocess.DEVNULL)
@@ -223,12 +224,12 @@ def dealt(work, name, count, classes, seed):
     folder = os.path.join(work, name)
     rng = np.random.default_rng(seed)
     paths = sources.pictures(folder, count, seed)
-    path = os.path.join(folder, "labels.csv")
+    path = folder + ".csv"  # beside the pictures: the folder is all pictures
     with open(path, "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "class"])
         for picture in paths:
-            rows.writerow([os.path.relpath(picture, folder),
+            rows.writerow([os.path.relpath(picture, work),
                            "" if rng.random() < 0.1 else f"thing {rng.integers(classes)}"])
     return path
 
