@@ -25,6 +25,9 @@ echo "== ablations in NumPy"
 "$python" "$here/ablation.py" --build "$build" --work "$work" $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== derivatives and relevance"
 "$python" "$here/relevance.py" --library "$build/src/libclipspan.so" $([ $reduced = yes ] && echo --reduced) || status=1
+echo "== MLP terms by neuron"
+"$python" "$here/neurons.py" --clipspan "$build/clipspan" --work "$work/neurons" \
+    $([ $reduced = yes ] && echo --reduced) || status=1
 echo "== whole models"
 "$python" "$here/run.py" --clipspan "$build/clipspan" --work "$work" "$@" || status=1
 echo "== edited models, loaded by the other programs"
