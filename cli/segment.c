@@ -124,8 +124,8 @@ static clipspan_status open_classes(const settings *s, inputs *in, clipspan_erro
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--semantic with %zu classes: a mask has 2 to 255 values, background "
                         "included", count);
     if (s->semantic && voc && values != clipspan_masks_class_count(in->masks))
-        return cli_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s has %zu classes, background included; the masks have %zu", s->classes,
-                        values, clipspan_masks_class_count(in->masks));
+        return cli_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s has %zu classes, background included; the masks have %zu",
+                        s->classes, values, clipspan_masks_class_count(in->masks));
     return cli_templates_open(&in->templates, s->templates, err);
 }
 
@@ -221,8 +221,8 @@ static const char *steps_words(const cli_segmenting *job)
     if (job->semantic) return "map: one a class, up-sampled bilinearly, the largest at each pixel";
     return job->centred ? "map: of the class minus the mean over classes, up-sampled bilinearly, scaled to [0, 1], object "
                           "above its own mean"
-                        : "map: decomposition and dense methods: of the class minus the mean over classes; gradient methods: of "
-                          "the class; up-sampled bilinearly, scaled to [0, 1], object above its own mean";
+                        : "map: decomposition and dense methods: of the class minus the mean over classes; gradient "
+                          "methods: of the class; up-sampled bilinearly, scaled to [0, 1], object above its own mean";
 }
 
 static clipspan_status fill_rows(const inputs *in, size_t resamples, clipspan_segmentation_row *rows, clipspan_error *err)
@@ -230,8 +230,10 @@ static clipspan_status fill_rows(const inputs *in, size_t resamples, clipspan_se
     clipspan_status status = CLIPSPAN_OK;
     for (size_t m = 0; status == CLIPSPAN_OK && m < in->job.method_count; m++) {
         const cli_segment_method *from = &in->job.methods[m];
-        rows[m] = (clipspan_segmentation_row){.method = cli_method_name(from->method), .words = cli_method_words(from->method),
-                                              .citation = cli_method_citation(from->method), .result = from->result};
+        rows[m] = (clipspan_segmentation_row){.method = cli_method_name(from->method),
+                                              .words = cli_method_words(from->method),
+                                              .citation = cli_method_citation(from->method),
+                                              .result = from->result};
         status = clipspan_segmentation_score(&rows[m].scores, from->result, resamples, SEED, err);
     }
     return status;
@@ -247,7 +249,8 @@ static clipspan_status write_results(const settings *s, const inputs *in, clipsp
     else
         snprintf(chosen, sizeof chosen, "the best of %zu by the whole representation", job->classes);
     clipspan_segmentation_table table = {
-        .rows = rows, .count = job->method_count, .model = clipspan_model_get_info(in->model)->name, .data = s->arguments[1],
+        .rows = rows, .count = job->method_count, .model = clipspan_model_get_info(in->model)->name,
+        .data = s->arguments[1],
         .kind = clipspan_masks_kind(in->masks), .protocol = clipspan_protocol_name(job->protocol),
         .convention = in->methods[CLI_DECOMPOSITION] ? s->convention : NULL,
         .heads = in->methods[CLI_DECOMPOSITION] ? s->heads : NULL, .chosen = job->semantic ? NULL : chosen,
@@ -301,13 +304,15 @@ static const cli_option options[] = {
      "class names, one a line, or label, tab, words (default: Pascal VOC's own, else the labels of the images)",
      offsetof(settings, classes)},
     {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(settings, templates)},
-    {"method", 0, CLI_TEXT, "A,B,...", "methods of the list above, or all (default: decomposition)", offsetof(settings, methods)},
+    {"method", 0, CLI_TEXT, "A,B,...", "methods of the list above, or all (default: decomposition)",
+     offsetof(settings, methods)},
     {"heads", 0, CLI_TEXT, "HEADS", "the decomposition's: L22.H13, L22, last:4, all, @FILE (default: all, as the paper)",
      offsetof(settings, heads)},
     {"convention", 0, CLI_TEXT, "paper|exact", "how shared terms are spread over heads (default: paper)",
      offsetof(settings, convention)},
     {"protocol", 0, CLI_TEXT, "paper|aligned",
-     "masks stretched to the square, or resized and cropped as their images (default: paper)", offsetof(settings, protocol)},
+     "masks stretched to the square, or resized and cropped as their images (default: paper)",
+     offsetof(settings, protocol)},
     {"semantic", 0, CLI_FLAG, NULL, "a class for every pixel, not object against background", offsetof(settings, semantic)},
     {"background", 0, CLI_TEXT, "RULE",
      "with --semantic, value 0 of a mask: mean: what is not above the image's mean (default); 0 to 1: what is not above"
@@ -318,11 +323,13 @@ static const cli_option options[] = {
      offsetof(settings, class_column)},
     {"centred", 0, CLI_FLAG, NULL, "gradient methods too explain the class minus the mean over classes",
      offsetof(settings, centred)},
-    {"source", 0, CLI_TEXT, "folder|csv|voc|matlab", "what DATA is (default: found from the path)", offsetof(settings, kind)},
+    {"source", 0, CLI_TEXT, "folder|csv|voc|matlab", "what DATA is (default: found from the path)",
+     offsetof(settings, kind)},
     {"split", 0, CLI_TEXT, "NAME", "Pascal VOC's list of images (default: val)", offsetof(settings, split)},
     {"mask-column", 0, CLI_TEXT, "NAME", "CSV column with the masks (default: mask)", offsetof(settings, mask_column)},
     {"ignore", 0, CLI_TEXT, "VALUE",
-     "mask value that is not scored, or none (default: 255 in Pascal VOC and with classes in masks, else none)", offsetof(settings, ignore)},
+     "mask value that is not scored, or none (default: 255 in Pascal VOC and with classes in masks, else none)",
+     offsetof(settings, ignore)},
     {"limit", 0, CLI_COUNT, "N", "only the first N images", offsetof(settings, limit)},
     {"strict", 0, CLI_FLAG, NULL, "the first image that cannot be read stops the run", offsetof(settings, strict)},
     {"resamples", 0, CLI_COUNT, "N", "draws of the bootstrap behind the intervals (default: 1000; 0: none)",
@@ -345,8 +352,8 @@ const cli_command cli_segment = {
     .name = "segment",
     .arguments = {"MODEL", "DATA"},
     .summary = "Turn maps into masks and score them against true masks",
-    .text = "DATA: a folder with images/ and masks/ of equal names, a CSV with columns path and mask, Pascal VOC's layout, or\n"
-            "gtsegs_ijcv.mat. Prints pixel accuracy, mIoU and (object against background) mAP, one row a method:\n"
+    .text = "DATA: a folder with images/ and masks/ of equal names, a CSV with columns path and mask, Pascal VOC's layout,\n"
+            "or gtsegs_ijcv.mat. Prints pixel accuracy, mIoU and (object against background) mAP, one row a method:\n"
             "  decomposition            Gandelsman, Efros, Steinhardt, ICLR 2024\n"
             "  raw-attention            Dosovitskiy et al., ICLR 2021\n"
             "  rollout                  Abnar, Zuidema, ACL 2020\n"

@@ -76,7 +76,8 @@ static clipspan_status open_csv(clipspan_masks *masks, const char *path, const c
     for (; masks->count < masks->images->count; masks->count++) {
         const clsp_entry *entry = &masks->images->entries[masks->count];
         if (entry->values[at][0] == '\0')
-            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: image %s has no mask in column %s", path, entry->name, column));
+            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: image %s has no mask in column %s", path, entry->name,
+                               column));
         CLSP_ALLOC(masks->paths[masks->count], clsp_path_beside(path, entry->values[at]));
     }
 out:
@@ -213,7 +214,8 @@ static clipspan_status open_kind(clipspan_masks *masks, const char *path, const 
         return KINDS[k].open(masks, path, KINDS[k].open == open_csv ? o->column : o->split, o->limit, err);
     }
     if (o->kind == NULL) return no_pairs(path, err);
-    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: masks of kind '%s', expected folder, csv, voc or matlab", path, kind);
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: masks of kind '%s', expected folder, csv, voc or matlab", path,
+                     kind);
 }
 
 clipspan_status clipspan_masks_open(clipspan_masks **out, const char *path, const clipspan_masks_options *options,
@@ -230,7 +232,8 @@ clipspan_status clipspan_masks_open(clipspan_masks **out, const char *path, cons
     CLSP_ALLOC(masks, clsp_alloc_zero(1, sizeof *masks));
     masks->binary = options->binary != 0;
     CLSP_TRY(open_kind(masks, path, options, err));
-    masks->ignore = options->ignore != CLIPSPAN_MASK_IGNORE_USUAL ? options->ignore : masks->voc || !masks->binary ? 255 : -1;
+    masks->ignore = options->ignore;
+    if (options->ignore == CLIPSPAN_MASK_IGNORE_USUAL) masks->ignore = masks->voc || !masks->binary ? 255 : -1;
     for (size_t i = 0; i < masks->count; i++)
         CLSP_TRY(masks->paths ? check_files(masks, i, err) : check_cells(masks, i, err));
     *out = masks;
