@@ -9,8 +9,8 @@
 
 static double scale_of(const clsp_space *space, float sigma, float norm)
 {
-    double of_norm = space->convention == CLIPSPAN_PAPER ? 1 / (double)norm : 1;
-    return space->whole ? of_norm : of_norm / (double)sigma;
+    double below = space->whole ? 1 : (double)sigma;
+    return 1 / (space->convention == CLIPSPAN_PAPER ? below * (double)norm : below);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
