@@ -218,6 +218,20 @@ static clipspan_status keep_after(void *user, size_t first, size_t n, const floa
     return CLIPSPAN_OK;
 }
 
+/* Where the edited model is opened: a bare index of shards keeps its name inside the new folder. */
+static char *edited_path(const settings *s, const inputs *in)
+{
+    static const char ending[] = ".index.json";
+    const char *old = in->info->model_path, *slash = strrchr(old, '/');
+    size_t n = strlen(old), m = sizeof ending - 1;
+    if (n < m || strcmp(old + n - m, ending) != 0) return strdup(s->output);
+    const char *name = slash != NULL ? slash + 1 : old;
+    size_t room = strlen(s->output) + strlen(name) + 2;
+    char *path = malloc(room);
+    if (path != NULL) snprintf(path, room, "%s/%s", s->output, name);
+    return path;
+}
+
 /* Total effect: the edited files, opened and run. */
 static clipspan_status run_edited(const settings *s, inputs *in, clipspan_error *err)
 {
@@ -226,7 +240,9 @@ static clipspan_status run_edited(const settings *s, inputs *in, clipspan_error 
     clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
     if (in->info->model_config[0]) options.config = in->info->model_config;
     memset(in->lost, 1, (size_t)in->info->images);
-    clipspan_status status = clipspan_model_open(&edited, s->output, &options, err);
+    char *path = edited_path(s, in);
+    clipspan_status status = path != NULL ? clipspan_model_open(&edited, path, &options, err) : no_memory(err);
+    free(path);
     if (status == CLIPSPAN_OK) status = cli_open_engine_for(&engine, edited, in->images, &in->engine_settings, err);
     if (status == CLIPSPAN_OK)
         status = clipspan_engine_embed_list(engine, in->images, 1, 0, keep_after, in, cli_hooks(), err);

@@ -156,8 +156,11 @@ static clipspan_status write_results(const cli_textspan_settings *s, const input
 static clipspan_status check(const cli_textspan_settings *s, clipspan_error *err)
 {
     enum { MOST = 100000 };
+    const size_t default_size = ((cli_span_settings)CLI_SPAN_DEFAULTS).size;
     if (s->span.heads != NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--evaluate describes all heads of the --last layers: --heads is not taken");
+    if (s->span.size != default_size)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--evaluate takes --sizes M,M,...: --size is not taken");
     if (s->span.rank < 1 || s->span.rank > MOST || s->last < 1 || s->last > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rank and --last are 1 to %d", (int)MOST);
     clipspan_status status = cli_check_outputs(s->plot, s->csv, err);

@@ -65,8 +65,8 @@ static clipspan_status encode(unsigned char *bytes, const float *values, size_t 
                                                   : clsp_f16_to_f32(half);
         if (!isfinite(back))
             return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
-                             "tensor %s: element %zu would be %g, beyond the range of %s", tensor->name, i,
-                             (double)values[i], clsp_dtype_name(tensor->dtype));
+                             "%s: tensor %s: element %zu would be %g, beyond the range of %s", tensor->file, tensor->name,
+                             i, (double)values[i], clsp_dtype_name(tensor->dtype));
         memcpy(bytes + i * size, tensor->dtype == CLSP_F32 ? (const void *)&values[i] : (const void *)&half, size);
     }
     return CLIPSPAN_OK;

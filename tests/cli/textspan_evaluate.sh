@@ -35,6 +35,7 @@ fails clipspan textspan store --evaluate --texts pool.txt --sizes 5,3 $scored
 fails clipspan textspan store --evaluate --texts pool.txt --sizes 1,,2 $scored
 fails clipspan textspan store --evaluate --texts pool.txt --sizes 0 $scored
 fails clipspan textspan store --evaluate --texts pool.txt --heads L1 $scored
+fails clipspan textspan store --evaluate --texts pool.txt --size 5 $scored
 fails clipspan textspan store --evaluate --texts no-such-pool $scored
 : >empty.txt
 fails clipspan textspan store --evaluate --texts pool.txt --texts empty.txt $scored

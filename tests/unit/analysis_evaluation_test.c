@@ -252,6 +252,47 @@ static void equals_the_plain_way(void **state)
     scene_close(&b);
 }
 
+/* Against NumPy's figures: tests/golden/analysis/make_evaluation.py. */
+static void equals_the_golden(void **state)
+{
+    scene a, b;
+    char line[256];
+    int scored[2];
+    (void)state;
+    scene_open(&a, 150, 3, "golden_a");
+    scene_open(&b, 130, 3, "golden_b");
+    clipspan_textspan_evaluation_options options = CLIPSPAN_TEXTSPAN_EVALUATION_OPTIONS_INIT;
+    clipspan_textspan_evaluation *same = evaluate(&a, &options);
+    options.held_out = b.store;
+    a.scoring.labels = b.labels;
+    clipspan_textspan_evaluation *other = evaluate(&a, &options);
+    FILE *golden = fopen("golden/analysis/evaluation.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    assert_int_equal(fscanf(golden, "%d %d", &scored[0], &scored[1]), 2);
+    assert_int_equal(clipspan_textspan_evaluation_get_info(same).scored, scored[0]);
+    assert_int_equal(clipspan_textspan_evaluation_get_info(other).scored, scored[1]);
+    for (size_t s = 0; s < SIZES; s++) {
+        int size, here, there;
+        size_t distinct;
+        double explained, held_out;
+        assert_int_equal(fscanf(golden, "%d %d %zu %lf %d %lf", &size, &here, &distinct, &explained, &there, &held_out), 6);
+        clipspan_textspan_evaluation_point p = clipspan_textspan_evaluation_get(same, 0, s);
+        clipspan_textspan_evaluation_point q = clipspan_textspan_evaluation_get(other, 0, s);
+        assert_int_equal(p.size, size);
+        assert_int_equal(p.distinct, distinct);
+        assert_int_equal(lround(p.accuracy * scored[0]), here);
+        assert_int_equal(lround(q.accuracy * scored[1]), there);
+        assert_true(fabs(p.explained - explained) < 1e-7); /* 7e-9 when this was written */
+        assert_true(fabs(q.held_out - held_out) < 1e-7);
+    }
+    fclose(golden);
+    clipspan_textspan_evaluation_free(same);
+    clipspan_textspan_evaluation_free(other);
+    scene_close(&a);
+    scene_close(&b);
+}
+
 /* ---- stability -------------------------------------------------------------------------------------------------- */
 
 /* A resample's images, one after another, through the streamed moments and TextSpan as they are. */
@@ -426,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_plain_way),
+        cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(stability_is_an_image_bootstrap),
         cmocka_unit_test(stability_in_blocks),
         cmocka_unit_test(refusals),
