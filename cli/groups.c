@@ -88,6 +88,10 @@ static clipspan_status open_all(groups_inputs *in, const groups_settings *s, cli
 {
     clipspan_status status = clipspan_store_open(&in->store, s->arguments[0], err);
     if (status == CLIPSPAN_OK && s->mean_from != NULL) status = clipspan_store_open(&in->mean_from, s->mean_from, err);
+    if (in->mean_from != NULL && !clipspan_store_get_info(in->mean_from)->complete)
+        cli_warn("the store of the means is unfinished: %llu images of %llu are used",
+                 (unsigned long long)clipspan_store_get_info(in->mean_from)->images,
+                 (unsigned long long)clipspan_store_get_info(in->mean_from)->listed);
     if (status == CLIPSPAN_OK) status = choose_heads(in, s, err);
     if (status == CLIPSPAN_OK && s->words != NULL) status = clipspan_texts_open(&in->words, s->words, 1, err);
     if (status == CLIPSPAN_OK && s->words != NULL && clipspan_texts_count(in->words) == 0)

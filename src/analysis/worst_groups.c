@@ -21,7 +21,7 @@ static clipspan_status check(const clipspan_store *store, const clipspan_groups_
                          "the store %sholds moments alone: groups need each image's contributions",
                          info->moments_only ? "" : "of the means ");
     if (info->images == 0 || means->images == 0)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store holds no image");
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store %sholds no image", info->images == 0 ? "" : "of the means ");
     if (strcmp(info->model_fingerprint, means->model_fingerprint) != 0)
         return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "the means are of model %s (%s), the store is of %s (%s)",
                          means->model_name, means->model_fingerprint, info->model_name, info->model_fingerprint);

@@ -339,6 +339,39 @@ static void margin_scores(void **state)
     clipspan_groups_free(groups);
 }
 
+/* Against SciPy's figures: tests/golden/analysis/make_wilson.py. */
+static void intervals_of_groups(void **state)
+{
+    (void)state;
+    enum { MOST = 20 };
+    static double golden[MOST + 1][MOST + 1][2];
+    clipspan_groups_options options = by_animal(0);
+    clipspan_groups *groups = opened(&options);
+    double worst = 0;
+    int right, n, compared = 0;
+    double low, high;
+    FILE *file = fopen("golden/analysis/wilson.txt", "r");
+    assert_non_null(file);
+    while (fscanf(file, "%d %d %lf %lf", &right, &n, &low, &high) == 4) golden[n][right][0] = low, golden[n][right][1] = high;
+    fclose(file);
+    for (unsigned set = 0; set < 1U << ABLATION_HEADS; set += 2) {
+        unsigned char heads[ABLATION_HEADS];
+        for (size_t h = 0; h < ABLATION_HEADS; h++) heads[h] = set >> h & 1;
+        assert_int_equal(clipspan_groups_add(groups, "set", heads, NULL), CLIPSPAN_OK);
+        for (size_t g = 0; g < clipspan_groups_get_info(groups).groups; g++) {
+            const clipspan_share *share = &clipspan_groups_row_get(groups, set / 2)->group[g];
+            n = (int)clipspan_groups_get(groups, g)->images;
+            right = (int)lround(share->value * n);
+            worst = fmax(worst, fabs(share->low - golden[n][right][0]));
+            worst = fmax(worst, fabs(share->high - golden[n][right][1]));
+            compared += right > 0 && right < n;
+        }
+    }
+    printf("Wilson's intervals: largest difference %.1e, %d of them inside\n", worst, compared);
+    assert_true(worst < 1e-14 && compared > 20); /* observed 1.1e-16 */
+    clipspan_groups_free(groups);
+}
+
 static void refused(const clipspan_groups_options *options, const int *labels, const char *words)
 {
     clipspan_error err = {0};
@@ -454,6 +487,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accuracies),    cmocka_unit_test(means_from_a_store), cmocka_unit_test(halves_and_greedy),
         cmocka_unit_test(rankings),      cmocka_unit_test(cue_scores),         cmocka_unit_test(half_moments),
+        cmocka_unit_test(intervals_of_groups),
         cmocka_unit_test(margin_scores), cmocka_unit_test(what_is_refused),    cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, open_store, close_store);
