@@ -62,7 +62,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
                             of_total[i].name);
     if (s->mean_images != NULL && s->mean_from == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--mean-images says where the pictures of --mean-from are");
-    if (s->resamples > 1000000) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most 1000000");
+    if (s->resamples > 100000) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most 100000");
     return check_outputs(s, err);
 }
 
@@ -87,8 +87,14 @@ static clipspan_status open_mean_store(const settings *s, inputs *in, clipspan_e
     if (strcmp(from->model_fingerprint, to->model_fingerprint) != 0)
         return cli_fail(err, CLIPSPAN_ERROR_MISMATCH, "--mean-from %s is of model %s (%.8s), %s of %s (%.8s)", s->mean_from,
                         from->model_name, from->model_fingerprint, s->arguments[0], to->model_name, to->model_fingerprint);
-    if (from->moments_only && (to->parts & CLIPSPAN_PART_MLP))
-        cli_note("%s holds moments alone: it has means for heads, but none for MLPs, which are left alone", s->mean_from);
+    unsigned lacking = to->parts & ~(from->moments_only ? 0 : from->parts) & (CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS);
+    if (lacking)
+        cli_note("%s %s: it has no means for%s%s, which are not ablated", s->mean_from,
+                 from->moments_only ? "holds moments alone" : "keeps fewer parts",
+                 lacking & CLIPSPAN_PART_MLP ? " MLPs" : "",
+                 lacking & CLIPSPAN_PART_CLS ? (lacking & CLIPSPAN_PART_MLP ? " and the class token's attention to itself"
+                                                                            : " the class token's attention to itself")
+                                             : "");
     return CLIPSPAN_OK;
 }
 
@@ -299,12 +305,13 @@ static clipspan_status totals(const settings *s, inputs *in, clipspan_error *err
 static clipspan_status write_results(const settings *s, const inputs *in, clipspan_error *err)
 {
     const clipspan_images *of_means = in->pictures.mean_images ? in->pictures.mean_images : in->pictures.images;
+    const clipspan_store_info *behind = clipspan_store_get_info(in->mean_store ? in->mean_store : in->store);
     const clipspan_ablation_report report = {
         .study = in->study,
         .store = in->store,
         .means_from = s->mean_from,
         .at = !s->total ? NULL : s->at ? s->at : "all",
-        .total_mean_images = s->total && !s->zero ? clipspan_images_count(of_means) : 0};
+        .total_mean_images = s->total && !s->zero ? clipspan_images_count(of_means) - behind->skipped : 0};
     clipspan_status status = CLIPSPAN_OK;
     if (s->csv != NULL) status = clipspan_report_ablation(&report, CLIPSPAN_CSV, s->csv, err);
     if (status == CLIPSPAN_OK && s->plot != NULL) status = clipspan_picture_ablation_curve(&report, s->plot, err);

@@ -7,7 +7,7 @@
 
 #include "compute/compute.h"
 
-enum { BLOCK = 256, MOST_RESAMPLES = 1000000 };
+enum { BLOCK = 256, MOST_RESAMPLES = 100000 };
 
 /* ---- which ablations there are ------------------------------------------------------------------------------ */
 
