@@ -37,13 +37,14 @@ static clipspan_status refuse(const char *path, const char *start, const char *r
 }
 
 /* size: bytes of an image in memory; NULL: the file at path. */
-static hid_t open_file(const char *path, const void *bytes, size_t size)
+static hid_t open_file(const char *path, const void *bytes, size_t size, char reason[CLSP_HDF5_REASON])
 {
     hid_t file = H5I_INVALID_HID, access = H5Pcreate(H5P_FILE_ACCESS);
     bool good = access >= 0;
     if (good && bytes != NULL)
         good = H5Pset_fapl_core(access, 1 << 16, 0) >= 0 && H5Pset_file_image(access, (void *)(uintptr_t)bytes, size) >= 0;
     if (good) file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (file < 0) clsp_hdf5_reason(reason); /* the next call forgets it */
     if (access >= 0) H5Pclose(access);
     return file;
 }
@@ -58,8 +59,7 @@ static clipspan_status open_any(clsp_matlab **out, const char *path, const void 
     m->file = H5I_INVALID_HID;
     CLSP_ALLOC(m->path, clsp_strdup(path));
     clsp_hdf5_printing before = clsp_hdf5_enter();
-    m->file = open_file(path, bytes, size);
-    if (m->file < 0) clsp_hdf5_reason(reason);
+    m->file = open_file(path, bytes, size, reason);
     clsp_hdf5_leave(before);
     if (m->file < 0) CLSP_TRY(refuse(path, start, reason, err));
     *out = m;
