@@ -99,7 +99,10 @@ static clipspan_status open_all(groups_inputs *in, const groups_settings *s, cli
     if (status == CLIPSPAN_OK && s->texts != NULL) status = clipspan_texts_open(&in->pool, s->texts, 1, err);
     if (status == CLIPSPAN_OK) {
         cli_scored_settings scored = scored_settings(s, in->store);
-        status = cli_scored_open(&in->scored, in->store, &scored, &s->engine, err);
+        if (scored.column != NULL && scored.classes == NULL)
+            status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--label %s also needs --classes FILE", scored.column);
+        else
+            status = cli_scored_open(&in->scored, in->store, &scored, &s->engine, err);
     }
     if (status == CLIPSPAN_OK) status = open_groups(in, s, err);
     return status;

@@ -57,6 +57,7 @@ fails groups --where weight=3
 fails clipspan groups store --classes classes.txt
 fails clipspan groups store --attribute weight --classes classes.txt
 fails clipspan groups store --attribute setting --label weight --classes classes.txt
+fails clipspan groups store --attribute setting --label colour
 fails clipspan groups wb --attribute place --where split=test
 fails clipspan groups wb --attribute img_id
 clipspan groups wb --attribute img_id --skip-empty --no-search | head -n 1
