@@ -62,7 +62,10 @@ static clipspan_status rank(work *w, clipspan_convention convention, clipspan_er
         free(layers);
         return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     }
-    clipspan_status status = clipspan_heads_parse(s->layers ? s->layers : "all", info->layers, 1, layers, err);
+    clipspan_status status = clipspan_heads_parse(s->layers ? s->layers : "all", info->layers, 1, layers, NULL);
+    if (status == CLIPSPAN_ERROR_ARGUMENT)
+        status = cli_fail(err, status, "--layers %s: expected L0 to L%d, last:1 to last:%d, all, or several with commas",
+                          s->layers, info->layers - 1, info->layers);
     if (status == CLIPSPAN_OK)
         status = clipspan_neurons_rank(w->neurons, convention, order_of(s->order), layers, w->rows, s->top,
                                        &w->table.count, err);
@@ -123,6 +126,8 @@ static clipspan_status describe(work *w, clipspan_error *err)
     const settings *s = w->s;
     clipspan_engine *engine = NULL;
     clipspan_status status = clipspan_texts_open(&w->pool, s->texts, 1, err);
+    if (status == CLIPSPAN_OK && clipspan_texts_count(w->pool) == 0)
+        return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: holds no text", s->texts);
     if (status == CLIPSPAN_OK) status = cli_open_store_model(&w->model, w->store, s->model, s->vocab, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&engine, w->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;
