@@ -7,7 +7,7 @@ with labels dealt at random. Each with means of the scored images, means of anot
 
   accuracy   every ablation's top-1 and top-5, to the image. Where float32 cannot tell (two cosines nearer than 2e-6 at the
              place that decides) an image may fall on either side: as many may differ, and the number is printed
-  logits     mean of the right class, and its drop: below 1e-5 of the logit scale (observed 4e-9 to 1.1e-8)
+  logits     mean of the right class, and its drop: below 1e-5 of the logit scale (observed 4e-9 to 2e-8)
   intervals  of top-1 and of both drops: the same draws in NumPy: below 1e-5 of the logit scale (observed 1.1e-7),
              accuracies below 1e-6 (observed 0)
 
@@ -159,7 +159,8 @@ def compare(name, told, arrays, means, heads, classifier, labels):
         spread.add(round(found["top1"]["value"], 4))
         seen += 1
     expect(f"{name}: all ablations are there", seen == len(made), f"{seen} of {len(made)}")
-    expect(f"{name}: they differ", len(spread) >= 3 and np.ptp([e["direct"]["logit"]["value"] for e in told["ablations"]]) > .05,
+    # A random model puts nearly all images into one class: there the logits are what is compared, accuracy says little.
+    expect(f"{name}: they differ", len(spread) >= (4 if name.startswith("demo") else 2) and np.ptp([e["direct"]["logit"]["value"] for e in told["ablations"]]) > .05,
            f"{len(spread)} accuracies")
     expect(f"{name}: top-1 and top-5", worst["top1"] <= 0 and worst["top5"] <= 0,
            f"equal to the image ({ties[0]} and {ties[1]} of {seen * len(labels)} too near to tell)")
