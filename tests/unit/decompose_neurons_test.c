@@ -392,9 +392,10 @@ static void names(void **state)
     clipspan_neuron *found = NULL;
     clipspan_error err;
     size_t count;
+    static const char list[] = "# comment, L0.N5\r\nL1.N3\r\n\n L2.N95 ,L1.N4\n";
     char at_file[5000];
     snprintf(at_file, sizeof at_file, "L0.N1, l2.n95,@%s,L0.N1",
-             scratch_write("neurons.txt", "# comment, L0.N5\r\nL1.N3\r\n\n L2.N95 ,L1.N4\n", 43));
+             scratch_write("neurons.txt", list, strlen(list)));
     assert_int_equal(clipspan_neurons_parse(&found, &count, at_file, LAYERS, MLP, &err), CLIPSPAN_OK);
     assert_int_equal(count, 4);
     const int expected[4][2] = {{0, 1}, {2, 95}, {1, 3}, {1, 4}};
