@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--reduced", action="store_true")
     given = parser.parse_args()
     os.makedirs(given.work, exist_ok=True)
-    names = [("small-huggingface", 9), ("B-32-huggingface", 5)] + ([] if given.reduced else [("L-14-huggingface", 5)])
+    names = [("small-huggingface", 9)] + ([] if given.reduced else [("B-32-huggingface", 5), ("L-14-huggingface", 5)])
     return 1 if sum(compare(name, given.driver, given.work, count) for name, count in names) else 0
 
 
