@@ -176,6 +176,8 @@ def compare(run, p, texts, convention, paper, observed):
                 "right and wrong": p.ranked(base, candidates, p.mistakes(base))}
     for name, score in p.cue(texts).items():
         expected[name] = p.ranked(base, candidates, score)
+    rules = [row["rule"] for row in said["rows"]]
+    expect(f"{what}: every rule once", set(expected) <= set(rules) and len(set(rules)) == len(rules), str(rules))
     for row in said["rows"]:
         first = row["rule"] == "as it is"
         check_row(p, p.whole if first else base, row, f"{what}: {row['rule']}", observed)
