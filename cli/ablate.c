@@ -144,7 +144,7 @@ static clipspan_status study(const settings *s, inputs *in, clipspan_error *err)
     options.seed = s->seed;
     options.threads = (int)s->engine.threads;
     if (in->mean_store != NULL)
-        status = clipspan_means_open(&in->means, in->mean_store, options.convention, cli_hooks(), err);
+        status = clipspan_means_open(&in->means, in->mean_store, options.convention, options.threads, cli_hooks(), err);
     options.means = in->means;
     if (status == CLIPSPAN_OK)
         status = clipspan_ablation_study_run(&in->study, in->store, in->scored.classifier, in->scored.count,

@@ -168,7 +168,7 @@ static clipspan_status classify(const settings *s, inputs *in, clipspan_error *e
     if (in->skipped) cli_note("%zu images could not be read and were skipped", in->skipped);
     note_labels(in);
     return clipspan_classify_run(&in->result, in->embeddings, in->count, in->embed_dim, in->labels, in->classifier,
-                                 in->classes.labels, clipspan_model_get_info(in->model)->logit_scale, err);
+                                 in->classes.labels, clipspan_model_get_info(in->model)->logit_scale, (int)s->engine.threads, err);
 }
 
 static clipspan_status write_results(const settings *s, const inputs *in, clipspan_error *err)

@@ -195,9 +195,9 @@ static clipspan_status read_before(inputs *in, clipspan_error *err)
 static clipspan_status predict(const settings *s, inputs *in, clipspan_error *err)
 {
     clipspan_means *means = NULL;
-    const clipspan_ablation ablation = {.heads = in->chosen, .zero = s->zero};
+    const clipspan_ablation ablation = {.heads = in->chosen, .zero = s->zero, .threads = (int)s->threads};
     clipspan_status status = s->zero ? CLIPSPAN_OK
-                                     : clipspan_means_open(&means, in->store, CLIPSPAN_PAPER, cli_hooks(), err);
+                                     : clipspan_means_open(&means, in->store, CLIPSPAN_PAPER, (int)s->threads, cli_hooks(), err);
     if (status == CLIPSPAN_OK) status = clipspan_ablate(in->direct, in->store, &ablation, means, cli_hooks(), err);
     clipspan_means_free(means);
     return status;
@@ -276,7 +276,7 @@ static clipspan_status classify(clipspan_classification **out, const inputs *in,
 {
     return clipspan_classify_run(out, embeddings, (size_t)in->info->images, (size_t)in->info->embed_dim,
                                  in->scored.labels, in->scored.classifier, in->scored.classes.labels,
-                                 in->info->logit_scale, err);
+                                 in->info->logit_scale, (int)in->engine_settings.threads, err);
 }
 
 /* The row of scores for this name, made where it is new; the first is of all images. */

@@ -275,8 +275,8 @@ static clipspan_status add_effects(void *user, const clipspan_batch *batch, clip
     size_t heads = (size_t)job->layers * (size_t)job->heads, rows = batch->images * job->text_count;
     float *effects = calloc(rows + 1, heads * sizeof *effects);
     if (effects == NULL) return no_memory(err);
-    clipspan_status status =
-        clipspan_map_effects(effects, batch, job->convention, job->chosen, job->directions, job->text_count, err);
+    clipspan_status status = clipspan_map_effects(effects, batch, job->convention, job->chosen, job->directions,
+                                                  job->text_count, (int)job->s->engine.threads, err);
     for (size_t i = 0; status == CLIPSPAN_OK && i < rows * heads; i++) job->scores[i % heads] += fabs((double)effects[i]);
     free(effects);
     return status;

@@ -155,7 +155,7 @@ static void predict(map_job *job)
 static clipspan_status map_image(map_job *job, const clipspan_batch *batch, size_t i, clipspan_error *err)
 {
     clipspan_status status = clipspan_map_batch(job->scratch, batch, i, job->convention, job->chosen, job->directions,
-                                                job->text_count, job->detail, err);
+                                                job->text_count, job->detail, (int)job->s->engine.threads, err);
     float *values = values_of(job, job->count);
     for (size_t t = 0; status == CLIPSPAN_OK && t < job->text_count; t++)
         for (size_t p = 0; p < job->part_count; p++)
@@ -172,8 +172,8 @@ static clipspan_status take_batch(void *user, const clipspan_batch *batch, clips
 {
     map_job *job = user;
     float *effects = job->effects + job->count * job->text_count * head_count(job);
-    clipspan_status status =
-        clipspan_map_effects(effects, batch, job->convention, job->chosen, job->directions, job->text_count, err);
+    clipspan_status status = clipspan_map_effects(effects, batch, job->convention, job->chosen, job->directions,
+                                                  job->text_count, (int)job->s->engine.threads, err);
     for (size_t i = 0; status == CLIPSPAN_OK && i < batch->images; i++) status = map_image(job, batch, i, err);
     return status;
 }
@@ -195,7 +195,7 @@ static clipspan_status take_patches(void *user, const clipspan_batch *batch, cli
 {
     map_job *job = user;
     clipspan_status status = clipspan_map_batch(job->scratch, batch, 0, job->convention, job->chosen, job->directions,
-                                                job->text_count, CLIPSPAN_MAP_WHOLE, err);
+                                                job->text_count, CLIPSPAN_MAP_WHOLE, (int)job->s->engine.threads, err);
     float *values = values_of(job, job->count);
     for (size_t p = 0; p < job->part_count; p++)
         for (size_t t = 0; status == CLIPSPAN_OK && job->methods[p] < 0 && t < job->text_count; t++)

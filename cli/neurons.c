@@ -112,7 +112,7 @@ static clipspan_status describe_with(work *w, const float *embeddings, size_t co
     w->least = calloc(w->table.count * say, sizeof *w->least);
     if (w->most == NULL || w->least == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     clipspan_status status = clipspan_neurons_describe(w->model, w->rows, w->table.count, embeddings, count, say, w->most,
-                                                       w->least, cli_hooks(), err);
+                                                       w->least, (int)w->s->engine.threads, cli_hooks(), err);
     cli_progress_end();
     w->table.pool = w->pool;
     w->table.most = w->most;

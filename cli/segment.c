@@ -68,6 +68,7 @@ static clipspan_status check(const settings *s, inputs *in, clipspan_error *err)
     job->semantic = s->semantic;
     job->centred = s->centred;
     job->strict = s->strict;
+    job->threads = (int)s->engine.threads;
     job->mask_folder = s->masks;
     job->export_folder = s->maps;
     job->convention = strcmp(s->convention, "exact") == 0 ? CLIPSPAN_EXACT : CLIPSPAN_PAPER;
@@ -291,7 +292,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     if (status == CLIPSPAN_OK) status = read_labels(s, &in, err);
     if (status == CLIPSPAN_OK) status = name_values(&in, err);
     if (status == CLIPSPAN_OK) status = open_model(s, &in, err);
-    if (status == CLIPSPAN_OK) status = cli_segment_run(&in.job, in.methods, (int)s->engine.threads, err);
+    if (status == CLIPSPAN_OK) status = cli_segment_run(&in.job, in.methods, err);
     if (status == CLIPSPAN_OK && in.job.unlabelled)
         cli_note("%zu images have no class in column %s and were left out", in.job.unlabelled, s->class_column);
     if (status == CLIPSPAN_OK) status = write_results(s, &in, err);

@@ -34,7 +34,7 @@ typedef struct cli_segmenting {
     clipspan_protocol protocol;
     clipspan_background background;
     double threshold;
-    int semantic, centred, strict;
+    int semantic, centred, strict, threads;
     const char *mask_folder, *export_folder; /* NULL: none */
 
     cli_segment_method methods[CLI_METHODS];
@@ -49,7 +49,7 @@ typedef struct cli_segmenting {
     size_t done, unlabelled;
 } cli_segmenting;
 /* Also on failure the caller calls cli_segment_close. */
-clipspan_status cli_segment_run(cli_segmenting *job, const unsigned char *methods, int threads, clipspan_error *err);
+clipspan_status cli_segment_run(cli_segmenting *job, const unsigned char *methods, clipspan_error *err);
 void cli_segment_close(cli_segmenting *job);
 
 #endif

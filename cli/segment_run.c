@@ -149,7 +149,7 @@ static clipspan_status decomposition_maps(cli_segmenting *job, const clipspan_ba
     size_t tokens = (size_t)batch->basis->tokens, patches = tokens - 1;
     const float *texts = job->semantic ? job->classifier : job->direction;
     clipspan_status status = clipspan_map_batch(job->tokens, batch, i, job->convention, job->heads, texts, count,
-                                                CLIPSPAN_MAP_WHOLE, err);
+                                                CLIPSPAN_MAP_WHOLE, job->threads, err);
     for (size_t c = 0; status == CLIPSPAN_OK && c < count; c++)
         memcpy(job->maps + c * patches, job->tokens + c * tokens + 1, patches * sizeof *job->maps);
     return status;
@@ -299,7 +299,7 @@ static clipspan_status stream(cli_segmenting *job, int tokens, clipspan_error *e
     return status;
 }
 
-clipspan_status cli_segment_run(cli_segmenting *job, const unsigned char *methods, int threads, clipspan_error *err)
+clipspan_status cli_segment_run(cli_segmenting *job, const unsigned char *methods, clipspan_error *err)
 {
     clipspan_status status = open_folders(job, err);
     int traced = 0;
@@ -310,7 +310,7 @@ clipspan_status cli_segment_run(cli_segmenting *job, const unsigned char *method
         status = open_method(job, m, err);
     }
     if (status == CLIPSPAN_OK) status = allocate(job, err);
-    if (status == CLIPSPAN_OK && traced) status = clipspan_tracer_open(&job->tracer, job->model, threads, err);
+    if (status == CLIPSPAN_OK && traced) status = clipspan_tracer_open(&job->tracer, job->model, job->threads, err);
     if (status == CLIPSPAN_OK) status = stream(job, methods[CLI_DECOMPOSITION], err);
     cli_progress_end();
     return status == CLIPSPAN_OK ? commit(job, err) : status;

@@ -24,7 +24,7 @@ static clipspan_status print_maps(void *user, const clipspan_batch *batch, clips
     clipspan_status status = map ? CLIPSPAN_OK : CLIPSPAN_ERROR_MEMORY;
     for (size_t i = 0; status == CLIPSPAN_OK && i < batch->images; i++) {
         clipspan_map_summary sums;
-        status = clipspan_map_batch(map, batch, i, CLIPSPAN_PAPER, NULL, a->text, 1, CLIPSPAN_MAP_WHOLE, err);
+        status = clipspan_map_batch(map, batch, i, CLIPSPAN_PAPER, NULL, a->text, 1, CLIPSPAN_MAP_WHOLE, 0, err);
         if (status == CLIPSPAN_OK)
             status = clipspan_map_summarise(&sums, map, (size_t)batch->basis->tokens, a->grid, err);
         if (status != CLIPSPAN_OK) break;

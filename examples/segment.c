@@ -24,7 +24,7 @@ static clipspan_status take(void *user, const clipspan_batch *batch, clipspan_er
     for (size_t i = 0; status == CLIPSPAN_OK && i < batch->images; i++) {
         size_t chosen = clipspan_segmentation_choose(batch->embedding + i * e, j->classifier, j->classes, e);
         clipspan_segmentation_contrast(j->direction, j->classifier, j->classes, e, chosen);
-        status = clipspan_map_batch(j->map, batch, i, CLIPSPAN_PAPER, NULL, j->direction, 1, CLIPSPAN_MAP_WHOLE, err);
+        status = clipspan_map_batch(j->map, batch, i, CLIPSPAN_PAPER, NULL, j->direction, 1, CLIPSPAN_MAP_WHOLE, 0, err);
         if (status == CLIPSPAN_OK)
             status = clipspan_masks_truth(j->masks, (size_t)batch->index[i], j->model, CLIPSPAN_PROTOCOL_ALIGNED, j->truth, err);
         if (status == CLIPSPAN_OK) /* token 0 is the class token */

@@ -1,6 +1,6 @@
 /* clipspan/ablation.h - what is lost when terms are replaced by their means.
  *
- *     clipspan_means_open(&means, store, CLIPSPAN_PAPER, NULL, &err);
+ *     clipspan_means_open(&means, store, CLIPSPAN_PAPER, 0, NULL, &err);
  *     clipspan_ablation ablation = {.heads = chosen};
  *     clipspan_ablate(embeddings, store, &ablation, means, NULL, &err);
  *     clipspan_means_free(means);
@@ -25,10 +25,10 @@ extern "C" {
 /* Means over a store's images of every term, as vectors of the joint space. Immutable. */
 typedef struct clipspan_means clipspan_means;
 /* One pass over the store. Means of the MLP list and of the class-token parts are there if the store has those parts. */
-/* The heads' means come from the store's moments, so a store of moments alone gives those. */
+/* The heads' means come from the store's moments, so a store of moments alone gives those. threads: 0: all. */
 CLIPSPAN_API clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *store,
-                                                 clipspan_convention convention, const clipspan_hooks *hooks,
-                                                 clipspan_error *err);
+                                                 clipspan_convention convention, int threads,
+                                                 const clipspan_hooks *hooks, clipspan_error *err);
 CLIPSPAN_API void clipspan_means_free(clipspan_means *means);
 CLIPSPAN_API uint64_t clipspan_means_images(const clipspan_means *means);
 CLIPSPAN_API clipspan_convention clipspan_means_convention(const clipspan_means *means);
@@ -43,6 +43,7 @@ typedef struct clipspan_ablation {
     const unsigned char *cls;   /* [L]: attention from the class token to itself, where its heads are not replaced */
     int zero;                   /* 1: by zero instead of the mean; means may then be NULL */
     clipspan_convention convention; /* asked where means is NULL: a zero in the exact convention leaves the constants */
+    int threads;                    /* 0: all */
 } clipspan_ablation;
 /* out: [I, E]: r / |r| (paper's convention) or r (exact) of every image with those terms replaced; not normalised again.
  * Rows in the store's order. Reads only the layers that it needs. */

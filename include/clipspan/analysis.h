@@ -98,11 +98,12 @@ typedef struct clipspan_classification_info {
     double calibration_error; /* expected calibration error (Guo et al. 2017), bins of equal width; NaN without labels */
     double confidence;        /* mean probability of the best class over the labelled images; NaN without labels */
 } clipspan_classification_info;
-/* embeddings: [I, E] unit length; labels: [I] class or -1 (NULL: none); logit_scale: the model's. */
+/* embeddings: [I, E] unit length; labels: [I] class or -1 (NULL: none); logit_scale: the model's;
+ * threads: 0: all. */
 CLIPSPAN_API clipspan_status clipspan_classify_run(clipspan_classification **out, const float *embeddings,
                                                    size_t images, size_t embed_dim, const int *labels,
                                                    const float *classifier, const clipspan_texts *classes,
-                                                   float logit_scale, clipspan_error *err);
+                                                   float logit_scale, int threads, clipspan_error *err);
 CLIPSPAN_API void clipspan_classification_free(clipspan_classification *result);
 CLIPSPAN_API const clipspan_classification_info *clipspan_classification_get_info(const clipspan_classification *r);
 CLIPSPAN_API const char *clipspan_classification_class(const clipspan_classification *r, size_t c);

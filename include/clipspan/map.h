@@ -1,6 +1,6 @@
 /* clipspan/map.h - where in the image a text is argued for or against.
  *
- *     clipspan_map_batch(map, batch, 0, CLIPSPAN_PAPER, chosen, text, 1, CLIPSPAN_MAP_WHOLE, &err);
+ *     clipspan_map_batch(map, batch, 0, CLIPSPAN_PAPER, chosen, text, 1, CLIPSPAN_MAP_WHOLE, 0, &err);
  *
  * The map of a text t over tokens is the sum over the chosen layers and heads of c[l,h,n] . t (ALGORITHMS 7). Only
  * u = W t, of length d, is needed of a head. Letters as in contributions.h; T token layers of the batch.
@@ -21,18 +21,20 @@ typedef enum clipspan_map_detail {
 } clipspan_map_detail;
 
 /* out: as the detail says, for image `image` of the batch, which must hold the tokens part. heads: [L * H]; NULL: all of
- * the batch's token layers; heads of layers whose tokens the batch lacks are an error. texts: [count, E]. Token 0 is the class token; patches
- * follow in row order. Units: change in cosine (paper's convention, texts of unit length). */
+ * the batch's token layers; heads of layers whose tokens the batch lacks are an error. texts: [count, E]. Token 0 is the
+ * class token; patches follow in row order. Units: change in cosine (paper's convention, texts of unit length).
+ * threads: 0: all. */
 CLIPSPAN_API clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size_t image,
                                                 clipspan_convention convention, const unsigned char *heads,
                                                 const float *texts, size_t count, clipspan_map_detail detail,
-                                                clipspan_error *err);
+                                                int threads, clipspan_error *err);
 
 /* The same summed over tokens, for all images of the batch: each head's direct effect on the text, from z. heads: as
  * above (NULL: all); the others' effects are 0. out: [images, count, L * H]. */
 CLIPSPAN_API clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch,
                                                   clipspan_convention convention, const unsigned char *heads,
-                                                  const float *texts, size_t count, clipspan_error *err);
+                                                  const float *texts, size_t count, int threads,
+                                                  clipspan_error *err);
 
 /* What is worth saying of one map. Sums run over its places; the largest value is looked for among the patches. */
 typedef struct clipspan_map_summary {

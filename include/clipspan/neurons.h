@@ -118,11 +118,12 @@ typedef struct clipspan_neuron_text {
 } clipspan_neuron_text;
 /* For each of `count` neurons the `top` texts with the largest cosine, most [count, top], and with the most negative one,
  * least [count, top]; either may be NULL; equal ones by index. texts: [T, E], unit length; top <= T. Weights are read layer
- * by layer, only of the layers that are asked for; memory does not grow with T times M. Progress counts neurons. */
+ * by layer, only of the layers that are asked for; memory does not grow with T times M. threads: 0: all. Progress
+ * counts neurons. */
 CLIPSPAN_API clipspan_status clipspan_neurons_describe(const clipspan_model *model, const clipspan_neuron *neurons,
                                                        size_t count, const float *texts, size_t text_count, size_t top,
                                                        clipspan_neuron_text *most, clipspan_neuron_text *least,
-                                                       const clipspan_hooks *hooks, clipspan_error *err);
+                                                       int threads, const clipspan_hooks *hooks, clipspan_error *err);
 
 /* What a report of neurons shows. Borrowed. */
 typedef struct clipspan_neurons_table {

@@ -246,6 +246,7 @@ clipspan_status clipspan_ablate(float *out, const clipspan_store *store, const c
     unsigned char *layers = NULL;
     ablator a = {.store = store, .basis = basis, .convention = convention, .out = out, .layers = (size_t)basis->layers,
                  .heads = (size_t)basis->heads, .embed_dim = (size_t)basis->embed_dim};
+    int before = clsp_threads(ablation->threads);
     CLSP_TRY(check(store, ablation, means, err));
     a.width = clsp_head_width(basis, convention);
     CLSP_TRY(ablator_open(&a, err));
@@ -255,6 +256,7 @@ clipspan_status clipspan_ablate(float *out, const clipspan_store *store, const c
     const clipspan_store_selection select = reads(&a, layers);
     CLSP_TRY(clipspan_store_each(store, &select, take_batch, &a, hooks, err));
 out:
+    clsp_threads(before);
     ablator_close(&a);
     clsp_free(layers);
     return status;

@@ -174,7 +174,7 @@ clipspan_status clipspan_ablation_study_run(clipspan_ablation_study **out, const
     s->threads = options->threads ? options->threads : clsp_cpu_count();
     CLSP_TRY(copy_inputs(s, classifier, labels, options->heads, err));
     if (!options->zero && options->means == NULL)
-        CLSP_TRY(clipspan_means_open(&own, store, options->convention, hooks, err));
+        CLSP_TRY(clipspan_means_open(&own, store, options->convention, options->threads, hooks, err));
     const clipspan_means *means = options->zero ? NULL : own ? own : options->means;
     s->info.mean_images = means ? means->images : 0;
     count_ablations(s, info, means);

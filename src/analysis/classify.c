@@ -104,10 +104,11 @@ out:
 
 clipspan_status clipspan_classify_run(clipspan_classification **out, const float *embeddings, size_t images,
                                       size_t embed_dim, const int *labels, const float *classifier,
-                                      const clipspan_texts *classes, float logit_scale, clipspan_error *err)
+                                      const clipspan_texts *classes, float logit_scale, int threads, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clipspan_classification *r = NULL;
+    int before = clsp_threads(threads);
     *out = NULL;
     CLSP_TRY(check(embeddings, images, embed_dim, labels, clipspan_texts_count(classes), err));
     CLSP_TRY(result_open(&r, images, classes, err));
@@ -119,6 +120,7 @@ clipspan_status clipspan_classify_run(clipspan_classification **out, const float
     *out = r;
     r = NULL;
 out:
+    clsp_threads(before);
     clipspan_classification_free(r);
     return status;
 }

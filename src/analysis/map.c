@@ -230,11 +230,12 @@ static void job_close(job *j)
 
 clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size_t image, clipspan_convention convention,
                                    const unsigned char *heads, const float *texts, size_t count,
-                                   clipspan_map_detail detail, clipspan_error *err)
+                                   clipspan_map_detail detail, int threads, clipspan_error *err)
 {
     job j = {batch, batch ? batch->basis : NULL, image, convention, heads, texts, count, NULL, NULL, 0};
     layer_room room = {0};
     clipspan_status status = CLIPSPAN_OK;
+    int before = clsp_threads(threads);
     CLSP_TRY(check(&j, detail, err));
     if (count == 0) goto out;
     j.scale = scale_of(&j, image);
@@ -242,6 +243,7 @@ clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size
     CLSP_TRY(room_new(&room, &j, err));
     CLSP_TRY(run(out, &j, &room, detail, err));
 out:
+    clsp_threads(before);
     room_free(&room);
     job_close(&j);
     return status;
@@ -285,7 +287,8 @@ static clipspan_status all_effects(const job *j, float *out)
 }
 
 clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch, clipspan_convention convention,
-                                     const unsigned char *heads, const float *texts, size_t count, clipspan_error *err)
+                                     const unsigned char *heads, const float *texts, size_t count, int threads,
+                                     clipspan_error *err)
 {
     job j = {batch, batch ? batch->basis : NULL, 0, convention, heads, texts, count, NULL, NULL, 0};
     clipspan_status status = CLIPSPAN_OK;
@@ -294,11 +297,13 @@ clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch, cl
     if (convention != CLIPSPAN_PAPER && convention != CLIPSPAN_EXACT)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention);
     if (count == 0 || batch->images == 0) return CLIPSPAN_OK;
+    int before = clsp_threads(threads);
     CLSP_TRY(job_open(&j, err));
     clipspan_status worst = all_effects(&j, out);
     if (worst == CLIPSPAN_ERROR_MEMORY) CLSP_TRY(clsp_fail_memory(err));
     if (worst != CLIPSPAN_OK) CLSP_TRY(clsp_fail(err, worst, "the heads' effects could not be found"));
 out:
+    clsp_threads(before);
     job_close(&j);
     return status;
 }

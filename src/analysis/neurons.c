@@ -232,7 +232,8 @@ out:
 
 clipspan_status clipspan_neurons_describe(const clipspan_model *model, const clipspan_neuron *neurons, size_t count,
                                           const float *texts, size_t text_count, size_t top, clipspan_neuron_text *most,
-                                          clipspan_neuron_text *least, const clipspan_hooks *hooks, clipspan_error *err)
+                                          clipspan_neuron_text *least, int threads, const clipspan_hooks *hooks,
+                                          clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clipspan_model_info *info = clipspan_model_get_info(model);
@@ -246,10 +247,12 @@ clipspan_status clipspan_neurons_describe(const clipspan_model *model, const cli
             return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no neuron L%d.N%d: expected L0.N0 to L%d.N%d",
                              neurons[i].layer, neurons[i].neuron, info->layers - 1, info->mlp_width - 1);
     if (count == 0) return CLIPSPAN_OK;
+    int before = clsp_threads(threads);
     CLSP_TRY(describing_init(&d, model, texts, text_count, top, count, err));
     for (int l = 0; l < info->layers; l++)
         CLSP_TRY(describe_layer(&d, l, neurons, count, most, least, &done, hooks, err));
 out:
+    clsp_threads(before);
     describing_clear(&d);
     return status;
 }

@@ -279,7 +279,7 @@ static void what_is_refused(void **state)
     clipspan_means *exact = NULL;
     for (size_t i = 0; i < ABLATION_ROWS; i++) none[i] = -1;
     wrong[7] = CLASSES;
-    assert_int_equal(clipspan_means_open(&exact, terms.store, CLIPSPAN_EXACT, NULL, NULL), CLIPSPAN_OK);
+    assert_int_equal(clipspan_means_open(&exact, terms.store, CLIPSPAN_EXACT, 0, NULL, NULL), CLIPSPAN_OK);
     expect_refusal(NULL, none, CLASSES, CLIPSPAN_ERROR_ARGUMENT, "none of the 40 images has a label");
     expect_refusal(NULL, wrong, CLASSES, CLIPSPAN_ERROR_ARGUMENT, "label 9 of row 7: expected -1 to 8");
     expect_refusal(NULL, labels, 0, CLIPSPAN_ERROR_ARGUMENT, "0 classes");

@@ -1,6 +1,7 @@
 /* Means and ablations of a store's terms, against their definition in the joint space. */
 #include "ablation_terms.h"
 
+#include "compute/compute.h"
 #include "scratch.h"
 
 static ablation_terms terms;
@@ -13,7 +14,7 @@ static clipspan_means *means_of(clipspan_store *store, clipspan_convention conve
 {
     clipspan_error err = {0};
     clipspan_means *means = NULL;
-    if (clipspan_means_open(&means, store, convention, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    if (clipspan_means_open(&means, store, convention, 0, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
     return means;
 }
 
@@ -134,8 +135,35 @@ static void what_is_refused(void **state)
     clipspan_means_free(of_bare);
     ablation_terms_close(&bare);
     clipspan_means_free(means);
-    assert_int_equal(clipspan_means_open(&means, terms.store, 7, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_means_open(&means, terms.store, 7, 0, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
     assert_null(means);
+}
+
+static int see_threads(void *user, const clipspan_progress *now)
+{
+    int *most = user, threads = clsp_threads(1);
+    (void)now;
+    clsp_threads(threads);
+    *most = threads > *most ? threads : *most;
+    return 0;
+}
+
+/* The loops run with the number that is asked for, and the caller's own is what it was. */
+static void threads_are_as_asked(void **state)
+{
+    (void)state;
+    int during = 0, own = clsp_threads(5);
+    const clipspan_hooks hooks = {.progress = see_threads, .user = &during};
+    unsigned char one[ABLATION_HEADS] = {1};
+    float out[ABLATION_ROWS * FAKE_EMBED];
+    clipspan_means *means = NULL;
+    assert_int_equal(clipspan_means_open(&means, terms.store, CLIPSPAN_PAPER, 2, &hooks, NULL), CLIPSPAN_OK);
+    assert_int_equal(during, 2);
+    const clipspan_ablation a = {.heads = one, .threads = 3};
+    assert_int_equal(clipspan_ablate(out, terms.store, &a, means, &hooks, NULL), CLIPSPAN_OK);
+    assert_int_equal(during, 3);
+    assert_int_equal(clsp_threads(own), 5);
+    clipspan_means_free(means);
 }
 
 static int open_terms(void **state)
@@ -159,6 +187,7 @@ int main(void)
         cmocka_unit_test(any_set_of_terms),
         cmocka_unit_test(whole_layers_carry_the_class_token),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(threads_are_as_asked),
     };
     return cmocka_run_group_tests(tests, open_terms, close_terms);
 }

@@ -37,7 +37,7 @@ static void test_equals_brute_force(void **state)
     int labels[IMAGES], right = 0, right5 = 0, labelled = 0, of_class[CLASSES][2] = {{0}};
     double worst = 0;
     for (int i = 0; i < IMAGES; i++) labels[i] = i % (CLASSES + 1) - 1;
-    assert_int_equal(clipspan_classify_run(&result, images, IMAGES, EMBED, labels, classifier, classes, 20.0F, &err),
+    assert_int_equal(clipspan_classify_run(&result, images, IMAGES, EMBED, labels, classifier, classes, 20.0F, 0, &err),
                      CLIPSPAN_OK);
     for (int i = 0; i < IMAGES; i++) {
         double cosines[CLASSES], sum = 0;
@@ -85,7 +85,7 @@ static void test_few_classes_no_labels(void **state)
     clipspan_classification *result = NULL;
     float images[2 * 2] = {1, 0, 0, 1}, classifier[3 * 2] = {0, 1, 1, 0, 1, 0}, probability;
     clipspan_texts *classes = world_texts(3);
-    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, NULL, classifier, classes, 1.0F, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, NULL, classifier, classes, 1.0F, 0, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_classification_choice(result, 0, 0, &probability), 1); /* a tie: the lower class */
     assert_true(fabs((double)probability - exp(1) / (2 * exp(1) + 1)) < 1e-7);
     assert_int_equal(clipspan_classification_choice(result, 0, 1, NULL), 2);
@@ -108,19 +108,19 @@ static void test_refused(void **state)
     int labels[2] = {0, 2};
     clipspan_texts *classes = world_texts(2), *none = NULL;
     assert_int_equal(clipspan_texts_copy(&none, NULL, 0, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, NULL, classifier, classes, 1.0F, &err),
+    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, NULL, classifier, classes, 1.0F, 0, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "image 1"));
     images[2] = 0;
-    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, labels, classifier, classes, 1.0F, &err),
+    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, labels, classifier, classes, 1.0F, 0, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
     assert_non_null(strstr(err.message, "label 2 of image 1"));
-    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, NULL, classifier, none, 1.0F, &err),
+    assert_int_equal(clipspan_classify_run(&result, images, 2, 2, NULL, classifier, none, 1.0F, 0, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
     assert_null(result);
     for (unsigned long n = 1;; n++) {
         clsp_alloc_fail_at(n);
-        clipspan_status status = clipspan_classify_run(&result, images, 2, 2, NULL, classifier, classes, 1.0F, &err);
+        clipspan_status status = clipspan_classify_run(&result, images, 2, 2, NULL, classifier, classes, 1.0F, 0, &err);
         clsp_alloc_fail_at(0);
         if (status == CLIPSPAN_OK) break;
         assert_int_equal(status, CLIPSPAN_ERROR_MEMORY);
@@ -148,7 +148,7 @@ static void test_calibration(void **state)
         double a = log(2 * wanted[i] / (1 - wanted[i]));
         images[i * 3] = (float)a;
     }
-    assert_int_equal(clipspan_classify_run(&result, images, N, 3, labels, classifier, classes, 1.0F, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classify_run(&result, images, N, 3, labels, classifier, classes, 1.0F, 0, &err), CLIPSPAN_OK);
     double sum[15] = {0}, right[15] = {0}, count[15] = {0}, error = 0, mean = 0;
     for (int i = 0; i < N; i++) {
         float p;
@@ -184,7 +184,7 @@ static void test_calibration(void **state)
     assert_true(second.label == 2 && second.choice == 0 && second.images == 2);
     assert_int_equal(clipspan_classification_confusion(result, 2).label, -1);
     clipspan_classification_free(result);
-    assert_int_equal(clipspan_classify_run(&result, images, N, 3, NULL, classifier, classes, 1.0F, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classify_run(&result, images, N, 3, NULL, classifier, classes, 1.0F, 0, &err), CLIPSPAN_OK);
     assert_true(isnan(clipspan_classification_get_info(result)->calibration_error));
     assert_int_equal(clipspan_classification_confusion_count(result), 0);
     clipspan_classification_free(result);
@@ -200,13 +200,13 @@ static void test_calibration_edges(void **state)
     clipspan_error err;
     clipspan_classification *result = NULL;
     clipspan_texts *five = world_texts(5), *one = world_texts(1);
-    assert_int_equal(clipspan_classify_run(&result, images, 2, 1, labels, classifier, five, 1.0F, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classify_run(&result, images, 2, 1, labels, classifier, five, 1.0F, 0, &err), CLIPSPAN_OK);
     /* 1 / 5 in float32 is a little above 3 / 15 */
     assert_int_equal(clipspan_classification_bin(result, 3).images, 2);
     assert_true(fabs(clipspan_classification_get_info(result)->calibration_error - 0.3) < 1e-6);
     clipspan_classification_free(result);
     labels[1] = 0;
-    assert_int_equal(clipspan_classify_run(&result, images, 2, 1, labels, classifier, one, 1.0F, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classify_run(&result, images, 2, 1, labels, classifier, one, 1.0F, 0, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_classification_bin(result, 14).images, 2);
     assert_true(clipspan_classification_get_info(result)->calibration_error == 0);
     clipspan_classification_free(result);

@@ -171,7 +171,7 @@ static void means_from_a_store(void **state)
     clipspan_groups *groups = opened(&options);
     assert_int_equal(clipspan_groups_get_info(groups).mean_images, ABLATION_ROWS);
     assert_int_equal(clipspan_groups_add(groups, "set", heads, NULL), CLIPSPAN_OK);
-    assert_int_equal(clipspan_means_open(&means, terms.store, CLIPSPAN_PAPER, NULL, NULL), CLIPSPAN_OK);
+    assert_int_equal(clipspan_means_open(&means, terms.store, CLIPSPAN_PAPER, 0, NULL, NULL), CLIPSPAN_OK);
     assert_int_equal(clipspan_ablate(out, terms.store, &ablation, means, NULL, NULL), CLIPSPAN_OK);
     for (size_t i = 0; i < ABLATION_ROWS; i++)
         for (size_t e = 0; e < FAKE_EMBED; e++) wide[i][e] = (double)out[i * FAKE_EMBED + e];

@@ -115,7 +115,7 @@ static double compare(const setting *s, size_t image, clipspan_convention conven
         float *out = malloc(size * sizeof *out);
         for (size_t i = 0; i < size; i++) out[i] = NAN; /* every value is written */
         assert_int_equal(clipspan_map_batch(out, s->batch, image, convention, heads, s->texts, s->count,
-                                            (clipspan_map_detail)detail, &err),
+                                            (clipspan_map_detail)detail, 1 + detail % 2, &err),
                          CLIPSPAN_OK);
         worst = fmax(worst, worst_of(out, expected, size));
         free(out);
@@ -167,10 +167,10 @@ static void sums_to_the_heads(void **state)
     for (int convention = CLIPSPAN_PAPER; convention <= CLIPSPAN_EXACT; convention++) {
         double worst = 0, largest = 0;
         assert_int_equal(clipspan_map_effects(effects, s.batch, (clipspan_convention)convention, NULL, s.texts, s.count,
-                                              &err),
+                                              0, &err),
                          CLIPSPAN_OK);
         assert_int_equal(clipspan_map_batch(out, s.batch, 1, (clipspan_convention)convention, NULL, s.texts, s.count,
-                                            CLIPSPAN_MAP_HEAD, &err),
+                                            CLIPSPAN_MAP_HEAD, 0, &err),
                          CLIPSPAN_OK);
         for (size_t t = 0; t < s.count; t++)
             for (int head = 0; head < 20; head++) {
@@ -198,14 +198,14 @@ static void refuses(void **state)
     float out[64];
     unsigned char heads[3 * 2] = {1, 0, 0, 0, 0, 0};
     set_up(&s, 3, 2, 4, 8, 5, 1, 2, 1);
-    assert_int_equal(clipspan_map_batch(out, s.batch, 0, CLIPSPAN_PAPER, heads, s.texts, 1, CLIPSPAN_MAP_WHOLE, &err),
+    assert_int_equal(clipspan_map_batch(out, s.batch, 0, CLIPSPAN_PAPER, heads, s.texts, 1, CLIPSPAN_MAP_WHOLE, 0, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
     assert_string_equal(err.message, "L0.H0 is to be mapped, but the tokens of layer 0 were not kept");
-    assert_int_equal(clipspan_map_batch(out, s.batch, 1, CLIPSPAN_PAPER, NULL, s.texts, 1, CLIPSPAN_MAP_WHOLE, &err),
+    assert_int_equal(clipspan_map_batch(out, s.batch, 1, CLIPSPAN_PAPER, NULL, s.texts, 1, CLIPSPAN_MAP_WHOLE, 0, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
     clipspan_batch bare = *s.batch;
     bare.tokens = NULL;
-    assert_int_equal(clipspan_map_batch(out, &bare, 0, CLIPSPAN_PAPER, NULL, s.texts, 1, CLIPSPAN_MAP_WHOLE, &err),
+    assert_int_equal(clipspan_map_batch(out, &bare, 0, CLIPSPAN_PAPER, NULL, s.texts, 1, CLIPSPAN_MAP_WHOLE, 0, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
     assert_string_equal(err.message, "maps need the heads' terms by token (part tokens)");
     tear_down(&s);

@@ -359,7 +359,7 @@ static void texts(void **state)
         for (size_t e = 0; e < EMBED; e++) pool[t][e] /= (float)sqrt(squares);
     }
     memcpy(pool[TEXTS - 1], pool[0], sizeof pool[0]); /* a repeated text comes behind the first */
-    assert_int_equal(clipspan_neurons_describe(w->model, asked, 5, pool[0], TEXTS, 4, most[0], least[0], NULL, NULL),
+    assert_int_equal(clipspan_neurons_describe(w->model, asked, 5, pool[0], TEXTS, 4, most[0], least[0], 0, NULL, NULL),
                      CLIPSPAN_OK);
     for (size_t n = 0; n < 5; n++) {
         const float *g = w->g[asked[n].layer][asked[n].neuron];
@@ -438,8 +438,8 @@ static void errors(void **state)
     assert_message(err, "neuron 96: expected 0 to 95");
     assert_int_equal(clipspan_neuron_bias(w->model, -1, g, &err), CLIPSPAN_ERROR_ARGUMENT);
     n = (clipspan_neuron){.layer = 0, .neuron = MLP};
-    assert_int_equal(clipspan_neurons_describe(w->model, &n, 1, g, 1, 1, &text, NULL, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
-    assert_int_equal(clipspan_neurons_describe(w->model, &n, 1, g, 1, 2, &text, NULL, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_neurons_describe(w->model, &n, 1, g, 1, 1, &text, NULL, 0, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_neurons_describe(w->model, &n, 1, g, 1, 2, &text, NULL, 0, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
     assert_message(err, "2 texts a neuron asked for, the pool has 1");
     assert_int_equal(clipspan_decompose_each(w->engine, w->images, NULL, no_batch, w->neurons, NULL, &err),
                      CLIPSPAN_ERROR_ARGUMENT);
@@ -475,7 +475,7 @@ static clipspan_status walk(void)
     float pool[EMBED] = {1};
     size_t count;
     clipspan_status status = clipspan_neurons_new(&neurons, walked_model, TOP, NULL);
-    if (status == CLIPSPAN_OK) status = clipspan_neurons_describe(walked_model, &n, 1, pool, 1, 1, &most, NULL, NULL, NULL);
+    if (status == CLIPSPAN_OK) status = clipspan_neurons_describe(walked_model, &n, 1, pool, 1, 1, &most, NULL, 0, NULL, NULL);
     if (status == CLIPSPAN_OK) status = clipspan_neurons_parse(&parsed, &count, "L0.N1", LAYERS, MLP, NULL);
     clipspan_neurons_parse_free(parsed);
     clipspan_neurons_free(neurons);
