@@ -28,15 +28,18 @@ static uint64_t mix(uint64_t z) /* splitmix64's finaliser (Steele, Lea, Flood 20
     return z ^ (z >> 31);
 }
 
+static const uint64_t STEP = 0x9E3779B97F4A7C15U;
+
+uint64_t clsp_random(uint64_t *state)
+{
+    return mix(*state += STEP);
+}
+
 void clsp_bootstrap_draw(float *draws, size_t images, uint64_t seed, uint64_t r)
 {
-    const uint64_t step = 0x9E3779B97F4A7C15U;
-    uint64_t state = mix(seed + step) ^ mix((r + 1) * step);
+    uint64_t state = mix(seed + STEP) ^ mix((r + 1) * STEP);
     memset(draws, 0, images * sizeof *draws);
-    for (size_t i = 0; i < images; i++) {
-        state += step;
-        draws[((mix(state) >> 32) * (uint64_t)images) >> 32] += 1.0F;
-    }
+    for (size_t i = 0; i < images; i++) draws[((clsp_random(&state) >> 32) * (uint64_t)images) >> 32] += 1.0F;
 }
 
 static float value_of(const clsp_outcomes *o, int measure, size_t at)
@@ -111,15 +114,13 @@ static double percentile(const double *sorted, size_t n, double share)
     return below + 1 < n ? sorted[below] + part * (sorted[below + 1] - sorted[below]) : sorted[n - 1];
 }
 
-static void interval(clipspan_estimate *e, double *values, size_t n)
+void clsp_percentiles(double *values, size_t n, double *low, double *high)
 {
-    if (n == 0) {
-        e->low = e->high = (double)NAN;
-        return;
-    }
+    *low = *high = (double)NAN;
+    if (n == 0) return;
     qsort(values, n, sizeof *values, ascending);
-    e->low = percentile(values, n, 0.025);
-    e->high = percentile(values, n, 0.975);
+    *low = percentile(values, n, 0.025);
+    *high = percentile(values, n, 0.975);
 }
 
 /* The points are there already. values: [R] scratch. */
@@ -134,10 +135,10 @@ static void intervals(clipspan_ablation_score *score, const sampler *s, size_t a
             const double *row = sums + r * s->o->count;
             values[r] = (ablation == 0 ? row[0] : row[0] - row[ablation]) / images;
         }
-        interval(plain[m], values, s->resamples);
+        clsp_percentiles(values, s->resamples, &plain[m]->low, &plain[m]->high);
         for (size_t r = 0; r < s->resamples; r++)
             values[r] = ablation == 0 ? 0 : sums[r * s->o->count + ablation] / images;
-        interval(drops[m], values, s->resamples);
+        clsp_percentiles(values, s->resamples, &drops[m]->low, &drops[m]->high);
     }
 }
 

@@ -22,6 +22,10 @@ enum { CLSP_RANK_MOST = 5 };
  * percentiles 2.5 and 97.5 are interpolated linearly. Works with the calling thread's count (clsp_threads). */
 clipspan_status clsp_bootstrap(clipspan_ablation_score *scores, const clsp_outcomes *outcomes, int resamples,
                                uint64_t seed, const clipspan_hooks *hooks, clipspan_error *err);
+/* splitmix64 (Steele, Lea, Flood 2014). */
+uint64_t clsp_random(uint64_t *state);
+/* Percentiles 2.5 and 97.5 of values [n], which are sorted here; linear between two, as NumPy's. n 0: NaN. */
+void clsp_percentiles(double *values, size_t n, double *low, double *high);
 /* draws: [images] out: how often resample r takes each image. */
 void clsp_bootstrap_draw(float *draws, size_t images, uint64_t seed, uint64_t r);
 

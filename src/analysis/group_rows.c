@@ -1,8 +1,8 @@
 /* Sets of heads, scored: accuracy by group with intervals. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "analysis/bootstrap.h"
 #include "analysis/worst_groups.h"
 
 enum { RESAMPLES = 2000 };
@@ -79,14 +79,6 @@ static clipspan_share wilson(uint64_t right, uint64_t n)
     return (clipspan_share){share, right ? middle - half : 0, right < n ? middle + half : 1};
 }
 
-static uint64_t next_random(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
-
 /* Of one group: images by right before (2) and right after (1). */
 typedef struct outcomes {
     uint64_t cell[4], size;
@@ -98,7 +90,7 @@ static void resample(const outcomes *from, uint64_t *state, double *before, doub
     uint64_t drawn[4] = {0}, bound[3] = {from->cell[0], from->cell[0] + from->cell[1],
                                          from->cell[0] + from->cell[1] + from->cell[2]};
     for (uint64_t i = 0; i < from->size; i++) {
-        uint64_t at = next_random(state) % from->size; /* bias below 2^-40 */
+        uint64_t at = clsp_random(state) % from->size; /* bias below 2^-40 */
         drawn[(at >= bound[0]) + (at >= bound[1]) + (at >= bound[2])]++;
     }
     *before = (double)(drawn[2] + drawn[3]) / (double)from->size;
@@ -121,27 +113,6 @@ static void one_resample(const outcomes *groups, size_t count, uint64_t seed, do
     *change = least - least_before;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The q-th quantile of sorted values, between two of them linearly. */
-static double quantile(const double *sorted, double q)
-{
-    double at = q * (RESAMPLES - 1);
-    size_t low = (size_t)at;
-    size_t high = clsp_min(low + 1, RESAMPLES - 1);
-    return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
-}
-
-static clipspan_share percentiles(double value, double *values)
-{
-    qsort(values, RESAMPLES, sizeof *values, by_size);
-    return (clipspan_share){value, quantile(values, 0.025), quantile(values, 0.975)};
-}
-
 static clipspan_status bootstrap(const clipspan_groups *g, const outcomes *groups, clipspan_groups_row *row,
                                  clipspan_error *err)
 {
@@ -151,11 +122,11 @@ static clipspan_status bootstrap(const clipspan_groups *g, const outcomes *group
 #pragma omp parallel for schedule(static) num_threads(g->threads)
     for (size_t b = 0; b < RESAMPLES; b++) {
         uint64_t seed = b;
-        one_resample(groups, g->count, next_random(&seed), &worst[b], &balanced[b], &change[b]);
+        one_resample(groups, g->count, clsp_random(&seed), &worst[b], &balanced[b], &change[b]);
     }
-    row->worst = percentiles(row->worst.value, worst);
-    row->balanced = percentiles(row->balanced.value, balanced);
-    row->change = percentiles(row->change.value, change);
+    clsp_percentiles(worst, RESAMPLES, &row->worst.low, &row->worst.high);
+    clsp_percentiles(balanced, RESAMPLES, &row->balanced.low, &row->balanced.high);
+    clsp_percentiles(change, RESAMPLES, &row->change.low, &row->change.high);
     clsp_free(values);
     return CLIPSPAN_OK;
 }

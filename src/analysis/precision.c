@@ -7,6 +7,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "analysis/bootstrap.h"
 #include "analysis/groups.h"
 #include "analysis/space.h"
 #include "compute/compute.h"
@@ -224,21 +225,13 @@ out:
 
 /* ---- all of them -------------------------------------------------------------------------------------------- */
 
-static uint64_t next_random(uint64_t *state) /* splitmix64 (Steele, Lea, Flood 2014) */
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
-
 /* Selection sampling (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S): ascending rows, each set of equal
  * chance. */
 static void draw(uint64_t *rows, uint64_t wanted, uint64_t images, uint64_t seed)
 {
     uint64_t taken = 0;
     for (uint64_t row = 0; row < images && taken < wanted; row++) {
-        double u = (double)(next_random(&seed) >> 11) / 9007199254740992.0; /* [0, 1) */
+        double u = (double)(clsp_random(&seed) >> 11) / 9007199254740992.0; /* [0, 1) */
         if ((double)(images - row) * u < (double)(wanted - taken)) rows[taken++] = row;
     }
 }

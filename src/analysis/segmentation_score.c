@@ -1,8 +1,8 @@
 /* Scores of a segmentation, and their bootstrap intervals over images (Efron 1979; percentiles). */
+#include "analysis/bootstrap.h"
 #include "analysis/segmentation.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SCORES = 3 }; /* accuracy, mIoU, mean average precision */
@@ -11,14 +11,6 @@ typedef struct sums {
     uint64_t *both, *either; /* [classes] */
     size_t classes;
 } sums;
-
-static uint64_t next_random(uint64_t *state) /* splitmix64 (Steele, Lea, Flood 2014) */
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
 
 static double mean_iou(const sums *s)
 {
@@ -40,7 +32,7 @@ static void score_once(const clipspan_segmentation *r, sums *s, uint64_t *state,
     memset(s->both, 0, s->classes * sizeof *s->both);
     memset(s->either, 0, s->classes * sizeof *s->either);
     for (size_t i = 0; i < r->count; i++) {
-        const clsp_segmented *image = &r->images[state ? next_random(state) % r->count : i];
+        const clsp_segmented *image = &r->images[state ? clsp_random(state) % r->count : i];
         right += image->right;
         scored += image->scored;
         precision += image->precision;
@@ -55,29 +47,12 @@ static void score_once(const clipspan_segmentation *r, sums *s, uint64_t *state,
     out[2] = r->count ? precision / (double)r->count : (double)NAN;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* As NumPy's percentile: linear between the sorted values. */
-static double quantile(const double *sorted, size_t n, double q)
-{
-    double at = q * (double)(n - 1);
-    size_t below = (size_t)at;
-    double high = sorted[below + 1 < n ? below + 1 : below];
-    return sorted[below] + (at - (double)below) * (high - sorted[below]);
-}
-
 /* values: [resamples], sorted here. */
 static void set_interval(clipspan_interval *out, double value, double *values, size_t resamples)
 {
     *out = (clipspan_interval){value, (double)NAN, (double)NAN};
     if (resamples < 2 || isnan(value)) return;
-    qsort(values, resamples, sizeof *values, by_value);
-    out->low = quantile(values, resamples, 0.025);
-    out->high = quantile(values, resamples, 0.975);
+    clsp_percentiles(values, resamples, &out->low, &out->high);
 }
 
 clipspan_status clipspan_segmentation_score(clipspan_segmentation_scores *out, const clipspan_segmentation *result,
