@@ -7,6 +7,8 @@
 
 #include "decompose/decompose.h"
 
+enum { BATCH = 512 };
+
 uint64_t clsp_image_hash(const clipspan_store *store, size_t row)
 {
     enum { DIGITS = 16 };
@@ -120,7 +122,7 @@ clipspan_status clsp_block_moments_fill(clsp_block_moments *moments, const clips
     memset(moments->images, 0, moments->blocks * sizeof *moments->images);
     memset(moments->sums, 0, cells * moments->width * sizeof *moments->sums);
     memset(moments->seconds, 0, cells * moments->packed * sizeof *moments->seconds);
-    CLSP_TRY(clipspan_store_each(store, &(clipspan_store_selection){.layers = read}, add_batch, &f, hooks, err));
+    CLSP_TRY(clipspan_store_each(store, &(clipspan_store_selection){.layers = read, .batch = BATCH}, add_batch, &f, hooks, err));
 out:
     clsp_free(read);
     return status;

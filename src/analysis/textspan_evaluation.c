@@ -9,6 +9,8 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
+enum { BATCH = 512 };
+
 struct clipspan_textspan_evaluation {
     clipspan_textspan_evaluation_info info;
     int *size;                                  /* [sizes] */
@@ -149,7 +151,7 @@ static clipspan_status halve(job *j, clipspan_error *err)
     const clipspan_basis *basis = clipspan_store_basis(j->store);
     const filling f = {j, (size_t)basis->layers * (size_t)basis->heads, clsp_head_width(basis, j->options.convention),
                        clsp_moments_packed(basis, j->options.convention)};
-    const clipspan_store_selection select = {.parts = 0};
+    const clipspan_store_selection select = {.parts = 0, .batch = BATCH};
     for (int side = 0; side < 2; side++) {
         CLSP_ALLOC(j->side[side], clsp_alloc(rows, 1));
         CLSP_TRY(clipspan_moments_new(&j->moments[side], basis, err));
