@@ -43,7 +43,8 @@ typedef struct clipspan_groups_options {
 } clipspan_groups_options;
 #define CLIPSPAN_GROUPS_OPTIONS_INIT { CLIPSPAN_PAPER, NULL, NULL, 0, NULL, NULL, 1, 0, 4, 0, NULL, 0 }
 
-/* Reads the store once and keeps I x heads x C logits (at most 2 GiB; more is refused, with what to do).
+/* Reads the store once and keeps I x heads x C logits, and 24 bytes an image and class (2 GiB together at most; more is
+ * refused, with what to do).
  * labels: [I] class of each row or -1 (left out); classifier: [C, E] unit length. Progress: the store's. */
 CLIPSPAN_API clipspan_status clipspan_groups_open(clipspan_groups **out, const clipspan_store *store,
                                                   const int *labels, const clipspan_texts *classes,

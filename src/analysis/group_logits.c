@@ -12,7 +12,7 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
-enum { BATCH_MOST = 512, BATCH_FEWEST = 16 };
+enum { BATCH_MOST = 512, BATCH_FEWEST = 16, WHOLES = 3 /* plain, base and a row's own */ };
 static const size_t LOGIT_BYTES = (size_t)2 << 30, BATCH_BYTES = (size_t)64 << 20;
 
 typedef struct pass {
@@ -193,9 +193,10 @@ static void put_means(clipspan_groups *g, const pass *p)
 static clipspan_status logits_open(clipspan_groups *g, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t one, cells, bytes;
+    size_t one, cells, whole, bytes;
     if (!clsp_mul(&one, g->images, g->classes) || !clsp_mul(&cells, one, g->kept) ||
-        !clsp_mul(&bytes, cells, sizeof *g->x))
+        !clsp_mul(&bytes, cells, sizeof *g->x) || !clsp_mul(&whole, one, WHOLES * sizeof *g->base) ||
+        !clsp_add(&bytes, bytes, whole))
         return clsp_fail_memory(err);
     if (bytes > LOGIT_BYTES)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
@@ -216,11 +217,13 @@ clipspan_status clsp_logits_read(clipspan_groups *g, const clipspan_store *store
     clipspan_status status = CLIPSPAN_OK;
     pass own = {.g = g, .classifier = classifier};
     pass other = {.g = g, .classifier = classifier, .means_alone = true};
+    int before = clsp_threads(g->threads);
     CLSP_TRY(logits_open(g, err));
     CLSP_TRY(read_store(&own, store, hooks, err));
     if (mean_from != NULL) CLSP_TRY(read_store(&other, mean_from, hooks, err));
     put_means(g, mean_from != NULL ? &other : &own);
 out:
+    clsp_threads(before);
     pass_close(&own);
     pass_close(&other);
     return status;
