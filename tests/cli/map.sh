@@ -3,16 +3,18 @@ tiny model --image 48 --patch 8
 scenes scenes 8
 images=scenes/labels.csv
 number() { od -An -tu1 -j "$2" -N 4 "$1" | awk '{ print $1 * 16777216 + $2 * 65536 + $3 * 256 + $4 }'; }
-# width and height of a PNG; it has some bytes, and it decodes: the model sees many colours in it
+# A PNG: $2 x $3 pixels or up to 120 more (its labels take what the machine's font needs); it has some bytes, and it
+# decodes: the model sees many colours in it.
 picture() {
-  echo "$(number "$1" 16) x $(number "$1" 20)"
+  wide=$(($(number "$1" 16) - $2)) high=$(($(number "$1" 20) - $3))
+  [ $wide -ge 0 ] && [ $wide -le 120 ] && [ $high -ge 0 ] && [ $high -le 120 ] && echo "about $2 x $3"
   [ "$(wc -c <"$1")" -gt 8000 ] && echo 'of some size'
   clipspan preprocess model "$1" -o seen.npy --quiet
   [ "$(od -An -tx4 -v -j 128 -w4 seen.npy | sort -u | wc -l)" -gt 60 ] && echo 'of many colours'
 }
 shape() { head -c 128 "$1" | tr -d '\n' | grep -ao "'shape': ([^)]*)"; }
 clipspan map model $images --rows 0,3 -t 'a red circle' -t snow --png a.png --npy a.npy --csv a.csv --top 3 >a.txt
-picture a.png
+picture a.png 900 700
 shape a.npy
 head -n 1 a.csv
 wc -l <a.csv
@@ -27,7 +29,7 @@ clipspan map store --rows 0,3 -t 'a red circle' -t snow --npy b.npy --png b.png 
 cmp a.npy b.npy && cmp a.png b.png && echo 'model and store agree'
 clipspan map store -t snow --detail layer --heads last:2 --npy l.npy --png l.png --tile 64 --json -o l.json
 shape l.npy
-picture l.png
+picture l.png 320 960
 grep -c '"values"' l.json
 clipspan map store -t snow -t night --detail head --top 2 --rows 1-4 --npy h.npy >h.txt
 shape h.npy
@@ -41,7 +43,7 @@ clipspan map late -t snow --rows 0 | grep -o 'strongest *L[0-9]*' | sed 's/  */ 
 fails clipspan map late -t snow --heads L0.H1
 # other methods
 clipspan map model $images --rows 0 -t snow --method all --png m.png --npy m.npy --tile 60 | grep -c 'patches: for'
-picture m.png
+picture m.png 880 200
 shape m.npy
 clipspan map model $images --rows 0 -t snow --method lrp --npy p.npy -o /dev/null && shape p.npy
 # pictures that were moved
