@@ -192,6 +192,39 @@ static void every_ablation(void **state)
     assert_true(differs > 2);
 }
 
+/* Against NumPy's figures: tests/golden/analysis/make_ablation.py. */
+static void equals_the_golden(void **state)
+{
+    (void)state;
+    char line[256];
+    int scored, convention, zero, kind, right, right5, compared = 0;
+    size_t index;
+    double logit, drop, worst = 0;
+    clipspan_ablation_study *studies[2][2];
+    for (int s = 0; s < 4; s++) {
+        const clipspan_ablation_study_options options = {.convention = s / 2, .zero = s % 2, .heads = named};
+        studies[s / 2][s % 2] = study_of(terms.store, &options);
+    }
+    FILE *golden = fopen("golden/analysis/ablation.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    assert_int_equal(fscanf(golden, "%d", &scored), 1);
+    while (fscanf(golden, "%d %d %d %zu %d %d %lf %lf", &convention, &zero, &kind, &index, &right, &right5, &logit, &drop) == 8) {
+        const clipspan_ablation_study *study = studies[convention][zero];
+        const clipspan_ablation_score *score = clipspan_ablation_study_direct(study, kind, index);
+        assert_int_equal(clipspan_ablation_study_get_info(study).scored, scored);
+        assert_int_equal(lround(score->top1.value * scored), right);
+        assert_int_equal(lround(score->top5.value * scored), right5);
+        worst = fmax(worst, fmax(fabs(score->logit.value - logit), fabs(score->logit_drop.value - drop)));
+        compared++;
+    }
+    fclose(golden);
+    printf("golden: logits differ by %.1e at most\n", worst);
+    assert_true(worst < NEAR);
+    assert_int_equal(compared, 4 * (4 + 3 * FAKE_LAYERS + ABLATION_MLPS + ABLATION_HEADS + 1));
+    for (int s = 0; s < 4; s++) clipspan_ablation_study_free(studies[s / 2][s % 2]);
+}
+
 /* Threads, and who is scored, change nothing for the others. */
 static void threads_do_not_matter(void **state)
 {
@@ -327,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_ablation),  cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(a_store_without_parts), cmocka_unit_test(totals),
         cmocka_unit_test(what_is_refused), cmocka_unit_test(memory_runs_out),
     };
