@@ -35,19 +35,6 @@ typedef struct inputs {
 
 /* ---- before long work starts -------------------------------------------------------------------------------- */
 
-static clipspan_status check_outputs(const settings *s, clipspan_error *err)
-{
-    const char *const paths[] = {s->output ? s->output : "-", s->csv, s->plot, s->grid};
-    clipspan_status status = CLIPSPAN_OK;
-    if ((s->plot != NULL && strcmp(s->plot, "-") == 0) || (s->grid != NULL && strcmp(s->grid, "-") == 0))
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "a picture goes to a file, not to standard output");
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        for (size_t j = 0; j < i && status == CLIPSPAN_OK; j++)
-            if (paths[i] != NULL && paths[j] != NULL && cli_check_outputs(paths[j], paths[i], err) != CLIPSPAN_OK)
-                status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s would be written twice", paths[i]);
-    return status;
-}
-
 static clipspan_status check(const settings *s, clipspan_error *err)
 {
     const struct {
@@ -63,7 +50,8 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     if (s->mean_images != NULL && s->mean_from == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--mean-images says where the pictures of --mean-from are");
     if (s->resamples > 100000) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most 100000");
-    return check_outputs(s, err);
+    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
+                             {"--plot", s->plot, CLI_FILE}, {"--grid", s->grid, CLI_FILE});
 }
 
 static clipspan_status name_heads(const settings *s, inputs *in, clipspan_error *err)

@@ -203,7 +203,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     const settings *s = given;
     inputs in = {0};
     clipspan_status status = check(s, err);
-    if (status == CLIPSPAN_OK) status = cli_check_outputs(s->output, s->csv, err);
+    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
     if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);

@@ -120,8 +120,21 @@ clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char
     __attribute__((format(printf, 3, 4)));
 /* Where an array goes: a file, since a stream cannot be renamed into place. */
 clipspan_status cli_check_array_output(const char *output, clipspan_error *err);
-/* Two outputs of one command must be two files; either may be NULL. */
-clipspan_status cli_check_outputs(const char *output, const char *csv, clipspan_error *err);
+/* What a command writes: the option that says where, and its path or NULL (-o then is standard output). */
+typedef enum cli_place {
+    CLI_STREAM, /* a file, or "-": standard output */
+    CLI_FILE,   /* a file: a picture or an array */
+    CLI_FOLDER  /* a folder that is made, its parents too */
+} cli_place;
+typedef struct cli_output {
+    const char *option, *path;
+    cli_place place;
+} cli_output;
+/* Before long work: each output goes elsewhere, and the folder it goes to is there and can be written to. */
+clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clipspan_error *err);
+#define CLI_CHECK_OUTPUTS(err, ...)                                                                                   \
+    cli_check_outputs((const cli_output[]){__VA_ARGS__},                                                              \
+                      sizeof((const cli_output[]){__VA_ARGS__}) / sizeof(cli_output), err)
 /* A line on standard error; quiet under --quiet. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

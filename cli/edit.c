@@ -49,7 +49,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--zero and --mean exclude each other");
     if (!s->score && s->attribute != NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--attribute says how to group accuracy, --no-accuracy that there is none");
-    return cli_check_outputs(s->output, s->csv, err);
+    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_FOLDER}, {"--csv", s->csv, CLI_STREAM});
 }
 
 static int of_tokens(const settings *s)

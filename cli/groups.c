@@ -7,16 +7,6 @@
 
 #include "clipspan/picture.h"
 
-static clipspan_status check_outputs(const groups_settings *s, clipspan_error *err)
-{
-    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
-    if (status == CLIPSPAN_OK && s->png != NULL && strcmp(s->png, "-") == 0)
-        status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--png -: a picture goes to a file, not to standard output");
-    if (status == CLIPSPAN_OK) status = cli_check_outputs(s->output, s->png, err);
-    if (status == CLIPSPAN_OK && s->csv != NULL && s->png != NULL) status = cli_check_outputs(s->csv, s->png, err);
-    return status;
-}
-
 static clipspan_status check(const groups_settings *s, clipspan_error *err)
 {
     enum { MOST = 1000 };
@@ -30,7 +20,8 @@ static clipspan_status check(const groups_settings *s, clipspan_error *err)
                         s->words != NULL ? "--cue-words" : "--cue");
     if (s->most < 1 || s->most > MOST || s->size < 1 || s->size > MOST || s->last < 1 || s->last > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--most, --size and --last are 1 to %d", (int)MOST);
-    return check_outputs(s, err);
+    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
+                             {"--png", s->png, CLI_FILE});
 }
 
 static clipspan_status choose_heads(groups_inputs *in, const groups_settings *s, clipspan_error *err)

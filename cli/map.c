@@ -10,20 +10,6 @@ static const double TOKEN_BYTES = 256e6; /* of one batch */
 
 /* ---- what was asked for ---------------------------------------------------------------------------------------- */
 
-static clipspan_status check_outputs(const map_settings *s, clipspan_error *err)
-{
-    const char *outputs[] = {s->output ? s->output : "-", s->csv, s->png, s->npy};
-    static const char *const NAMES[] = {"-o", "--csv", "--png", "--npy"};
-    for (size_t i = 2; i < 4; i++)
-        if (outputs[i] != NULL && strcmp(outputs[i], "-") == 0)
-            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s -: this goes to a file, not to standard output", NAMES[i]);
-    for (size_t i = 0; i < 4; i++)
-        for (size_t j = i + 1; j < 4; j++)
-            if (outputs[i] != NULL && outputs[j] != NULL && cli_check_outputs(outputs[i], outputs[j], err) != CLIPSPAN_OK)
-                return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s and %s both go to %s", NAMES[i], NAMES[j], outputs[j]);
-    return CLIPSPAN_OK;
-}
-
 static clipspan_status check_subject(const map_settings *s, clipspan_error *err)
 {
     const struct {
@@ -59,7 +45,8 @@ static clipspan_status check(const map_settings *s, clipspan_error *err)
     if (s->tile != 0 && (s->tile < 32 || s->tile > 2048))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--tile %zu: expected 32 to 2048 pixels", s->tile);
     clipspan_status status = check_subject(s, err);
-    return status == CLIPSPAN_OK ? check_outputs(s, err) : status;
+    return status == CLIPSPAN_OK ? CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
+                                               {"--png", s->png, CLI_FILE}, {"--npy", s->npy, CLI_FILE}) : status;
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */

@@ -390,7 +390,8 @@ static void name_parts(map_job *job)
             snprintf(job->part_names[p], MAP_PART_NAME, "L%zu.H%zu", at / heads, at % heads);
         job->parts[p] = job->part_names[p];
     }
-    if (job->detail == CLIPSPAN_MAP_WHOLE && strcmp(job->s->heads, "all") == 0) job->parts[0] = "all heads";
+    if (job->detail == CLIPSPAN_MAP_WHOLE && strcmp(job->s->heads, "all") == 0)
+        job->parts[0] = count_chosen(job) == (size_t)job->layers * heads ? "all heads" : "all heads kept";
 }
 
 clipspan_status map_choose_heads(map_job *job, clipspan_error *err)

@@ -36,12 +36,8 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--neurons names neurons, --layers ranks those of layers: choose one");
     if (s->top < 1 || s->top > MOST || s->say < 1 || s->say > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--top and --say are 1 to %d", (int)MOST);
-    if (s->png && strcmp(s->png, "-") == 0)
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--png -: a picture goes to a file, not to standard output");
-    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
-    if (status == CLIPSPAN_OK) status = cli_check_outputs(s->output, s->png, err);
-    if (status == CLIPSPAN_OK && s->csv && s->png) status = cli_check_outputs(s->csv, s->png, err);
-    return status;
+    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
+                             {"--png", s->png, CLI_FILE});
 }
 
 /* ---- which neurons ------------------------------------------------------------------------------------------ */

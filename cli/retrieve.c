@@ -59,21 +59,6 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
-static clipspan_status check_outputs(const settings *s, clipspan_error *err)
-{
-    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
-    if (status == CLIPSPAN_OK && s->png != NULL) {
-        if (strcmp(s->png, "-") == 0)
-            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--png -: a picture goes to a file, not to standard output");
-        status = cli_check_outputs(s->output, s->png, err);
-        if (status == CLIPSPAN_OK && s->csv != NULL) status = cli_check_outputs(s->csv, s->png, err);
-    }
-    if (status == CLIPSPAN_OK && s->norms != NULL) status = cli_check_outputs(s->output, s->norms, err);
-    if (status == CLIPSPAN_OK && s->norms != NULL && s->csv != NULL) status = cli_check_outputs(s->csv, s->norms, err);
-    if (status == CLIPSPAN_OK && s->norms != NULL && s->png != NULL) status = cli_check_outputs(s->png, s->norms, err);
-    return status;
-}
-
 static clipspan_retrieval_options options_of(const settings *s)
 {
     clipspan_retrieval_options options = CLIPSPAN_RETRIEVAL_OPTIONS_INIT;
@@ -379,7 +364,8 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     unsigned char *chosen = NULL;
     clipspan_status status = check(s, err);
-    if (status == CLIPSPAN_OK) status = check_outputs(s, err);
+    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
+                                   {"--png", s->png, CLI_FILE}, {"--norms", s->norms, CLI_FILE});
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) {
         const clipspan_store_info *info = clipspan_store_get_info(store);

@@ -73,7 +73,7 @@ static clipspan_status check(const settings *s, inputs *in, clipspan_error *err)
     job->export_folder = s->maps;
     job->convention = strcmp(s->convention, "exact") == 0 ? CLIPSPAN_EXACT : CLIPSPAN_PAPER;
     job->protocol = strcmp(s->protocol, "aligned") == 0 ? CLIPSPAN_PROTOCOL_ALIGNED : CLIPSPAN_PROTOCOL_PAPER;
-    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
+    clipspan_status status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
     if (status == CLIPSPAN_OK) status = parse_background(s, job, err);
     if (status == CLIPSPAN_OK) status = cli_methods_parse(s->methods, s->semantic, in->methods, err);
     return status;

@@ -31,7 +31,8 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     if (s->span.texts.count == 0) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts POOL is missing");
     if (s->stability && s->resamples < 1) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at least 1");
     if (s->resamples > 100000) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most 100000");
-    return cli_check_outputs(s->output, s->csv, err);
+    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
+                             {"--plot", s->plot, CLI_FILE});
 }
 
 static clipspan_status describe(settings *s, const clipspan_store *store, clipspan_error *err)

@@ -73,3 +73,8 @@ fails clipspan classify model tree --model model
 fails clipspan classify store --column nonsense
 fails clipspan export store -o arrays --templates templates.txt
 fails clipspan export store -o arrays --column colour
+# two outputs that are one file by another path; a folder that is not there, and one in a file's place
+fails clipspan classify store --csv ./same -o same
+fails clipspan classify store --csv nowhere/table.csv
+fails clipspan classify store --csv twice.txt/table.csv
+fails clipspan classify store -o tree

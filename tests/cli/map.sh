@@ -39,6 +39,7 @@ printf 'a red circle\nsnow\nsand\n' >pool.txt
 clipspan map store -t snow --detail head --top 2 --pick textspan --pool pool.txt --rows 0 --json | grep -c '"name": "L'
 # the store's tokens of some layers alone
 clipspan decompose model $images -o late --token-layers last:1 --quiet
+clipspan map late --text snow --rows 0 | grep -o "all heads kept"
 clipspan map late -t snow --rows 0 | grep -o 'strongest *L[0-9]*' | sed 's/  */ /'
 fails clipspan map late -t snow --heads L0.H1
 # other methods
