@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "model/copy.h"
 #include "model/parts.h"
@@ -211,12 +212,30 @@ out:
     return status;
 }
 
+/* A folder above which another file system begins: nothing can be renamed to it. */
+static bool is_mount_point(const char *directory)
+{
+    struct stat own, above;
+    char *parent = clsp_path_join(directory, "..");
+    bool other = parent != NULL && stat(directory, &own) == 0 && stat(parent, &above) == 0 && own.st_dev != above.st_dev;
+    clsp_free(parent);
+    return other;
+}
+
+/* What rename would refuse when all has been copied is refused here. */
 static clipspan_status check_folder(const char *place, const clipspan_model *model, clipspan_error *err)
 {
+    struct stat about;
+    bool folder = clsp_directory_exists(place);
     if (*place == '\0') return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the place for the edited model has no name");
     if (clsp_file_exists(place)) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: a file is there already", place);
-    if (clsp_directory_exists(place) && !is_empty(place))
+    if (!folder && lstat(place, &about) == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: something that is neither a file nor a folder is there already",
+                         place);
+    if (folder && !is_empty(place))
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: a folder that is not empty is there already", place);
+    if (folder && is_mount_point(place))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: another file system begins there: name a folder inside it", place);
     return clsp_directory_exists(model->path) ? check_outside(place, model->path, err) : CLIPSPAN_OK;
 }
 

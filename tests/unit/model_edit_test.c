@@ -264,6 +264,24 @@ static void what_else_is_in_the_folder(void **state)
 }
 
 /* Both layouts of one network in one folder: both are edited. */
+/* The copy is not copied into itself. */
+static void a_link_around_the_copy(void **state)
+{
+    model_recipe recipe = MODEL_RECIPE_INIT;
+    unsigned char heads[LAYERS * HEADS];
+    float means[LAYERS * WIDTH];
+    (void)state;
+    choose(heads, means);
+    clear();
+    folder_make(&recipe);
+    shell("mkdir -p '%s' && echo x >'%s' && ln -s '%s' '%s'", place(""), place("beside"), place(""), folder_path("around"));
+    clipspan_model *model = folder_open(NULL);
+    edit(model, heads, means, place("copy"), NULL);
+    check_model(model, place("copy"), NULL, heads, means);
+    shell("cd '%s' && test \"$(ls around)\" = beside && test \"$(ls ..)\" = \"$(printf 'beside\\ncopy')\"", place("copy"));
+    clipspan_model_free(model);
+}
+
 static void both_layouts(void **state)
 {
     model_recipe recipe = MODEL_RECIPE_INIT;
@@ -346,7 +364,10 @@ static void refusals(void **state)
     edit(model, heads, bad, place(""), NULL);
     refused(model, heads, means, place(""), CLIPSPAN_ERROR_ARGUMENT, "not empty");
     refused(model, heads, means, place("config.json"), CLIPSPAN_ERROR_ARGUMENT, "a file");
-    shell("rm -r '%s'", place(""));
+    shell("rm -r '%s' && ln -s nowhere '%s'", place(""), place(""));
+    refused(model, heads, means, place(""), CLIPSPAN_ERROR_ARGUMENT, "neither a file nor a folder");
+    shell("rm '%s'", place(""));
+    refused(model, heads, means, "/dev/null", CLIPSPAN_ERROR_ARGUMENT, "neither a file nor a folder");
     bad[2 * HEAD_DIM + 5] = (float)INFINITY;
     refused(model, heads, bad, place(""), CLIPSPAN_ERROR_ARGUMENT, "L0.H2");
     bad[2 * HEAD_DIM + 5] = 1e9F;
@@ -420,6 +441,7 @@ int main(void)
         cmocka_unit_test(zero_ablation_leaves_the_bias),
         cmocka_unit_test(runs_as_an_intervention),
         cmocka_unit_test(what_else_is_in_the_folder),
+        cmocka_unit_test(a_link_around_the_copy),
         cmocka_unit_test(both_layouts),
         cmocka_unit_test(a_bare_file),
         cmocka_unit_test(refusals),
