@@ -1,4 +1,5 @@
 /* Zero-shot classification against brute force. The classifier itself is tested with the towers. */
+#include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,6 +73,85 @@ static void test_equals_brute_force(void **state)
         assert_int_equal(all, of_class[c][0]);
         assert_int_equal(good, of_class[c][1]);
     }
+    clipspan_classification_free(result);
+    clipspan_texts_free(classes);
+    free(images);
+    free(classifier);
+}
+
+/* ---- scikit-learn's figures: tests/golden/analysis/make_classification.py --------------------------------------- */
+
+static void golden_classes(FILE *golden, const clipspan_classification *result, double *worst)
+{
+    int c;
+    uint64_t wanted[3], images, right;
+    double precision, recall;
+    for (int i = 0; i < CLASSES; i++) {
+        assert_int_equal(fscanf(golden, "%d %" SCNu64 " %" SCNu64 " %" SCNu64 " %lf %lf", &c, &wanted[0], &wanted[1],
+                                &wanted[2], &precision, &recall), 6);
+        clipspan_classification_of_class(result, (size_t)c, &images, &right);
+        uint64_t chosen = clipspan_classification_chosen(result, (size_t)c);
+        assert_true(images == wanted[0] && chosen == wanted[1] && right == wanted[2]);
+        *worst = fmax(*worst, fabs((double)right / (double)chosen - precision));
+        *worst = fmax(*worst, fabs((double)right / (double)images - recall));
+    }
+}
+
+static void golden_pairs(FILE *golden, const clipspan_classification *result)
+{
+    int end, count, label, choice;
+    uint64_t images;
+    assert_int_equal(fscanf(golden, "%d %d", &end, &count), 2);
+    assert_int_equal(clipspan_classification_confusion_count(result), count);
+    for (int i = 0; i < count; i++) {
+        const clipspan_confusion pair = clipspan_classification_confusion(result, (size_t)i);
+        assert_int_equal(fscanf(golden, "%d %d %" SCNu64, &label, &choice, &images), 3);
+        assert_true(pair.label == label && pair.choice == choice && pair.images == images);
+    }
+}
+
+static void golden_bins(FILE *golden, const clipspan_classification *result, double *worst)
+{
+    size_t at, filled = 0, seen = 0;
+    uint64_t images;
+    double accuracy, confidence;
+    while (fscanf(golden, "%zu %" SCNu64 " %lf %lf", &at, &images, &accuracy, &confidence) == 4) {
+        const clipspan_calibration_bin bin = clipspan_classification_bin(result, at);
+        assert_int_equal(bin.images, images);
+        *worst = fmax(*worst, fmax(fabs(bin.accuracy - accuracy), fabs(bin.confidence - confidence)));
+        seen++;
+    }
+    for (size_t b = 0; b < CLIPSPAN_CALIBRATION_BINS; b++) filled += clipspan_classification_bin(result, b).images > 0;
+    assert_true(seen == filled && seen > 10);
+}
+
+static void test_equals_the_golden(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    clipspan_classification *result = NULL;
+    float *images = world_pool(IMAGES, EMBED, 0, 1), *classifier = world_pool(CLASSES, EMBED, 0, 2);
+    clipspan_texts *classes = world_texts(CLASSES);
+    char line[256];
+    int labels[IMAGES], labelled, right, right5;
+    double error, confidence, worst = 0;
+    for (int i = 0; i < IMAGES; i++) labels[i] = i % (CLASSES + 1) - 1;
+    assert_int_equal(clipspan_classify_run(&result, images, IMAGES, EMBED, labels, classifier, classes, 20.0F, 0, &err),
+                     CLIPSPAN_OK);
+    const clipspan_classification_info *info = clipspan_classification_get_info(result);
+    FILE *golden = fopen("golden/analysis/classification.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    assert_int_equal(fscanf(golden, "%d %d %d %lf %lf", &labelled, &right, &right5, &error, &confidence), 5);
+    assert_int_equal(info->labelled, labelled);
+    worst = fmax(fabs(info->top1 - (double)right / labelled), fabs(info->top5 - (double)right5 / labelled));
+    worst = fmax(worst, fmax(fabs(info->calibration_error - error), fabs(info->confidence - confidence)));
+    golden_classes(golden, result, &worst);
+    golden_pairs(golden, result);
+    golden_bins(golden, result, &worst);
+    fclose(golden);
+    printf("golden: largest difference %.1e\n", worst);
+    assert_true(worst < 1e-6);
     clipspan_classification_free(result);
     clipspan_texts_free(classes);
     free(images);
@@ -217,7 +297,7 @@ static void test_calibration_edges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equals_brute_force),
+        cmocka_unit_test(test_equals_brute_force), cmocka_unit_test(test_equals_the_golden),
         cmocka_unit_test(test_calibration), cmocka_unit_test(test_calibration_edges),
         cmocka_unit_test(test_few_classes_no_labels),
         cmocka_unit_test(test_refused),
