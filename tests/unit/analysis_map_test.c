@@ -142,6 +142,42 @@ static void equals_its_definition(void **state)
     tear_down(&s);
 }
 
+/* Reads `count` values that come next and compares: relative to the largest. */
+static double next_golden(FILE *golden, const float *got, size_t count)
+{
+    double expected[512];
+    assert_true(count <= sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < count; i++) assert_int_equal(fscanf(golden, "%lf", &expected[i]), 1);
+    return worst_of(got, expected, count);
+}
+
+/* NumPy's figures: tests/golden/analysis/make_maps.py. */
+static void equals_the_golden(void **state)
+{
+    (void)state;
+    setting s;
+    clipspan_error err = {0};
+    char line[256];
+    float out[2 * 3 * 2 * 10];
+    set_up(&s, 4, 2, 5, 9, 10, 2, 3, 2);
+    FILE *golden = fopen("golden/analysis/maps.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    for (int convention = CLIPSPAN_PAPER; convention <= CLIPSPAN_EXACT; convention++) {
+        const clipspan_map_detail details[] = {CLIPSPAN_MAP_HEAD, CLIPSPAN_MAP_WHOLE};
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(clipspan_map_batch(out, s.batch, 1, (clipspan_convention)convention, NULL, s.texts, s.count,
+                                                details[i], 0, &err),
+                             CLIPSPAN_OK);
+            double worst = next_golden(golden, out, s.count * (i ? 1 : 6) * 10);
+            printf("golden, convention %d, %s: %.1e of the largest value\n", convention, i ? "sum" : "heads", worst);
+            assert_true(worst < 2e-6); /* observed 1.6e-7 */
+        }
+    }
+    fclose(golden);
+    tear_down(&s);
+}
+
 /* ViT-L-14's shape, one image, all layers. */
 static void equals_its_definition_at_full_size(void **state)
 {
@@ -215,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_its_definition),
+        cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(equals_its_definition_at_full_size),
         cmocka_unit_test(sums_to_the_heads),
         cmocka_unit_test(refuses),
