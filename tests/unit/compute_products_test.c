@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "compute/clones.h"
+#include "worse.h"
 
 static uint64_t random_state = 20261124;
 static float uniform(void)
@@ -117,7 +118,7 @@ static double layer_error(const layer *l, const layer_data *d)
                 sum += (double)kept(d->x[r * d->x_stride + i], l->compute) *
                        kept(d->weight[l->transposed ? i * l->out + o : o * l->in + i], l->compute);
             double expected = epilogue_value(sum, d->before[r * d->y_stride + o], l->epilogue);
-            worst = fmax(worst, fabs(expected - get(d->y, r * d->y_stride + o, l->output)));
+            worst = worse(worst, fabs(expected - get(d->y, r * d->y_stride + o, l->output)));
             size = fmax(size, fabs(expected));
         }
     assert_true(size > 1e-3);
@@ -251,7 +252,7 @@ static void softmax(void **state)
         for (size_t i = 0; i < n; i++) sum += expected[i] = exp((double)((s[i] - most) * 0.25f));
         clsp_softmax_row(s, half, 0.25f, n, padded);
         for (size_t i = 0; i < n; i++) {
-            worst = fmax(worst, fabs(s[i] * sum / expected[i] - 1.0));
+            worst = worse(worst, fabs(s[i] * sum / expected[i] - 1.0));
             assert_int_equal(half[i], clsp_f32_to_bf16(s[i]));
         }
         printf("softmax of %zu: %.1e\n", n, worst);
@@ -335,6 +336,26 @@ static void more_lengths_than_are_kept(void **state)
 
 /* ---- eigenvectors, singular vectors -------------------------------------------------------------------------- */
 
+/* There where LAPACK is OpenBLAS. */
+extern int openblas_get_num_threads(void) __attribute__((weak));
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+
+/* What the host's other code uses OpenBLAS with is left as it was. */
+static void blas_threads_are_given_back(void **state)
+{
+    (void)state;
+    enum { WANTED = 3, SIDE = 40 };
+    double a[SIDE * SIDE], values[SIDE];
+    clipspan_error err = {0};
+    if (openblas_get_num_threads == NULL) skip();
+    int before = openblas_get_num_threads();
+    openblas_set_num_threads(WANTED);
+    for (size_t i = 0; i < (size_t)SIDE * SIDE; i++) a[i] = i % (SIDE + 1) == 0 ? 1 + (double)i : 0.5;
+    require(clsp_eigen_symmetric(a, values, SIDE, &err), &err);
+    assert_int_equal(openblas_get_num_threads(), WANTED);
+    openblas_set_num_threads(before);
+}
+
 static void eigenvectors(void **state)
 {
     (void)state;
@@ -402,7 +423,7 @@ int main(void)
         cmocka_unit_test(linear_layers), cmocka_unit_test(many_row_counts), cmocka_unit_test(products),
         cmocka_unit_test(layer_norms),   cmocka_unit_test(softmax),         cmocka_unit_test(rounding),
         cmocka_unit_test(one_query_equals_the_row_of_all),                  cmocka_unit_test(more_lengths_than_are_kept),
-        cmocka_unit_test(eigenvectors),
+        cmocka_unit_test(eigenvectors),  cmocka_unit_test(blas_threads_are_given_back),
         cmocka_unit_test(singular_vectors), cmocka_unit_test(not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
