@@ -164,6 +164,7 @@ static double next_golden(FILE *golden, const double *got, size_t count)
     double expected, worst = 0;
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(fscanf(golden, "%lf", &expected), 1);
+        assert_true(isfinite(got[i]));
         worst = fmax(worst, fabs(got[i] - expected) / fmax(1, fabs(expected)));
     }
     return worst;
