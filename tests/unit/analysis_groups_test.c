@@ -4,6 +4,7 @@
 #include "clipspan/groups.h"
 #include "decompose/decompose.h"
 #include "scratch.h"
+#include "worse.h"
 
 static ablation_terms terms; /* its column label (cat, dog or empty) is the attribute here */
 enum { EVERYTHING = CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, CLASSES = 3 };
@@ -298,9 +299,9 @@ static void cue_scores(void **state)
             double own = covariance(groups, rows, terms.heads[h], terms.heads[h], axes, 2);
             double total = covariance(groups, rows, terms.heads[h], terms.heads[h], all, FAKE_EMBED);
             double cross = covariance(groups, rows, terms.heads[h], terms.whole, axes, 2);
-            worst = fmax(worst, fabs(span[h] - own / total));
-            worst = fmax(worst, fabs(passing[h] - cross / whole));
-            worst = fmax(worst, fabs(correlation[h] - cross / sqrt(own * whole)));
+            worst = worse(worst, fabs(span[h] - own / total));
+            worst = worse(worst, fabs(passing[h] - cross / whole));
+            worst = worse(worst, fabs(correlation[h] - cross / sqrt(own * whole)));
             largest = fmax(largest, fabs(correlation[h]));
         }
         clipspan_groups_free(groups);
@@ -345,7 +346,7 @@ static double mean_off(const clipspan_moments *moments, int head, double *apart)
             sum[is_searched(i)] += (double)terms.heads[head][i][e];
             images[is_searched(i)]++;
         }
-        worst = fmax(worst, fabs(mean - sum[1] / images[1]));
+        worst = worse(worst, fabs(mean - sum[1] / images[1]));
         *apart = fmax(*apart, fabs(mean - sum[0] / images[0]));
     }
     return worst;
@@ -362,7 +363,7 @@ static void half_moments(void **state)
     double worst = 0, apart = 0;
     assert_int_equal(clipspan_groups_moments(groups, terms.store, &moments, NULL, NULL), CLIPSPAN_OK);
     assert_int_equal(clipspan_moments_images(moments), clipspan_groups_get_info(groups).searched);
-    for (int h = 0; h < ABLATION_HEADS; h++) worst = fmax(worst, mean_off(moments, h, &apart));
+    for (int h = 0; h < ABLATION_HEADS; h++) worst = worse(worst, mean_off(moments, h, &apart));
     printf("means of the searched half: off by %.1e; from those of the scored one by %.1e\n", worst, apart);
     assert_true(worst < 1e-7 && apart > 1e-3);
     clipspan_moments_free(moments);
@@ -392,8 +393,8 @@ static void intervals_of_groups(void **state)
             const clipspan_share *share = &clipspan_groups_row_get(groups, set / 2)->group[g];
             n = (int)clipspan_groups_get(groups, g)->images;
             right = (int)lround(share->value * n);
-            worst = fmax(worst, fabs(share->low - golden[n][right][0]));
-            worst = fmax(worst, fabs(share->high - golden[n][right][1]));
+            worst = worse(worst, fabs(share->low - golden[n][right][0]));
+            worst = worse(worst, fabs(share->high - golden[n][right][1]));
             compared += right > 0 && right < n;
         }
     }
@@ -453,9 +454,9 @@ static bool golden_row(FILE *golden, double *worst)
         assert_int_equal(clipspan_groups_add(groups, "set", heads, NULL), CLIPSPAN_OK);
     }
     const clipspan_groups_row *row = clipspan_groups_row_get(groups, at);
-    *worst = fmax(*worst, fabs(row->average.value - average));
-    *worst = fmax(*worst, fabs(row->balanced.value - balanced));
-    *worst = fmax(*worst, fabs(row->worst.value - least));
+    *worst = worse(*worst, fabs(row->average.value - average));
+    *worst = worse(*worst, fabs(row->balanced.value - balanced));
+    *worst = worse(*worst, fabs(row->worst.value - least));
     assert_int_equal(row->worst_group, least_group);
     for (size_t g = 0; g < 2 * CLASSES; g++) {
         assert_int_equal(fscanf(golden, "%zu", &right), 1);
@@ -479,7 +480,7 @@ static double golden_scores(FILE *golden, int convention, double *worst)
     for (size_t h = 0; h < ABLATION_HEADS; h++)
         for (size_t s = 0; s < SCORES; s++) {
             assert_int_equal(fscanf(golden, "%lf", &expected), 1);
-            *worst = fmax(*worst, fabs(score[s][h] - expected));
+            *worst = worse(*worst, fabs(score[s][h] - expected));
             largest = fmax(largest, fabs(expected));
         }
     clipspan_groups_free(groups);

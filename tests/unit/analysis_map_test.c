@@ -8,6 +8,7 @@
 
 #include "clipspan/map.h"
 #include "decompose_fake.h"
+#include "worse.h"
 
 typedef struct setting {
     fake model;
@@ -97,7 +98,7 @@ static double worst_of(const float *got, const double *expected, size_t count)
 {
     double worst = 0, largest = 0;
     for (size_t i = 0; i < count; i++) {
-        worst = fmax(worst, fabs((double)got[i] - expected[i]));
+        worst = worse(worst, fabs((double)got[i] - expected[i]));
         largest = fmax(largest, fabs(expected[i]));
     }
     assert_true(largest > 1e-6); /* nearly nothing would prove nothing */
@@ -117,7 +118,7 @@ static double compare(const setting *s, size_t image, clipspan_convention conven
         assert_int_equal(clipspan_map_batch(out, s->batch, image, convention, heads, s->texts, s->count,
                                             (clipspan_map_detail)detail, 1 + detail % 2, &err),
                          CLIPSPAN_OK);
-        worst = fmax(worst, worst_of(out, expected, size));
+        worst = worse(worst, worst_of(out, expected, size));
         free(out);
         free(expected);
     }
@@ -215,7 +216,7 @@ static void sums_to_the_heads(void **state)
                 clipspan_batch_head(s.batch, (clipspan_convention)convention, head / 4, head % 4, c, &err);
                 for (int e = 0; e < 24; e++) expected += (double)c[24 + e] * (double)s.texts[t * 24 + (size_t)e];
                 double effect = (double)effects[(s.count + t) * 20 + (size_t)head]; /* of image 1 */
-                worst = fmax(worst, fmax(fabs(got - expected), fabs(effect - expected)));
+                worst = worse(worst, worse(fabs(got - expected), fabs(effect - expected)));
                 largest = fmax(largest, fabs(expected));
             }
         printf("convention %d: head sums differ by %.1e of %.1e\n", convention, worst, largest);

@@ -11,6 +11,7 @@
 #include "clipspan/retrieval.h"
 #include "compute/compute.h"
 #include "store/view.h"
+#include "worse.h"
 
 enum { IMAGES = 150, HEAD = 10, EMBED = 14, ALL = 6 };
 static const world_spec spec = {.layers = 2, .heads = 3, .head_dim = HEAD, .embed_dim = EMBED, .images = IMAGES,
@@ -66,7 +67,7 @@ static double check_hits(const clipspan_retrieval_hit *hits, size_t found, const
     for (size_t k = 0; k < found; k++) {
         assert_true(hits[k].row < IMAGES && hits[k].row != without && !seen[hits[k].row]);
         seen[hits[k].row] = 1;
-        worst = fmax(worst, fabs(hits[k].score - similarity_of(c + hits[k].row * EMBED, q, similarity)));
+        worst = worse(worst, fabs(hits[k].score - similarity_of(c + hits[k].row * EMBED, q, similarity)));
         if (k > 0)
             assert_true(hits[k].score < hits[k - 1].score ||
                         (hits[k].score == hits[k - 1].score && hits[k].row > hits[k - 1].row));
@@ -108,7 +109,7 @@ static void test_rows(void **state)
             const double *q = c + row * EMBED;
             assert_int_equal(clipspan_retrieval_row(retrieval, row, 0, 9, hits, &found, NULL), CLIPSPAN_OK);
             assert_int_equal(found, 9);
-            worst = fmax(worst, check_hits(hits, found, c, q, row, options.similarity) / fmax(1, dot(q, q)));
+            worst = worse(worst, check_hits(hits, found, c, q, row, options.similarity) / fmax(1, dot(q, q)));
             assert_int_equal(clipspan_retrieval_row(retrieval, row, 1, 1000, hits, &found, NULL), CLIPSPAN_OK);
             assert_int_equal(found, IMAGES);
             check_hits(hits, found, c, q, UINT64_MAX, options.similarity);
@@ -424,7 +425,7 @@ static double golden_hits(FILE *golden, const clipspan_store *store)
     for (size_t k = 0; k < GOLDEN_HITS; k++) {
         assert_int_equal(fscanf(golden, "%" SCNu64 " %lf", &row, &score), 2);
         assert_int_equal(hits[k].row, row);
-        worst = fmax(worst, fabs(hits[k].score - score) / fmax(1, fabs(hits[0].score)));
+        worst = worse(worst, fabs(hits[k].score - score) / fmax(1, fabs(hits[0].score)));
     }
     clipspan_retrieval_free(retrieval);
     return worst;
@@ -448,7 +449,7 @@ static double golden_precisions(FILE *golden, const clipspan_store *store, clips
         for (size_t column = 0; column < 2; column++) {
             double expected;
             assert_int_equal(fscanf(golden, "%lf", &expected), 1);
-            worst = fmax(worst, fabs(clipspan_precision_of(result, space, column) - expected));
+            worst = worse(worst, fabs(clipspan_precision_of(result, space, column) - expected));
         }
     clipspan_precision_free(result);
     return worst;
@@ -467,7 +468,7 @@ static void test_equals_the_golden(void **state)
     FILE *golden = fopen("golden/analysis/retrieval.txt", "r");
     assert_non_null(golden);
     assert_non_null(fgets(line, sizeof line, golden)); /* the command */
-    for (; (now = golden_hits(golden, store)) >= 0; queries++) worst = fmax(worst, now);
+    for (; (now = golden_hits(golden, store)) >= 0; queries++) worst = worse(worst, now);
     double precisions = golden_precisions(golden, store, CLIPSPAN_PAPER);
     precisions = fmax(precisions, golden_precisions(golden, store, CLIPSPAN_EXACT));
     fclose(golden);
@@ -519,7 +520,7 @@ static void test_precision(void **state)
         memset(one, 0, sizeof one);
         for (size_t column = 0; column < 2; column++) {
             double expected = expected_precision(c, values[column], asked, 7);
-            worst = fmax(worst, fabs(expected - clipspan_precision_of(result, s, column)));
+            worst = worse(worst, fabs(expected - clipspan_precision_of(result, s, column)));
             if (column == 0) largest = fmax(largest, expected);
         }
     }
