@@ -7,6 +7,7 @@
 #include "analysis_fake.h"
 #include "compute/compute.h"
 #include "scratch.h"
+#include "worse.h"
 
 enum { TOP = 3, READABLE = 40 };
 
@@ -165,7 +166,7 @@ static double next_golden(FILE *golden, const double *got, size_t count)
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(fscanf(golden, "%lf", &expected), 1);
         assert_true(isfinite(got[i]));
-        worst = fmax(worst, fabs(got[i] - expected) / fmax(1, fabs(expected)));
+        worst = worse(worst, fabs(got[i] - expected) / fmax(1, fabs(expected)));
     }
     return worst;
 }
@@ -179,13 +180,13 @@ static double golden_moments(FILE *golden, const clipspan_neurons *neurons, int 
         assert_int_equal(fscanf(golden, "%d %d", &layer, &neuron), 2);
         assert_int_equal(clipspan_neuron_get(neurons, convention, layer, neuron, &n, NULL), CLIPSPAN_OK);
         const double got[] = {n.length, n.mean, n.deviation, n.active, n.rms, n.variance, n.share};
-        worst = fmax(worst, next_golden(golden, got, sizeof got / sizeof *got));
+        worst = worse(worst, next_golden(golden, got, sizeof got / sizeof *got));
     }
     for (int l = 0; l < FAKE_LAYERS; l++) {
         clipspan_mlp_spread spread;
         assert_int_equal(clipspan_neurons_mlp(neurons, convention, l, &spread, NULL), CLIPSPAN_OK);
         const double got[] = {spread.mean_length, spread.rms, spread.variance};
-        worst = fmax(worst, next_golden(golden, got, sizeof got / sizeof *got));
+        worst = worse(worst, next_golden(golden, got, sizeof got / sizeof *got));
     }
     return worst;
 }
@@ -221,7 +222,7 @@ static double golden_texts(FILE *golden, const clipspan_model *model)
             const clipspan_neuron_text *got = k < SHOWN ? &most[i][k] : &least[i][k - SHOWN];
             assert_int_equal(fscanf(golden, "%d", &text), 1);
             assert_int_equal(got->text, text);
-            worst = fmax(worst, next_golden(golden, &got->cosine, 1));
+            worst = worse(worst, next_golden(golden, &got->cosine, 1));
         }
     free(pool);
     return worst;
