@@ -119,6 +119,13 @@ static clipspan_status open_pictures(const settings *s, inputs *in, clipspan_err
     return status;
 }
 
+static clipspan_status open_scored(const settings *s, inputs *in, clipspan_error *err)
+{
+    cli_scored_settings scored = s->scored;
+    scored.needs_no_model = !s->total;
+    return cli_scored_open(&in->scored, in->store, &scored, &s->engine, err);
+}
+
 /* ---- direct effects ----------------------------------------------------------------------------------------- */
 
 static clipspan_status study(const settings *s, inputs *in, clipspan_error *err)
@@ -330,7 +337,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     if (status == CLIPSPAN_OK) status = name_heads(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_mean_store(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_pictures(s, &in, err);
-    if (status == CLIPSPAN_OK) status = cli_scored_open(&in.scored, in.store, &s->scored, &s->engine, err);
+    if (status == CLIPSPAN_OK) status = open_scored(s, &in, err);
     if (status == CLIPSPAN_OK) note_parts(in.store);
     if (status == CLIPSPAN_OK) status = study(s, &in, err);
     if (status == CLIPSPAN_OK) status = totals(s, &in, err);

@@ -83,6 +83,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_attributes *result = NULL;
     clipspan_textspan *texts = NULL;
     clipspan_status status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
+    if (status == CLIPSPAN_OK) status = cli_check_embeddings(&s->span.texts, &s->span.embeddings, err);
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = score(&result, store, s, err);
     if (status == CLIPSPAN_OK && s->span.texts.count > 0) status = cli_span_run(&texts, store, &s->span, err);

@@ -1,5 +1,6 @@
 /* clipspan classify: zero-shot classification of images, from a list or from a store. */
 #include "labelled.h"
+#include "vectors.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
-    const char *classes, *templates, *column, *output, *csv, *model_path;
+    const char *classes, *templates, *classifier, *column, *output, *csv, *model_path;
     int json;
     cli_image_settings images;
     cli_engine_settings engine;
@@ -29,6 +30,7 @@ typedef struct inputs {
     uint64_t *rows;     /* [I] position in the list, or row in the store */
     cli_strays strays;
     size_t embed_dim, count, skipped;
+    float logit_scale;
     clipspan_classification *result;
 } inputs;
 
@@ -47,6 +49,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         {"model", s->model_path != NULL, 1},
     };
     int store = s->arguments[1] == NULL;
+    if (cli_check_classifier(s->classifier, s->templates, err) != CLIPSPAN_OK) return err->status;
     for (size_t i = 0; i < sizeof options_of / sizeof *options_of; i++)
         if (options_of[i].given && options_of[i].of_store != store)
             return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
@@ -63,33 +66,44 @@ static clipspan_status open_subject(const settings *s, inputs *in, clipspan_erro
         status = clipspan_store_open(&in->store, s->arguments[0], err);
         if (status == CLIPSPAN_OK && clipspan_store_get_info(in->store)->moments_only)
             status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s holds moments alone, no single images", s->arguments[0]);
-        if (status == CLIPSPAN_OK) status = cli_open_store_model(&in->model, in->store, s->model_path, s->model.vocab, err);
+        if (status == CLIPSPAN_OK && s->classifier == NULL)
+            status = cli_open_store_model(&in->model, in->store, s->model_path, s->model.vocab, err);
     } else {
         status = cli_open_model(&in->model, s->arguments[0], &s->model, err);
         if (status == CLIPSPAN_OK) status = cli_open_images(&in->images, s->arguments[1], &s->images, err);
     }
     in->from = (cli_labelled){.images = in->images, .store = in->store};
-    return status;
+    if (status != CLIPSPAN_OK) return status;
+    in->embed_dim = (size_t)(in->store ? clipspan_store_get_info(in->store)->embed_dim
+                                       : clipspan_model_get_info(in->model)->embed_dim);
+    in->logit_scale = in->store ? clipspan_store_get_info(in->store)->logit_scale
+                                : clipspan_model_get_info(in->model)->logit_scale;
+    return CLIPSPAN_OK;
 }
 
 static clipspan_status open_prompts(const settings *s, inputs *in, clipspan_error *err)
 {
     clipspan_status status = cli_labelled_choose(&in->from, s->column, err);
     if (status == CLIPSPAN_OK) status = cli_classes_open(&in->classes, s->classes, &in->from, err);
-    if (status == CLIPSPAN_OK) status = cli_templates_open(&in->templates, s->templates, err);
-    return status;
+    if (status != CLIPSPAN_OK || s->classifier != NULL) return status;
+    return cli_templates_open(&in->templates, s->templates, err);
+}
+
+static clipspan_status open_engine(const settings *s, inputs *in, clipspan_error *err)
+{
+    if (in->model == NULL) return CLIPSPAN_OK; /* a store and a classifier from a file */
+    return in->images ? cli_open_engine_for(&in->engine, in->model, in->images, &s->engine, err)
+                      : cli_open_engine(&in->engine, in->model, &s->engine, err);
 }
 
 static clipspan_status allocate(inputs *in, clipspan_error *err)
 {
     size_t images = cli_labelled_count(&in->from);
-    in->embed_dim = (size_t)clipspan_model_get_info(in->model)->embed_dim;
-    in->classifier = calloc(clipspan_texts_count(in->classes.labels), in->embed_dim * sizeof *in->classifier);
     in->embeddings = calloc(images + 1, in->embed_dim * sizeof *in->embeddings);
     in->labels = calloc(images + 1, sizeof *in->labels);
     in->names = calloc(images + 1, sizeof *in->names);
     in->rows = calloc(images + 1, sizeof *in->rows);
-    if (in->classifier && in->embeddings && in->labels && in->names && in->rows) return CLIPSPAN_OK;
+    if (in->embeddings && in->labels && in->names && in->rows) return CLIPSPAN_OK;
     return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
 }
 
@@ -154,10 +168,18 @@ static void note_labels(const inputs *in)
         cli_strays_note(&in->strays);
 }
 
+static clipspan_status open_classifier(const settings *s, inputs *in, clipspan_error *err)
+{
+    size_t classes = clipspan_texts_count(in->classes.labels);
+    if (s->classifier != NULL) return cli_classifier_open(&in->classifier, s->classifier, classes, in->embed_dim, err);
+    in->classifier = calloc(classes, in->embed_dim * sizeof *in->classifier);
+    if (in->classifier == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    return clipspan_classifier_build(in->engine, in->classes.words, in->templates, in->classifier, cli_hooks(), err);
+}
+
 static clipspan_status classify(const settings *s, inputs *in, clipspan_error *err)
 {
-    clipspan_status status =
-        clipspan_classifier_build(in->engine, in->classes.words, in->templates, in->classifier, cli_hooks(), err);
+    clipspan_status status = open_classifier(s, in, err);
     if (status == CLIPSPAN_OK)
         status = in->store ? read_store(in, err)
                            : clipspan_engine_embed_list(in->engine, in->images, 1, s->images.strict, keep_rows, in,
@@ -168,13 +190,14 @@ static clipspan_status classify(const settings *s, inputs *in, clipspan_error *e
     if (in->skipped) cli_note("%zu images could not be read and were skipped", in->skipped);
     note_labels(in);
     return clipspan_classify_run(&in->result, in->embeddings, in->count, in->embed_dim, in->labels, in->classifier,
-                                 in->classes.labels, clipspan_model_get_info(in->model)->logit_scale, (int)s->engine.threads, err);
+                                 in->classes.labels, in->logit_scale, (int)s->engine.threads, err);
 }
 
 static clipspan_status write_results(const settings *s, const inputs *in, clipspan_error *err)
 {
     clipspan_format format = s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT;
-    const clipspan_prompts prompts = {cli_templates_source(s->templates), clipspan_texts_count(in->templates)};
+    const clipspan_prompts prompts = {s->classifier ? s->classifier : cli_templates_source(s->templates),
+                                      s->classifier ? 0 : clipspan_texts_count(in->templates)};
     clipspan_status status = CLIPSPAN_OK;
     if (s->csv != NULL)
         status = clipspan_report_classification(in->result, in->names, in->rows, &prompts, CLIPSPAN_CSV, s->csv, err);
@@ -207,9 +230,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);
-    if (status == CLIPSPAN_OK)
-        status = in.images ? cli_open_engine_for(&in.engine, in.model, in.images, &s->engine, err)
-                           : cli_open_engine(&in.engine, in.model, &s->engine, err);
+    if (status == CLIPSPAN_OK) status = open_engine(s, &in, err);
     if (status == CLIPSPAN_OK) status = classify(s, &in, err);
     if (status == CLIPSPAN_OK) status = write_results(s, &in, err);
     free_inputs(&in);
@@ -222,6 +243,7 @@ static const cli_option options[] = {
     {"column", 0, CLI_TEXT, "NAME", "column of the image list's CSV that holds the true class (default: label)",
      offsetof(settings, column)},
     {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(settings, templates)},
+    {"classifier", 0, CLI_TEXT, "FILE.npy", CLI_CLASSIFIER_HELP, offsetof(settings, classifier)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with every image's choice", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line an image", offsetof(settings, csv)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},

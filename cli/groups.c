@@ -54,6 +54,7 @@ static cli_scored_settings scored_settings(const groups_settings *s, const clips
     cli_scored_settings scored = s->scored;
     int own = scored.column != NULL && strcmp(scored.column, "label") == 0 && clipspan_store_class_count(store) > 0;
     if (own) scored.column = NULL;
+    scored.needs_no_model = s->words == NULL && s->cue.count == 0;
     return scored;
 }
 
@@ -145,6 +146,7 @@ static const cli_option options[] = {
     {"classes", 0, CLI_TEXT, "FILE", "class names, one a line, or label, tab, words (default: the labels of the images)",
      offsetof(groups_settings, scored.classes)},
     {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(groups_settings, scored.templates)},
+    {"classifier", 0, CLI_TEXT, "FILE.npy", CLI_CLASSIFIER_HELP, offsetof(groups_settings, scored.classifier)},
     {"heads", 0, CLI_TEXT, "HEADS", "a row for these: L22.H13, L22, last:4, all, @FILE, comma-separated",
      offsetof(groups_settings, heads)},
     {"published", 0, CLI_TEXT, "auto|ViT-B-16|ViT-L-14|ViT-H-14",

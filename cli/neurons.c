@@ -10,7 +10,7 @@
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
-    const char *texts, *layers, *neurons, *order, *convention, *model, *vocab, *csv, *output, *png, *images;
+    const char *texts, *embeddings, *layers, *neurons, *order, *convention, *model, *vocab, *csv, *output, *png, *images;
     size_t top, say, pictures;
     int json, cache;
     cli_engine_settings engine;
@@ -34,6 +34,8 @@ static clipspan_status check(const settings *s, clipspan_error *err)
 {
     if (s->layers && s->neurons)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--neurons names neurons, --layers ranks those of layers: choose one");
+    if (s->embeddings != NULL && s->texts == NULL)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--embeddings also needs --texts POOL: what its rows are of");
     if (s->top < 1 || s->top > MOST || s->say < 1 || s->say > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--top and --say are 1 to %d", (int)MOST);
     return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
@@ -117,23 +119,33 @@ static clipspan_status describe_with(work *w, const float *embeddings, size_t co
     return status;
 }
 
-static clipspan_status describe(work *w, clipspan_error *err)
+/* [T, E] */
+static clipspan_status embed(float **out, const work *w, size_t embed_dim, clipspan_error *err)
 {
     const settings *s = w->s;
     clipspan_engine *engine = NULL;
-    clipspan_status status = cli_open_texts(&w->pool, s->texts, err);
-    if (status == CLIPSPAN_OK) status = cli_open_store_model(&w->model, w->store, s->model, s->vocab, err);
-    if (status == CLIPSPAN_OK) status = cli_open_engine(&engine, w->model, &s->engine, err);
+    clipspan_status status = cli_open_engine(&engine, w->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;
-    size_t count = clipspan_texts_count(w->pool), dim = (size_t)clipspan_model_get_info(w->model)->embed_dim;
-    float *embeddings = calloc(count ? count : 1, dim * sizeof *embeddings);
-    if (embeddings == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
-    if (status == CLIPSPAN_OK)
-        status = clipspan_engine_embed_pool(engine, w->pool, s->cache, embeddings, cli_hooks(), err);
+    *out = calloc(clipspan_texts_count(w->pool), embed_dim * sizeof **out);
+    if (*out == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    if (status == CLIPSPAN_OK) status = clipspan_engine_embed_pool(engine, w->pool, s->cache, *out, cli_hooks(), err);
     cli_progress_end();
-    if (status == CLIPSPAN_OK) status = describe_with(w, embeddings, count, err);
-    free(embeddings);
     clipspan_engine_free(engine);
+    return status;
+}
+
+static clipspan_status describe(work *w, clipspan_error *err)
+{
+    const settings *s = w->s;
+    size_t embed_dim = (size_t)clipspan_store_get_info(w->store)->embed_dim;
+    float *embeddings = NULL;
+    clipspan_status status = cli_open_texts(&w->pool, s->texts, err);
+    if (status == CLIPSPAN_OK && s->embeddings != NULL)
+        status = cli_embeddings_open(&embeddings, s->embeddings, w->pool, s->texts, embed_dim, err);
+    if (status == CLIPSPAN_OK) status = cli_open_store_model(&w->model, w->store, s->model, s->vocab, err);
+    if (status == CLIPSPAN_OK && s->embeddings == NULL) status = embed(&embeddings, w, embed_dim, err);
+    if (status == CLIPSPAN_OK) status = describe_with(w, embeddings, clipspan_texts_count(w->pool), err);
+    free(embeddings);
     return status;
 }
 
@@ -264,6 +276,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 static const cli_option options[] = {
     {"texts", 't', CLI_TEXT, "POOL", "describe each neuron by the texts that its direction is most and least like",
      offsetof(settings, texts)},
+    {"embeddings", 0, CLI_TEXT, "FILE.npy", CLI_EMBEDDINGS_HELP, offsetof(settings, embeddings)},
     {"layers", 0, CLI_TEXT, "LAYERS", "rank the neurons of these: L10, last:2, comma-separated (default all)",
      offsetof(settings, layers)},
     {"neurons", 0, CLI_TEXT, "NEURONS", "show these instead: L10.N345, @FILE, comma-separated", offsetof(settings, neurons)},

@@ -34,22 +34,31 @@ static clipspan_status read_labels(cli_scored *scored, const cli_labelled *from,
                     images, scored->count, scored->strays.example);
 }
 
-static clipspan_status build(cli_scored *scored, const clipspan_store *store, const cli_scored_settings *s,
-                             const cli_engine_settings *engine, clipspan_error *err)
+static clipspan_status build(cli_scored *scored, const clipspan_texts *templates, size_t embed_dim, clipspan_error *err)
+{
+    scored->classifier = calloc(scored->count, embed_dim * sizeof *scored->classifier);
+    if (scored->classifier == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    clipspan_status status = clipspan_classifier_build(scored->engine, scored->classes.words, templates, scored->classifier,
+                                                       cli_hooks(), err);
+    cli_progress_end();
+    return status;
+}
+
+static clipspan_status open_classifier(cli_scored *scored, const clipspan_store *store, const cli_scored_settings *s,
+                                       const cli_engine_settings *engine, clipspan_error *err)
 {
     clipspan_texts *templates = NULL;
+    clipspan_status status = CLIPSPAN_OK;
     size_t embed_dim = (size_t)clipspan_store_get_info(store)->embed_dim;
-    clipspan_status status = cli_templates_open(&templates, s->templates, err);
-    if (status == CLIPSPAN_OK) status = cli_open_store_model(&scored->model, store, s->model, s->vocab, err);
-    if (status == CLIPSPAN_OK) status = cli_open_engine(&scored->engine, scored->model, engine, err);
-    if (status == CLIPSPAN_OK) {
-        scored->classifier = calloc(scored->count, embed_dim * sizeof *scored->classifier);
-        if (scored->classifier == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    if (s->classifier != NULL)
+        status = cli_classifier_open(&scored->classifier, s->classifier, scored->count, embed_dim, err);
+    else
+        status = cli_templates_open(&templates, s->templates, err);
+    if (status == CLIPSPAN_OK && (s->classifier == NULL || !s->needs_no_model)) {
+        status = cli_open_store_model(&scored->model, store, s->model, s->vocab, err);
+        if (status == CLIPSPAN_OK) status = cli_open_engine(&scored->engine, scored->model, engine, err);
     }
-    if (status == CLIPSPAN_OK)
-        status = clipspan_classifier_build(scored->engine, scored->classes.words, templates, scored->classifier,
-                                           cli_hooks(), err);
-    cli_progress_end();
+    if (status == CLIPSPAN_OK && s->classifier == NULL) status = build(scored, templates, embed_dim, err);
     clipspan_texts_free(templates);
     return status;
 }
@@ -59,12 +68,13 @@ clipspan_status cli_scored_open(cli_scored *out, const clipspan_store *store, co
 {
     cli_labelled from = {.store = store};
     *out = (cli_scored){0};
-    clipspan_status status = check(store, err);
+    clipspan_status status = cli_check_classifier(settings->classifier, settings->templates, err);
+    if (status == CLIPSPAN_OK) status = check(store, err);
     if (status == CLIPSPAN_OK) status = cli_labelled_choose(&from, settings->column, err);
     if (status == CLIPSPAN_OK) status = cli_classes_open(&out->classes, settings->classes, &from, err);
     if (status == CLIPSPAN_OK) out->count = clipspan_texts_count(out->classes.labels);
     if (status == CLIPSPAN_OK) status = read_labels(out, &from, err);
-    if (status == CLIPSPAN_OK) status = build(out, store, settings, engine, err);
+    if (status == CLIPSPAN_OK) status = open_classifier(out, store, settings, engine, err);
     if (status != CLIPSPAN_OK) cli_scored_close(out);
     return status;
 }

@@ -3,9 +3,11 @@
 #define CLIPSPAN_CLI_SCORED_H
 
 #include "labelled.h"
+#include "vectors.h"
 
 typedef struct cli_scored_settings {
-    const char *classes, *templates, *column, *model, *vocab;
+    const char *classes, *templates, *classifier, *column, *model, *vocab;
+    int needs_no_model; /* nothing else is asked of the model: it is not opened where the classifier is from a file */
 } cli_scored_settings;
 
 #define CLI_SCORED_OPTIONS(type, member)                                                                              \
@@ -15,11 +17,12 @@ typedef struct cli_scored_settings {
     {"column", 0, CLI_TEXT, "NAME", "column that holds the true class (default: label)",                              \
      offsetof(type, member.column)},                                                                                  \
     {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(type, member.templates)},                         \
+    {"classifier", 0, CLI_TEXT, "FILE.npy", CLI_CLASSIFIER_HELP, offsetof(type, member.classifier)},                  \
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(type, member.model)},                  \
     CLI_VOCAB_OPTION(type, member.vocab)
 
 typedef struct cli_scored {
-    clipspan_model *model; /* the store's */
+    clipspan_model *model; /* the store's; NULL: it was not needed */
     clipspan_engine *engine;
     cli_classes classes;
     float *classifier; /* [C, E] unit length */

@@ -22,6 +22,8 @@ static clipspan_status embed_pool(inputs *in, const clipspan_store *store, const
                                   clipspan_error *err)
 {
     size_t embed_dim = (size_t)clipspan_store_get_info(store)->embed_dim;
+    if (s->embeddings.count > 0)
+        return cli_embeddings_open(&in->embeddings, s->embeddings.items[0], in->pool, s->texts.items[0], embed_dim, err);
     clipspan_status status = cli_open_store_model(&in->model, store, s->model, s->vocab, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&in->engine, in->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;
@@ -37,6 +39,7 @@ static clipspan_status check(const clipspan_store *store, const cli_span_setting
     enum { MOST = 100000 };
     const clipspan_store_info *info = clipspan_store_get_info(store);
     if (s->texts.count > 1) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts is given more than once");
+    if (cli_check_embeddings(&s->texts, &s->embeddings, err) != CLIPSPAN_OK) return err->status;
     if (s->resamples > MOST) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most %d", (int)MOST);
     if (s->resamples > 0 && info->moments_only)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store holds moments alone: --stability needs single images");

@@ -2,10 +2,10 @@
 #ifndef CLIPSPAN_CLI_SPAN_H
 #define CLIPSPAN_CLI_SPAN_H
 
-#include "cli.h"
+#include "vectors.h"
 
 typedef struct cli_span_settings {
-    cli_list texts;
+    cli_list texts, embeddings; /* embeddings: none, or a file a pool */
     const char *heads, *model, *vocab, *convention;
     size_t size, rank, images, resamples; /* resamples 0: no stability */
     int cache;
@@ -23,6 +23,7 @@ typedef struct cli_span_settings {
 #define CLI_SPAN_OPTIONS(type, member, size_said)                                                                     \
     {"texts", 't', CLI_LIST, "POOL", "one description a line (- : standard input); blank and repeated lines are left out",                 \
      offsetof(type, member.texts)},                                                                                   \
+    {"embeddings", 0, CLI_LIST, "FILE.npy", CLI_EMBEDDINGS_HELP, offsetof(type, member.embeddings)},                  \
     {"heads", 0, CLI_TEXT, "HEADS", "L22.H13, L22, last:4, all, @FILE, comma-separated (default all)",                \
      offsetof(type, member.heads)},                                                                                   \
     {"size", 'm', CLI_COUNT, "N", "texts a head (default " size_said ")", offsetof(type, member.size)},               \

@@ -23,7 +23,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         {"sizes", s->sizes != NULL},        {"last", s->last > 0},
         {"held-out", s->held_out != NULL},  {"plot", s->plot != NULL},
         {"classes", s->scored.classes != NULL}, {"column", s->scored.column != NULL},
-        {"templates", s->scored.templates != NULL},
+        {"templates", s->scored.templates != NULL}, {"classifier", s->scored.classifier != NULL},
     };
     for (size_t i = 0; i < sizeof evaluation / sizeof *evaluation; i++)
         if (evaluation[i].given && !s->evaluate)
@@ -84,6 +84,7 @@ static const cli_option options[] = {
     {"column", 0, CLI_TEXT, "NAME", "--evaluate: column that holds the true class (default: label)",
      offsetof(settings, scored.column)},
     {"templates", 0, CLI_TEXT, "FILE", "--evaluate: " CLI_TEMPLATES_HELP, offsetof(settings, scored.templates)},
+    {"classifier", 0, CLI_TEXT, "FILE.npy", "--evaluate: " CLI_CLASSIFIER_HELP, offsetof(settings, scored.classifier)},
     {"plot", 0, CLI_TEXT, "FILE", "--evaluate: also draw accuracy against m, as PNG", offsetof(settings, plot)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and text (--evaluate: a pool and size)",

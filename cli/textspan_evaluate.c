@@ -48,12 +48,16 @@ static int in_halves(const cli_textspan_settings *s)
 
 static clipspan_status open_pools(const cli_textspan_settings *s, inputs *in, clipspan_error *err)
 {
-    clipspan_status status = CLIPSPAN_OK;
+    const cli_list *made = &s->span.embeddings;
+    size_t embed_dim = (size_t)clipspan_store_get_info(in->store)->embed_dim;
+    clipspan_status status = cli_check_embeddings(&s->span.texts, made, err);
     for (size_t p = 0; status == CLIPSPAN_OK && p < s->span.texts.count; p++) {
         const char *path = s->span.texts.items[p];
         status = cli_open_texts(&in->texts[p], path, err);
         if (status == CLIPSPAN_OK) in->pool_count++;
-        in->pools[p] = (clipspan_textspan_pool){path, in->texts[p], NULL};
+        if (status == CLIPSPAN_OK && made->count > 0)
+            status = cli_embeddings_open(&in->embeddings[p], made->items[p], in->texts[p], path, embed_dim, err);
+        in->pools[p] = (clipspan_textspan_pool){path, in->texts[p], in->embeddings[p]};
     }
     return status;
 }
@@ -61,7 +65,7 @@ static clipspan_status open_pools(const cli_textspan_settings *s, inputs *in, cl
 static clipspan_status embed_pools(const cli_textspan_settings *s, inputs *in, clipspan_error *err)
 {
     size_t row = (size_t)clipspan_store_get_info(in->store)->embed_dim * sizeof(float);
-    for (size_t p = 0; p < in->pool_count; p++) {
+    for (size_t p = 0; s->span.embeddings.count == 0 && p < in->pool_count; p++) {
         in->embeddings[p] = calloc(clipspan_texts_count(in->texts[p]), row);
         if (in->embeddings[p] == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
         clipspan_status status = clipspan_engine_embed_pool(in->scored.engine, in->texts[p], s->span.cache, in->embeddings[p],
@@ -78,6 +82,7 @@ static clipspan_status open_inputs(const cli_textspan_settings *s, inputs *in, c
     cli_scored_settings scored = s->scored;
     scored.model = s->span.model;
     scored.vocab = s->span.vocab;
+    scored.needs_no_model = s->span.embeddings.count > 0;
     clipspan_status status = read_sizes(in, s->sizes, err);
     if (status == CLIPSPAN_OK) status = open_pools(s, in, err);
     if (status == CLIPSPAN_OK && s->held_out != NULL && !in_halves(s))

@@ -30,7 +30,7 @@ CLIPSPAN_API clipspan_status clipspan_report_textspan(const clipspan_textspan *r
 /* Where a classifier's prompts came from. */
 typedef struct clipspan_prompts {
     const char *source; /* a file, or words for a set of the program's own */
-    size_t templates;   /* a class */
+    size_t templates;   /* a class; 0: no prompts, source is the file that holds the classes' vectors */
 } clipspan_prompts;
 /* names: [images] or NULL. rows: [images], the number by which each image is known elsewhere (its row in the store, its
  * position in the image list); NULL: 0, 1, ... prompts: NULL: not known. */
@@ -111,6 +111,10 @@ CLIPSPAN_API clipspan_status clipspan_npy_append(clipspan_npy *npy, const float 
                                                  clipspan_error *err);
 CLIPSPAN_API clipspan_status clipspan_npy_commit(clipspan_npy *npy, clipspan_error *err);
 CLIPSPAN_API void clipspan_npy_discard(clipspan_npy *npy);
+/* Reads an array of two axes [rows, columns] of float16, float32 or float64, as float32. A value that is NaN or infinite, or
+ * is so as float32, is refused. The caller frees *out with free(). */
+CLIPSPAN_API clipspan_status clipspan_npy_read(float **out, size_t *rows, size_t *columns, const char *path,
+                                               clipspan_error *err);
 
 #ifdef __cplusplus
 }

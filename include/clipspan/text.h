@@ -39,6 +39,9 @@ CLIPSPAN_API clipspan_status clipspan_texts_templates(clipspan_texts **out, clip
 CLIPSPAN_API void clipspan_texts_free(clipspan_texts *texts);
 CLIPSPAN_API size_t clipspan_texts_count(const clipspan_texts *texts);
 CLIPSPAN_API const char *clipspan_texts_get(const clipspan_texts *texts, size_t i);
+/* The lines of the file, those counted that were left out; and on which of them (from 0) text i stood. Of copies: the texts. */
+CLIPSPAN_API size_t clipspan_texts_lines(const clipspan_texts *texts);
+CLIPSPAN_API size_t clipspan_texts_line(const clipspan_texts *texts, size_t i);
 
 #ifdef __cplusplus
 }

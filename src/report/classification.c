@@ -44,7 +44,11 @@ static size_t class_width(const subject *s)
 static void text_prompts(const subject *s, clsp_report *report)
 {
     if (s->prompts == NULL) return;
-    clsp_report_add(report, "prompts: %zu template%s a class, ", s->prompts->templates, s->prompts->templates == 1 ? "" : "s");
+    if (s->prompts->templates == 0)
+        clsp_report_add(report, "classifier: ");
+    else
+        clsp_report_add(report, "prompts: %zu template%s a class, ", s->prompts->templates,
+                        s->prompts->templates == 1 ? "" : "s");
     clsp_report_cut(report, s->prompts->source, NAME_WIDEST);
     clsp_report_add(report, "\n");
 }

@@ -10,6 +10,8 @@ struct clipspan_texts {
     char *bytes;  /* all texts, each with its NUL */
     char **texts; /* [count] */
     size_t count;
+    size_t *lines; /* [count] where each stood; NULL: text i on line i */
+    size_t line_count;
 };
 
 enum { FILE_MAXIMUM = 1 << 30 };
@@ -28,6 +30,7 @@ static clipspan_status take_line(clipspan_texts *texts, clsp_names *seen, char *
     if (seen != NULL) {
         if (strspn(line, " \t\v\f\r") == length || clsp_names_find(seen, line, length) >= 0) return CLIPSPAN_OK;
         if (!clsp_names_put(seen, line, length, 0)) return clsp_fail_memory(err);
+        texts->lines[texts->count] = texts->line_count - 1;
     }
     texts->texts[texts->count++] = line;
     return CLIPSPAN_OK;
@@ -44,6 +47,7 @@ static clipspan_status split_lines(clipspan_texts *texts, clsp_names *seen, char
         if (memchr(at, '\0', length) != NULL)
             return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu holds a zero byte: not a text file", path, number);
         at[length] = '\0';
+        texts->line_count = number;
         clipspan_status status = take_line(texts, seen, at, length, err);
         if (status != CLIPSPAN_OK) return status;
         at = next;
@@ -61,6 +65,7 @@ clipspan_status clipspan_texts_open(clipspan_texts **out, const char *path, int 
     CLSP_ALLOC(texts, clsp_alloc_zero(1, sizeof *texts));
     CLSP_TRY(clsp_stream_read(&texts->bytes, &size, path, FILE_MAXIMUM, err));
     CLSP_ALLOC(texts->texts, clsp_alloc(count_lines(texts->bytes, size), sizeof *texts->texts));
+    if (skip_blank) CLSP_ALLOC(texts->lines, clsp_alloc(count_lines(texts->bytes, size), sizeof *texts->lines));
     size_t first = size >= 3 && memcmp(texts->bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     CLSP_TRY(split_lines(texts, skip_blank ? &seen : NULL, texts->bytes + first, texts->bytes + size,
                          strcmp(path, "-") == 0 ? "standard input" : path, err));
@@ -98,6 +103,7 @@ clipspan_status clipspan_texts_copy(clipspan_texts **out, const char *const *tex
         copy->texts[copy->count] = at;
         at += length;
     }
+    copy->line_count = count;
     *out = copy;
     copy = NULL;
 out:
@@ -108,6 +114,7 @@ out:
 void clipspan_texts_free(clipspan_texts *texts)
 {
     if (texts == NULL) return;
+    clsp_free(texts->lines);
     clsp_free(texts->texts);
     clsp_free(texts->bytes);
     clsp_free(texts);
@@ -121,4 +128,14 @@ size_t clipspan_texts_count(const clipspan_texts *texts)
 const char *clipspan_texts_get(const clipspan_texts *texts, size_t i)
 {
     return texts->texts[i];
+}
+
+size_t clipspan_texts_lines(const clipspan_texts *texts)
+{
+    return texts->line_count;
+}
+
+size_t clipspan_texts_line(const clipspan_texts *texts, size_t i)
+{
+    return texts->lines ? texts->lines[i] : i;
 }

@@ -27,18 +27,28 @@ static void assert_texts(const clipspan_texts *texts, const char *const *expecte
     for (size_t i = 0; i < count; i++) assert_string_equal(clipspan_texts_get(texts, i), expected[i]);
 }
 
+/* Which of the file's lines each text stood on. */
+static void assert_places(const clipspan_texts *texts, const size_t *places, size_t lines)
+{
+    assert_int_equal(clipspan_texts_lines(texts), lines);
+    for (size_t i = 0; i < clipspan_texts_count(texts); i++) assert_int_equal(clipspan_texts_line(texts, i), places[i]);
+}
+
 static void lines_of_a_file(void **state)
 {
     (void)state;
     static const char bytes[] = "\xef\xbb\xbfone\r\n\ntwo \n\xff\r\r\none\n\nlast";
     static const char *const all[] = {"one", "", "two ", "\xff\r", "one", "", "last"};
     static const char *const some[] = {"one", "two ", "\xff\r", "last"};
+    static const size_t every[] = {0, 1, 2, 3, 4, 5, 6}, places[] = {0, 2, 3, 6};
     const char *path = scratch_write("lines.txt", bytes, sizeof bytes - 1);
     clipspan_texts *texts = opened(path, 0);
     assert_texts(texts, all, 7);
+    assert_places(texts, every, 7);
     clipspan_texts_free(texts);
     texts = opened(path, 1);
     assert_texts(texts, some, 4);
+    assert_places(texts, places, 7);
     clipspan_texts_free(texts);
 }
 
@@ -85,6 +95,7 @@ static void copies(void **state)
     assert_int_equal(clipspan_texts_copy(&texts, given, 4, &err), CLIPSPAN_OK);
     first[0] = 'x';
     assert_texts(texts, expected, 4);
+    assert_places(texts, (const size_t[]){0, 1, 2, 3}, 4);
     clipspan_texts_free(texts);
     assert_int_equal(clipspan_texts_copy(&texts, NULL, 0, &err), CLIPSPAN_OK);
     assert_int_equal(clipspan_texts_count(texts), 0);
