@@ -52,6 +52,13 @@ static const layer layers[] = {
     {37, 33, 99, false, true, CLSP_EPILOGUE_GELU, CLSP_TYPE_BF16, CLSP_TYPE_BF16, 0, 0},
     {50, 255, 63, true, true, CLSP_EPILOGUE_ADD, CLSP_TYPE_BF16, CLSP_TYPE_F32, 1, 0},
     {3, 8, 5, false, false, CLSP_EPILOGUE_NONE, CLSP_TYPE_BF16, CLSP_TYPE_F32, 0, 0},
+    /* both sides multiples of 32: on matrix tiles where the processor has them */
+    {1, 32, 32, false, true, CLSP_EPILOGUE_NONE, CLSP_TYPE_BF16, CLSP_TYPE_F32, 0, 0},
+    {33, 64, 96, false, true, CLSP_EPILOGUE_GELU, CLSP_TYPE_BF16, CLSP_TYPE_BF16, 0, 32},
+    {95, 288, 64, true, true, CLSP_EPILOGUE_QUICK_GELU, CLSP_TYPE_BF16, CLSP_TYPE_BF16, 32, 0},
+    {257, 768, 1056, false, true, CLSP_EPILOGUE_GELU_TANH, CLSP_TYPE_BF16, CLSP_TYPE_BF16, 0, 0},
+    {600, 544, 160, false, true, CLSP_EPILOGUE_ADD, CLSP_TYPE_BF16, CLSP_TYPE_F32, 3, 1},
+    {70, 2080, 96, true, false, CLSP_EPILOGUE_ADD, CLSP_TYPE_BF16, CLSP_TYPE_F32, 0, 0},
 };
 
 static double epilogue_value(double x, double before, clsp_epilogue epilogue)
