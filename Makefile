@@ -1,5 +1,5 @@
 # The two commands: `make demo`, `make test`. Everything underneath is plain CMake (CMakePresets.json).
-.PHONY: all demo test asan check parity parity-reduced bench install docs clean deps
+.PHONY: all demo study test asan check parity parity-reduced bench install docs clean deps
 MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -14,6 +14,9 @@ build/%/Makefile: | deps
 
 demo: all
 	scripts/demo build/release out/demo
+
+study: all
+	scripts/study build/release out/study
 
 test: all
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)

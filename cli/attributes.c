@@ -82,10 +82,10 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     clipspan_attributes *result = NULL;
     clipspan_textspan *texts = NULL;
-    clipspan_status status = cli_check_outputs(s->output, s->csv, err);
+    clipspan_status status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = score(&result, store, s, err);
-    if (status == CLIPSPAN_OK && s->span.texts != NULL) status = cli_span_run(&texts, store, &s->span, err);
+    if (status == CLIPSPAN_OK && s->span.texts.count > 0) status = cli_span_run(&texts, store, &s->span, err);
     if (status == CLIPSPAN_OK) status = write_results(s, result, store, texts, err);
     clipspan_textspan_free(texts);
     clipspan_attributes_free(result);

@@ -140,6 +140,20 @@ static clipspan_status read_store(inputs *in, clipspan_error *err)
     return status;
 }
 
+/* Labels that name no class are noted; where none names one, there is no accuracy, and that is said. */
+static void note_labels(const inputs *in)
+{
+    size_t labelled = 0;
+    for (size_t i = 0; i < in->count; i++) labelled += in->labels[i] >= 0;
+    if (labelled == 0 && in->strays.count > 0)
+        cli_warn("no accuracy: none of the %zu labels is one of the %zu classes; \"%s\" is a label, \"%s\" a class "
+                 "(--classes FILE: lines of label, tab, words)",
+                 in->strays.count, clipspan_texts_count(in->classes.labels), in->strays.example,
+                 clipspan_texts_get(in->classes.labels, 0));
+    else
+        cli_strays_note(&in->strays);
+}
+
 static clipspan_status classify(const settings *s, inputs *in, clipspan_error *err)
 {
     clipspan_status status =
@@ -152,19 +166,20 @@ static clipspan_status classify(const settings *s, inputs *in, clipspan_error *e
     if (status != CLIPSPAN_OK) return status;
     if (in->count == 0) return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "none of the %zu images could be read", in->skipped);
     if (in->skipped) cli_note("%zu images could not be read and were skipped", in->skipped);
-    cli_strays_note(&in->strays);
+    note_labels(in);
     return clipspan_classify_run(&in->result, in->embeddings, in->count, in->embed_dim, in->labels, in->classifier,
-                                 in->classes.labels, clipspan_model_get_info(in->model)->logit_scale, err);
+                                 in->classes.labels, clipspan_model_get_info(in->model)->logit_scale, (int)s->engine.threads, err);
 }
 
 static clipspan_status write_results(const settings *s, const inputs *in, clipspan_error *err)
 {
     clipspan_format format = s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT;
+    const clipspan_prompts prompts = {cli_templates_source(s->templates), clipspan_texts_count(in->templates)};
     clipspan_status status = CLIPSPAN_OK;
     if (s->csv != NULL)
-        status = clipspan_report_classification(in->result, in->names, in->rows, CLIPSPAN_CSV, s->csv, err);
+        status = clipspan_report_classification(in->result, in->names, in->rows, &prompts, CLIPSPAN_CSV, s->csv, err);
     if (status != CLIPSPAN_OK) return status;
-    return clipspan_report_classification(in->result, in->names, in->rows, format, s->output ? s->output : "-", err);
+    return clipspan_report_classification(in->result, in->names, in->rows, &prompts, format, s->output ? s->output : "-", err);
 }
 
 static void free_inputs(inputs *in)
@@ -188,7 +203,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     const settings *s = given;
     inputs in = {0};
     clipspan_status status = check(s, err);
-    if (status == CLIPSPAN_OK) status = cli_check_outputs(s->output, s->csv, err);
+    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
     if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);
@@ -223,8 +238,8 @@ const cli_command cli_classify = {
     .summary = "Classify images by class names alone (zero-shot)",
     .text = "Classifies IMAGES with a model, or the images of a store, whose embeddings it holds. Each class is the mean\n"
             "of its prompts' embeddings. Where the images have labels (ImageFolder tree, CSV, tar), top-1 and top-5\n"
-            "accuracy and a table by class are printed; images without a label are not scored. In JSON and CSV `row` is\n"
-            "the image's position in the list (embed's row), or its row in the store.",
+            "accuracy, calibration, a table by class and the most frequent confusions are printed; images without a label\n"
+            "are not scored. In JSON and CSV `row` is the image's position in the list (embed's row), or its row in the store.",
     .example = "clipspan classify path/to/ViT-B-16 photos/ --classes classes.txt",
     .options = options,
     .settings_size = sizeof(settings),

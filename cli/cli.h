@@ -82,7 +82,7 @@ typedef struct cli_image_settings {
     {"batch", 0, CLI_COUNT, "N", "images in one forward pass (default: by the model's size)",                         \
      offsetof(type, member.batch)}
 #define CLI_IMAGE_OPTIONS(type, member)                                                                               \
-    {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|tar", "what IMAGES is (default: found from the path)",       \
+    {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|waterbirds|tar|matlab", "what IMAGES is (default: found from the path)",       \
      offsetof(type, member.kind)},                                                                                    \
     {"exif", 0, CLI_FLAG, NULL, "turn pictures as their EXIF orientation says", offsetof(type, member.exif)},         \
     {"strict", 0, CLI_FLAG, NULL, "the first image that cannot be read stops the run",                                \
@@ -120,8 +120,21 @@ clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char
     __attribute__((format(printf, 3, 4)));
 /* Where an array goes: a file, since a stream cannot be renamed into place. */
 clipspan_status cli_check_array_output(const char *output, clipspan_error *err);
-/* Two outputs of one command must be two files; either may be NULL. */
-clipspan_status cli_check_outputs(const char *output, const char *csv, clipspan_error *err);
+/* What a command writes: the option that says where, and its path or NULL (-o then is standard output). */
+typedef enum cli_place {
+    CLI_STREAM, /* a file, or "-": standard output */
+    CLI_FILE,   /* a file: a picture or an array */
+    CLI_FOLDER  /* a folder that is made, its parents too */
+} cli_place;
+typedef struct cli_output {
+    const char *option, *path;
+    cli_place place;
+} cli_output;
+/* Before long work: each output goes elsewhere, and the folder it goes to is there and can be written to. */
+clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clipspan_error *err);
+#define CLI_CHECK_OUTPUTS(err, ...)                                                                                   \
+    cli_check_outputs((const cli_output[]){__VA_ARGS__},                                                              \
+                      sizeof((const cli_output[]){__VA_ARGS__}) / sizeof(cli_output), err)
 /* A line on standard error; quiet under --quiet. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -132,7 +145,7 @@ void cli_progress_end(void); /* clears the bar */
 
 extern int cli_quiet;
 extern const cli_command cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan,
-    cli_attributes, cli_edit, cli_export;
+    cli_attributes, cli_neurons, cli_groups, cli_ablate, cli_segment, cli_edit, cli_export, cli_retrieve, cli_map;
 
 /* help.c */
 void cli_help(FILE *out);

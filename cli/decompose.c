@@ -1,13 +1,15 @@
 /* clipspan decompose: images to a store of factored contributions. */
 #include "cli.h"
 
+#include "clipspan/neurons.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
     const char *output, *dtype_of_store, *token_layers;
-    int moments, tokens, mlp, cls, json;
+    int moments, tokens, mlp, cls, neurons, json;
     size_t shard_images;
     cli_image_settings images;
     cli_engine_settings engine;
@@ -56,6 +58,7 @@ static clipspan_status decompose(const settings *s, clipspan_engine *engine, con
     options.half = s->dtype_of_store != NULL && strcmp(s->dtype_of_store, "f16") == 0;
     options.moments_only = s->moments;
     options.shard_images = s->shard_images;
+    options.neurons = s->neurons ? CLIPSPAN_NEURONS_TOP : 0;
     clipspan_status status = CLIPSPAN_OK;
     if (s->token_layers != NULL) {
         status = parse_layers(s->token_layers, info, layers, &options.decompose.token_layer_count, err);
@@ -99,6 +102,8 @@ static const cli_option options[] = {
     {"tokens", 0, CLI_FLAG, NULL, "also keep every head's terms by source token (large)", offsetof(settings, tokens)},
     {"token-layers", 0, CLI_TEXT, "LAYERS", "the same for these layers alone, such as last:4 or L3,L5",
      offsetof(settings, token_layers)},
+    {"neurons", 0, CLI_FLAG, NULL, "also keep the MLP terms by neuron: moments and top images (clipspan neurons shows them)",
+     offsetof(settings, neurons)},
     {"no-mlp", 0, CLI_UNFLAG, NULL, "leave out the MLP terms", offsetof(settings, mlp)},
     {"no-cls", 0, CLI_UNFLAG, NULL, "leave out the class token's attention to itself", offsetof(settings, cls)},
     {"shard-images", 0, CLI_COUNT, "N", "images a shard (default: about 256 MB)", offsetof(settings, shard_images)},

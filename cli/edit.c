@@ -49,7 +49,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--zero and --mean exclude each other");
     if (!s->score && s->attribute != NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--attribute says how to group accuracy, --no-accuracy that there is none");
-    return cli_check_outputs(s->output, s->csv, err);
+    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_FOLDER}, {"--csv", s->csv, CLI_STREAM});
 }
 
 static int of_tokens(const settings *s)
@@ -195,9 +195,9 @@ static clipspan_status read_before(inputs *in, clipspan_error *err)
 static clipspan_status predict(const settings *s, inputs *in, clipspan_error *err)
 {
     clipspan_means *means = NULL;
-    const clipspan_ablation ablation = {.heads = in->chosen, .zero = s->zero};
+    const clipspan_ablation ablation = {.heads = in->chosen, .zero = s->zero, .threads = (int)s->threads};
     clipspan_status status = s->zero ? CLIPSPAN_OK
-                                     : clipspan_means_open(&means, in->store, CLIPSPAN_PAPER, cli_hooks(), err);
+                                     : clipspan_means_open(&means, in->store, CLIPSPAN_PAPER, (int)s->threads, cli_hooks(), err);
     if (status == CLIPSPAN_OK) status = clipspan_ablate(in->direct, in->store, &ablation, means, cli_hooks(), err);
     clipspan_means_free(means);
     return status;
@@ -218,6 +218,20 @@ static clipspan_status keep_after(void *user, size_t first, size_t n, const floa
     return CLIPSPAN_OK;
 }
 
+/* Where the edited model is opened: a bare index of shards keeps its name inside the new folder. */
+static char *edited_path(const settings *s, const inputs *in)
+{
+    static const char ending[] = ".index.json";
+    const char *old = in->info->model_path, *slash = strrchr(old, '/');
+    size_t n = strlen(old), m = sizeof ending - 1;
+    if (n < m || strcmp(old + n - m, ending) != 0) return strdup(s->output);
+    const char *name = slash != NULL ? slash + 1 : old;
+    size_t room = strlen(s->output) + strlen(name) + 2;
+    char *path = malloc(room);
+    if (path != NULL) snprintf(path, room, "%s/%s", s->output, name);
+    return path;
+}
+
 /* Total effect: the edited files, opened and run. */
 static clipspan_status run_edited(const settings *s, inputs *in, clipspan_error *err)
 {
@@ -226,7 +240,9 @@ static clipspan_status run_edited(const settings *s, inputs *in, clipspan_error 
     clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
     if (in->info->model_config[0]) options.config = in->info->model_config;
     memset(in->lost, 1, (size_t)in->info->images);
-    clipspan_status status = clipspan_model_open(&edited, s->output, &options, err);
+    char *path = edited_path(s, in);
+    clipspan_status status = path != NULL ? clipspan_model_open(&edited, path, &options, err) : no_memory(err);
+    free(path);
     if (status == CLIPSPAN_OK) status = cli_open_engine_for(&engine, edited, in->images, &in->engine_settings, err);
     if (status == CLIPSPAN_OK)
         status = clipspan_engine_embed_list(engine, in->images, 1, 0, keep_after, in, cli_hooks(), err);
@@ -260,7 +276,7 @@ static clipspan_status classify(clipspan_classification **out, const inputs *in,
 {
     return clipspan_classify_run(out, embeddings, (size_t)in->info->images, (size_t)in->info->embed_dim,
                                  in->scored.labels, in->scored.classifier, in->scored.classes.labels,
-                                 in->info->logit_scale, err);
+                                 in->info->logit_scale, (int)in->engine_settings.threads, err);
 }
 
 /* The row of scores for this name, made where it is new; the first is of all images. */
@@ -289,6 +305,11 @@ static int count_image(inputs *in, const char *class, const char *value, const i
     return 1;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const clipspan_edit_score *)a)->name, ((const clipspan_edit_score *)b)->name);
+}
+
 static clipspan_status count_right(const settings *s, inputs *in, clipspan_classification *const by[3], clipspan_error *err)
 {
     size_t column = 0, columns = clipspan_store_column_count(in->store);
@@ -308,6 +329,7 @@ static clipspan_status count_right(const settings *s, inputs *in, clipspan_class
         in->scores[i].direct /= (double)in->scores[i].images;
         in->scores[i].after /= (double)in->scores[i].images;
     }
+    qsort(in->scores + 1, in->score_count - 1, sizeof *in->scores, by_name); /* there is a labelled image */
     return CLIPSPAN_OK;
 }
 

@@ -54,17 +54,42 @@ static clipspan_status split_lines(cli_classes *classes, const clipspan_texts *l
     char **labels = calloc(count + 1, sizeof *labels);
     const char **words = calloc(count + 1, sizeof *words);
     clipspan_status status = labels && words ? CLIPSPAN_OK : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    size_t kept = 0; /* empty lines are none */
     for (size_t c = 0; status == CLIPSPAN_OK && c < count; c++) {
         const char *line = clipspan_texts_get(lines, c), *tab = strchr(line, '\t');
-        words[c] = tab ? tab + 1 : line;
-        labels[c] = strndup(line, tab ? (size_t)(tab - line) : strlen(line));
-        if (labels[c] == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+        if (line[strspn(line, " \t")] == '\0') continue;
+        words[kept] = tab ? tab + 1 : line;
+        labels[kept] = strndup(line, tab ? (size_t)(tab - line) : strlen(line));
+        if (labels[kept++] == NULL) status = cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     }
-    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&classes->labels, (const char *const *)labels, count, err);
-    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&classes->words, words, count, err);
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&classes->labels, (const char *const *)labels, kept, err);
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&classes->words, words, kept, err);
     for (size_t c = 0; labels != NULL && c < count; c++) free(labels[c]);
     free(labels);
     free(words);
+    return status;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Two classes of one label: no image could ever be the second one. */
+static clipspan_status check_repeats(const cli_classes *classes, const char *path, clipspan_error *err)
+{
+    size_t count = clipspan_texts_count(classes->labels);
+    clipspan_status status = CLIPSPAN_OK;
+    const char **sorted = calloc(count + 1, sizeof *sorted);
+    if (sorted == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    for (size_t c = 0; c < count; c++) sorted[c] = clipspan_texts_get(classes->labels, c);
+    qsort(sorted, count, sizeof *sorted, by_bytes);
+    for (size_t c = 1; c < count && status == CLIPSPAN_OK; c++)
+        if (strcmp(sorted[c - 1], sorted[c]) == 0)
+            status = cli_fail(err, CLIPSPAN_ERROR_FORMAT,
+                              "%s: the class \"%s\" stands there twice (a label of its own for each: label, tab, words)",
+                              path, sorted[c]);
+    free(sorted);
     return status;
 }
 
@@ -84,10 +109,11 @@ static clipspan_status own_labels(clipspan_texts **lines, const cli_labelled *fr
 clipspan_status cli_classes_open(cli_classes *classes, const char *path, const cli_labelled *from, clipspan_error *err)
 {
     clipspan_texts *lines = NULL;
-    clipspan_status status = path ? clipspan_texts_open(&lines, path, 1, err) : own_labels(&lines, from, err);
-    if (status == CLIPSPAN_OK && clipspan_texts_count(lines) == 0)
-        status = cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no class names in it", path);
+    clipspan_status status = path ? clipspan_texts_open(&lines, path, 0, err) : own_labels(&lines, from, err);
     if (status == CLIPSPAN_OK) status = split_lines(classes, lines, err);
+    if (status == CLIPSPAN_OK && clipspan_texts_count(classes->labels) == 0)
+        status = cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no class names in it", path);
+    if (status == CLIPSPAN_OK) status = check_repeats(classes, path ? path : "the images' labels", err);
     clipspan_texts_free(lines);
     return status;
 }
@@ -98,10 +124,21 @@ void cli_classes_free(cli_classes *classes)
     clipspan_texts_free(classes->words);
 }
 
+static int is_single(const char *path)
+{
+    return path != NULL && strcmp(path, "single") == 0;
+}
+
 clipspan_status cli_templates_open(clipspan_texts **templates, const char *path, clipspan_error *err)
 {
     static const char *const plain[] = {"a photo of a {}."};
-    return path ? clipspan_texts_open(templates, path, 1, err) : clipspan_texts_copy(templates, plain, 1, err);
+    if (path == NULL) return clipspan_texts_templates(templates, err);
+    return is_single(path) ? clipspan_texts_copy(templates, plain, 1, err) : clipspan_texts_open(templates, path, 1, err);
+}
+
+const char *cli_templates_source(const char *path)
+{
+    return path == NULL ? "clipspan's own set" : is_single(path) ? "\"a photo of a {}.\"" : path;
 }
 
 static int position(const cli_classes *classes, const char *name)

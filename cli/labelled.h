@@ -24,9 +24,11 @@ typedef struct cli_classes {
 /* Lines "label" or "label<tab>words" of a file; NULL: the images' own labels. */
 clipspan_status cli_classes_open(cli_classes *classes, const char *path, const cli_labelled *from, clipspan_error *err);
 void cli_classes_free(cli_classes *classes);
-/* Prompt templates of a file; NULL: "a photo of a {}." */
+/* Prompt templates of a file; NULL: the project's own set; "single": "a photo of a {}." alone. */
 clipspan_status cli_templates_open(clipspan_texts **templates, const char *path, clipspan_error *err);
-#define CLI_TEMPLATES_HELP "prompt templates, {} for the class (default: 'a photo of a {}.')"
+/* What that is called in a result. */
+const char *cli_templates_source(const char *path);
+#define CLI_TEMPLATES_HELP "prompt templates, {} for the class (default: a set of the project's own; single: 'a photo of a {}.')"
 /* `strays` counts the labels that name no class: such an image is left out of every score. */
 typedef struct cli_strays {
     size_t count;

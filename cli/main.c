@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-const cli_command *const cli_commands[] = {&cli_info,      &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify,
-                                           &cli_decompose, &cli_textspan, &cli_attributes, &cli_edit, &cli_export, NULL};
+const cli_command *const cli_commands[] = {
+    &cli_info,       &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify, &cli_decompose, &cli_textspan,
+    &cli_attributes, &cli_neurons,  &cli_ablate,     &cli_groups, &cli_edit,     &cli_retrieve,  &cli_map,
+    &cli_segment,    &cli_export,   NULL};
 
 static const cli_command *find_command(const char *name)
 {

@@ -1,6 +1,8 @@
 /* What the subcommands share at run time: notes, the progress bar, Ctrl-C, opening things. */
 #include "cli.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -41,20 +43,65 @@ clipspan_status cli_check_array_output(const char *output, clipspan_error *err)
     return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o -: an array goes to a file, not to standard output");
 }
 
-/* The same file by any path, or two names that are the same. */
-static int same_file(const char *a, const char *b)
+/* The folder of a path, in `folder`; the name in it. */
+static const char *split_path(const char *path, char folder[PATH_MAX])
 {
-    struct stat first, second;
-    if (strcmp(a, b) == 0) return 1;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino && S_ISREG(first.st_mode);
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    snprintf(folder, PATH_MAX, "%.*s", slash ? (int)length : 1, slash ? path : ".");
+    return slash ? slash + 1 : path;
 }
 
-clipspan_status cli_check_outputs(const char *output, const char *csv, clipspan_error *err)
+/* The same file by any path, there already or not. */
+static int same_file(const char *a, const char *b)
 {
-    const char *first = output ? output : "-";
-    if (csv == NULL || !same_file(first, csv)) return CLIPSPAN_OK;
-    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--csv %s would go where the other output goes", csv);
+    char folder_a[PATH_MAX], folder_b[PATH_MAX];
+    struct stat first, second;
+    if (strcmp(a, b) == 0) return 1;
+    if (strcmp(a, "-") == 0 || strcmp(b, "-") == 0) return 0;
+    if (stat(a, &first) == 0 && stat(b, &second) == 0)
+        return first.st_dev == second.st_dev && first.st_ino == second.st_ino && S_ISREG(first.st_mode);
+    return strcmp(split_path(a, folder_a), split_path(b, folder_b)) == 0 && stat(folder_a, &first) == 0 &&
+           stat(folder_b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+static clipspan_status check_place(const cli_output *output, const char *path, clipspan_error *err)
+{
+    char folder[PATH_MAX];
+    struct stat at;
+    if (strcmp(path, "-") == 0) {
+        if (output->place == CLI_STREAM) return CLIPSPAN_OK;
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s -: this goes to a file, not to standard output", output->option);
+    }
+    if (output->place == CLI_FOLDER) return CLIPSPAN_OK;
+    int there = stat(path, &at) == 0, problem = there && S_ISDIR(at.st_mode) ? EISDIR : 0;
+    if (there && !problem && !S_ISREG(at.st_mode)) return CLIPSPAN_OK; /* a pipe or a device is written as it is */
+    split_path(path, folder);
+    if (!problem && stat(folder, &at) != 0) problem = errno;
+    if (!problem && !S_ISDIR(at.st_mode)) problem = ENOTDIR;
+    if (!problem && access(folder, W_OK | X_OK) != 0) problem = errno;
+    return problem ? cli_fail(err, CLIPSPAN_ERROR_IO, "%s: cannot be written: %s", path, strerror(problem))
+                   : CLIPSPAN_OK;
+}
+
+/* Where it goes; NULL: it is not asked for. */
+static const char *target(const cli_output *output)
+{
+    return output->path == NULL && strcmp(output->option, "-o") == 0 ? "-" : output->path;
+}
+
+clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clipspan_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *path = target(&outputs[i]);
+        clipspan_status status = path ? check_place(&outputs[i], path, err) : CLIPSPAN_OK;
+        if (status != CLIPSPAN_OK) return status;
+        for (size_t j = 0; path != NULL && j < i; j++)
+            if (target(&outputs[j]) != NULL && same_file(target(&outputs[j]), path))
+                return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s and %s both go to %s", outputs[j].option,
+                                outputs[i].option, strcmp(path, "-") == 0 ? "standard output" : path);
+    }
+    return CLIPSPAN_OK;
 }
 
 /* ---- progress ----------------------------------------------------------------------------------------- */

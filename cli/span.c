@@ -36,6 +36,10 @@ static clipspan_status check(const clipspan_store *store, const cli_span_setting
 {
     enum { MOST = 100000 };
     const clipspan_store_info *info = clipspan_store_get_info(store);
+    if (s->texts.count > 1) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts is given more than once");
+    if (s->resamples > MOST) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most %d", (int)MOST);
+    if (s->resamples > 0 && info->moments_only)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store holds moments alone: --stability needs single images");
     if (s->size < 1 || s->size > MOST || s->rank < 1 || s->rank > MOST || s->images > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--size and --rank are 1 to %d, --images 0 to %d", (int)MOST, (int)MOST);
     if (!info->complete)
@@ -49,8 +53,8 @@ static clipspan_status prepare(inputs *in, const clipspan_store *store, const cl
     const clipspan_store_info *info = clipspan_store_get_info(store);
     in->chosen = calloc((size_t)info->layers * (size_t)info->heads, 1);
     if (in->chosen == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
-    clipspan_status status = clipspan_heads_parse(s->heads, info->layers, info->heads, in->chosen, err);
-    if (status == CLIPSPAN_OK) status = clipspan_texts_open(&in->pool, s->texts, 1, err);
+    clipspan_status status = clipspan_heads_parse(s->heads ? s->heads : "all", info->layers, info->heads, in->chosen, err);
+    if (status == CLIPSPAN_OK) status = clipspan_texts_open(&in->pool, s->texts.items[0], 1, err);
     if (status == CLIPSPAN_OK) status = clipspan_store_moments(store, &in->moments, err);
     if (status == CLIPSPAN_OK) status = embed_pool(in, store, s, err);
     return status;
@@ -70,6 +74,8 @@ static clipspan_status span(clipspan_textspan **out, const inputs *in, const cli
         clipspan_textspan_run(out, in->moments, in->pool, in->embeddings, &options, cli_hooks(), err);
     if (status == CLIPSPAN_OK && s->images > 0 && !clipspan_store_get_info(store)->moments_only)
         status = clipspan_textspan_rank_images(*out, store, cli_hooks(), err);
+    if (status == CLIPSPAN_OK && s->resamples > 0)
+        status = clipspan_textspan_measure_stability(*out, store, in->embeddings, (int)s->resamples, cli_hooks(), err);
     cli_progress_end();
     if (status == CLIPSPAN_OK) return CLIPSPAN_OK;
     clipspan_textspan_free(*out);

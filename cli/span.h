@@ -5,22 +5,23 @@
 #include "cli.h"
 
 typedef struct cli_span_settings {
-    const char *texts, *heads, *model, *vocab, *convention;
-    size_t size, rank, images;
+    cli_list texts;
+    const char *heads, *model, *vocab, *convention;
+    size_t size, rank, images, resamples; /* resamples 0: no stability */
     int cache;
     cli_engine_settings engine;
 } cli_span_settings;
 
 #define CLI_SPAN_DEFAULTS                                                                                             \
     {                                                                                                                 \
-        .heads = "all", .convention = "paper", .size = 20, .rank = 80, .images = 8, .cache = 1                        \
+        .convention = "paper", .size = 20, .rank = 80, .images = 8, .cache = 1                        \
     }
 
 #define CLI_CONVENTION_OPTION(type, member)                                                                           \
     {"convention", 0, CLI_TEXT, "paper|exact", "how shared terms are spread (default paper)", offsetof(type, member)}
 
 #define CLI_SPAN_OPTIONS(type, member, size_said)                                                                     \
-    {"texts", 't', CLI_TEXT, "POOL", "one description a line (- : standard input); blank and repeated lines are left out",                 \
+    {"texts", 't', CLI_LIST, "POOL", "one description a line (- : standard input); blank and repeated lines are left out",                 \
      offsetof(type, member.texts)},                                                                                   \
     {"heads", 0, CLI_TEXT, "HEADS", "L22.H13, L22, last:4, all, @FILE, comma-separated (default all)",                \
      offsetof(type, member.heads)},                                                                                   \

@@ -2,19 +2,15 @@
 #include "cli.h"
 
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 /* A store of a single picture says "list", which as a source means a list of names. */
-static int is_picture(const char *path)
+static int is_picture(const clipspan_store *store, const char *path)
 {
-    static const char *const ENDINGS[] = {".jpg", ".jpeg", ".png", ".webp"};
-    size_t length = strlen(path);
-    for (size_t i = 0; i < sizeof ENDINGS / sizeof ENDINGS[0]; i++) {
-        size_t ending = strlen(ENDINGS[i]);
-        if (length > ending && strcasecmp(path + length - ending, ENDINGS[i]) == 0) return 1;
-    }
-    return 0;
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    const char *slash = strrchr(path, '/');
+    return info->listed == 1 && info->images == 1 &&
+           strcmp(clipspan_store_image_name(store, 0), slash ? slash + 1 : path) == 0;
 }
 
 size_t cli_store_picture(const clipspan_images *images, const clipspan_store *store, size_t row)
@@ -51,7 +47,7 @@ clipspan_status cli_open_store_images(clipspan_images **out, const clipspan_stor
     const clipspan_store_info *info = clipspan_store_get_info(store);
     clipspan_images_options options = CLIPSPAN_IMAGES_OPTIONS_INIT;
     const char *where = path ? path : info->images_path;
-    if (info->images_kind[0] && !is_picture(where)) options.kind = info->images_kind;
+    if (info->images_kind[0] && !is_picture(store, where)) options.kind = info->images_kind;
     options.exif = info->exif;
     options.limit = (size_t)info->listed; /* the store may hold the first images of a longer list */
     clipspan_status status = clipspan_images_open(out, where, &options, err);

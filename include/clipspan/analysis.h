@@ -72,6 +72,17 @@ CLIPSPAN_API clipspan_status clipspan_textspan_rank_images(clipspan_textspan *re
 CLIPSPAN_API size_t clipspan_textspan_images(const clipspan_textspan *result, size_t i, int text,
                                              const uint64_t **rows, const float **values);
 
+/* How often each text is picked again when the images are drawn anew: one pass over the store for the moments of blocks
+ * of images, from which each resample's are summed, so that no image is touched again (docs/textspan.md). Of up to 256
+ * images each is a block of its own: Efron's bootstrap exactly; of more, images fall into 256 blocks by a hash of their
+ * names. pool_embeddings: as given to textspan_run. Stage "stability". */
+CLIPSPAN_API clipspan_status clipspan_textspan_measure_stability(clipspan_textspan *result, const clipspan_store *store,
+                                                                 const float *pool_embeddings, int resamples,
+                                                                 const clipspan_hooks *hooks, clipspan_error *err);
+/* Share of the resamples in which the head's first `size` texts hold this one; NaN where it was not measured. */
+CLIPSPAN_API double clipspan_textspan_stability(const clipspan_textspan *result, size_t i, int text);
+CLIPSPAN_API int clipspan_textspan_resamples(const clipspan_textspan *result); /* 0: not measured */
+
 /* ---- zero-shot classification ------------------------------------------------------------------------- */
 
 /* classifier: [C, E] out, unit length: for each class the mean of its templates' embeddings, each normalised,
@@ -84,12 +95,15 @@ typedef struct clipspan_classification clipspan_classification;
 typedef struct clipspan_classification_info {
     uint64_t images, labelled;
     double top1, top5;  /* share of the labelled images; NaN without labels */
+    double calibration_error; /* expected calibration error (Guo et al. 2017), bins of equal width; NaN without labels */
+    double confidence;        /* mean probability of the best class over the labelled images; NaN without labels */
 } clipspan_classification_info;
-/* embeddings: [I, E] unit length; labels: [I] class or -1 (NULL: none); logit_scale: the model's. */
+/* embeddings: [I, E] unit length; labels: [I] class or -1 (NULL: none); logit_scale: the model's;
+ * threads: 0: all. */
 CLIPSPAN_API clipspan_status clipspan_classify_run(clipspan_classification **out, const float *embeddings,
                                                    size_t images, size_t embed_dim, const int *labels,
                                                    const float *classifier, const clipspan_texts *classes,
-                                                   float logit_scale, clipspan_error *err);
+                                                   float logit_scale, int threads, clipspan_error *err);
 CLIPSPAN_API void clipspan_classification_free(clipspan_classification *result);
 CLIPSPAN_API const clipspan_classification_info *clipspan_classification_get_info(const clipspan_classification *r);
 CLIPSPAN_API const char *clipspan_classification_class(const clipspan_classification *r, size_t c);
@@ -101,6 +115,23 @@ CLIPSPAN_API int clipspan_classification_label(const clipspan_classification *r,
 /* Per class: labelled images and those right at top 1. */
 CLIPSPAN_API void clipspan_classification_of_class(const clipspan_classification *r, size_t c, uint64_t *images,
                                                    uint64_t *right);
+/* Labelled images whose best class is c: precision is right / chosen, recall right / images. */
+CLIPSPAN_API uint64_t clipspan_classification_chosen(const clipspan_classification *r, size_t c);
+/* Wrong answers: images of class `label` whose best class is `choice`. Most images first, then by class. */
+typedef struct clipspan_confusion {
+    int label, choice;
+    uint64_t images;
+} clipspan_confusion;
+CLIPSPAN_API size_t clipspan_classification_confusion_count(const clipspan_classification *r);
+CLIPSPAN_API clipspan_confusion clipspan_classification_confusion(const clipspan_classification *r, size_t i);
+/* The reliability table: labelled images whose best class has a probability in (low, high]. */
+enum { CLIPSPAN_CALIBRATION_BINS = 15 };
+typedef struct clipspan_calibration_bin {
+    double low, high;
+    uint64_t images;
+    double accuracy, confidence; /* share that is right; mean probability; NaN without images */
+} clipspan_calibration_bin;
+CLIPSPAN_API clipspan_calibration_bin clipspan_classification_bin(const clipspan_classification *r, size_t b);
 
 /* ---- attributes: how much of a head's variance a known attribute explains ----------------------------- */
 

@@ -30,7 +30,8 @@ typedef enum clipspan_convention {
 enum {
     CLIPSPAN_PART_MLP = 1,   /* x0 and the MLP outputs */
     CLIPSPAN_PART_CLS = 2,   /* attention from the class token to itself, summed over heads */
-    CLIPSPAN_PART_TOKENS = 4 /* the heads' terms by source token */
+    CLIPSPAN_PART_TOKENS = 4, /* the heads' terms by source token */
+    CLIPSPAN_PART_NEURONS = 8 /* the class token's MLP neurons (clipspan/neurons.h); never in a store's shards */
 };
 
 /* The image-independent matrices of a model: borrowed view. Raw: neither centred nor divided by sigma. */
@@ -61,6 +62,8 @@ typedef struct clipspan_batch {
     const float *tokens;    /* [T, H, I, N, d]: alpha v by source token, for token_layers; NULL: not kept */
     const int *token_layers; /* [T], ascending */
     int token_layer_count;   /* T */
+    const float *hidden;     /* [L, I, M]: the class token's neurons behind the activation; NULL: not kept */
+    int hidden_width;        /* M; 0: not kept */
 } clipspan_batch;
 
 typedef clipspan_status (*clipspan_batch_fn)(void *user, const clipspan_batch *batch, clipspan_error *err);

@@ -20,9 +20,9 @@ extern "C" {
 typedef struct clipspan_images clipspan_images;
 
 typedef struct clipspan_images_options {
-    /* "folder", "imagefolder", "list", "csv", "tar"; NULL: found from the path (a directory of directories that
-     * hold images and no images of its own is an ImageFolder tree; .txt, .csv and .tar by their endings; a
-     * single image file is a list of one). */
+    /* "folder", "imagefolder", "list", "csv", "waterbirds", "tar", "matlab"; NULL: found from the path (a directory with
+     * Waterbirds' metadata.csv is that data set; one of directories that hold images and no images of its own is an
+     * ImageFolder tree; .txt, .csv, .tar and .mat by their endings; a single image file is a list of one). */
     const char *kind;
     int exif;          /* 1: turn pictures as their EXIF orientation says (neither open_clip nor HF does) */
     size_t limit;      /* keep the first `limit` images; 0: all */

@@ -6,6 +6,7 @@
 #ifndef CLIPSPAN_PICTURE_H
 #define CLIPSPAN_PICTURE_H
 
+#include "clipspan/map.h"
 #include "clipspan/report.h"
 
 #ifdef __cplusplus
@@ -73,6 +74,22 @@ CLIPSPAN_API clipspan_status clipspan_picture_grid(const clipspan_grid *grid, co
 /* A class a pixel: an indexed PNG as Pascal VOC's, values 0 .. 255 kept as they are. mask: [height, width]. */
 CLIPSPAN_API clipspan_status clipspan_picture_mask(const unsigned char *mask, int width, int height, const char *path,
                                                    clipspan_error *err);
+
+/* Maps laid over their images: one row an image and text, the image first, then one column a part; of one part, one row an
+ * image and one column a text. */
+typedef struct clipspan_maps_look {
+    clipspan_evidence evidence;
+    int each;      /* 1: every map is divided by its own largest magnitude (for methods whose units differ) */
+    double limit;  /* value of the strongest colour, one scale for all; 0: the 99.5th percentile of the magnitudes */
+    int tile_side; /* pixels that a tile gets */
+    int view_side; /* S of the images' rgb */
+    const char *title;
+} clipspan_maps_look;
+CLIPSPAN_API clipspan_status clipspan_picture_maps(const clipspan_maps *maps, const clipspan_maps_look *look,
+                                                   const char *path, clipspan_error *err);
+/* The same maps in words and numbers. JSON holds the values where they are kept; CSV: the strongest heads. */
+CLIPSPAN_API clipspan_status clipspan_report_maps(const clipspan_maps *maps, clipspan_format format, const char *path,
+                                                  clipspan_error *err);
 
 #ifdef __cplusplus
 }

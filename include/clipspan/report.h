@@ -7,8 +7,12 @@
 #ifndef CLIPSPAN_REPORT_H
 #define CLIPSPAN_REPORT_H
 
+#include "clipspan/neurons.h"
 #include "clipspan/analysis.h"
 #include "clipspan/edit.h"
+#include "clipspan/textspan_evaluation.h"
+#include "clipspan/segmentation.h"
+#include "clipspan/retrieval.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,19 +27,77 @@ CLIPSPAN_API clipspan_status clipspan_report_store(const clipspan_store *store, 
 /* store may be NULL (moments from elsewhere): then no image names. */
 CLIPSPAN_API clipspan_status clipspan_report_textspan(const clipspan_textspan *result, const clipspan_store *store,
                                                       clipspan_format format, const char *path, clipspan_error *err);
+/* Where a classifier's prompts came from. */
+typedef struct clipspan_prompts {
+    const char *source; /* a file, or words for a set of the program's own */
+    size_t templates;   /* a class */
+} clipspan_prompts;
 /* names: [images] or NULL. rows: [images], the number by which each image is known elsewhere (its row in the store, its
- * position in the image list); NULL: 0, 1, ... */
+ * position in the image list); NULL: 0, 1, ... prompts: NULL: not known. */
 CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_classification *result,
                                                             const char *const *names, const uint64_t *rows,
-                                                            clipspan_format format, const char *path,
-                                                            clipspan_error *err);
+                                                            const clipspan_prompts *prompts, clipspan_format format,
+                                                            const char *path, clipspan_error *err);
 /* The heads that were scored, with their texts where textspan (NULL: none) has them. */
 CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                                         const clipspan_textspan *textspan, clipspan_format format,
                                                         const char *path, clipspan_error *err);
+/* JSON: every description too. CSV: one line a pool and size. */
+CLIPSPAN_API clipspan_status clipspan_report_textspan_evaluation(const clipspan_textspan_evaluation *result,
+                                                                 clipspan_format format, const char *path,
+                                                                 clipspan_error *err);
 /* CSV: the accuracies. */
 CLIPSPAN_API clipspan_status clipspan_report_edit(const clipspan_edit_summary *summary, clipspan_format format,
                                                   const char *path, clipspan_error *err);
+/* The answers to one query, space after space. */
+typedef struct clipspan_neighbours {
+    const char *space; /* "L9.H3", "L9.H3, L10.H1", "the whole representation" */
+    const clipspan_retrieval_hit *hits;
+    const char *const *values; /* [count] the images' values in the column; NULL: none */
+    size_t count;
+    double share; /* of the hits, those with the query's value; NaN: not known */
+} clipspan_neighbours;
+typedef struct clipspan_neighbours_report {
+    const char *query;         /* the image's name or the text */
+    const char *query_kind;    /* "row", "image" (a file), "text" */
+    uint64_t query_row;        /* UINT64_MAX: not in the store */
+    const char *column, *value; /* asked for, and the query's own; NULL: none */
+    clipspan_retrieval_info how;
+    const clipspan_neighbours *spaces;
+    size_t count;
+} clipspan_neighbours_report;
+CLIPSPAN_API clipspan_status clipspan_report_neighbours(const clipspan_neighbours_report *given,
+                                                        const clipspan_store *store, clipspan_format format,
+                                                        const char *path, clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_report_precision(const clipspan_precision *result, clipspan_format format,
+                                                       const char *path, clipspan_error *err);
+/* One run of segmentation: a row a method, and what they have in common. Borrowed. */
+typedef struct clipspan_segmentation_row {
+    const char *method, *words, *citation;
+    const clipspan_segmentation *result;
+    clipspan_segmentation_scores scores;
+} clipspan_segmentation_row;
+typedef struct clipspan_segmentation_table {
+    const clipspan_segmentation_row *rows;
+    size_t count;
+    const char *model, *data, *kind;
+    const char *protocol;      /* "paper" or "aligned" */
+    const char *convention, *heads; /* of the decomposition; NULL: it was not run */
+    const char *chosen;        /* how an image's class was chosen, in words; NULL when semantic */
+    const char *steps;         /* what the methods' maps went through, in words */
+    const char *background;    /* when semantic, in words */
+    const clipspan_texts *classes; /* that compete */
+    const char *const *values; /* [value_count] names of a mask's values, when semantic; NULL else */
+    size_t value_count;
+    int size, ignore;          /* S; the value that was not scored, or -1 */
+    size_t skipped, resamples;
+} clipspan_segmentation_table;
+CLIPSPAN_API clipspan_status clipspan_report_segmentation(const clipspan_segmentation_table *table,
+                                                          clipspan_format format, const char *path,
+                                                          clipspan_error *err);
+/* Text and JSON name the store's images; CSV: one line a neuron, with its first text and image on either side. */
+CLIPSPAN_API clipspan_status clipspan_report_neurons(const clipspan_neurons_table *table, const clipspan_store *store,
+                                                     clipspan_format format, const char *path, clipspan_error *err);
 /* A float32 array in NumPy's format. shape: [dims]. Written beside its place and renamed. */
 CLIPSPAN_API clipspan_status clipspan_report_npy(const float *values, const size_t *shape, int dims, const char *path,
                                                  clipspan_error *err);

@@ -51,7 +51,7 @@ typedef struct clipspan_retrieval_options {
 typedef struct clipspan_retrieval clipspan_retrieval;
 
 /* Maps the store; a cosine reads the set's heads once for the images' norms (progress: stage "norms"), centring once
- * more. 20 bytes an image stay in memory. options may be NULL. */
+ * more. 16 bytes an image stay in memory. options may be NULL. */
 CLIPSPAN_API clipspan_status clipspan_retrieval_open(clipspan_retrieval **out, const clipspan_store *store,
                                                      const clipspan_retrieval_options *options,
                                                      const clipspan_hooks *hooks, clipspan_error *err);
@@ -77,7 +77,8 @@ typedef struct clipspan_retrieval_hit {
 } clipspan_retrieval_hit;
 
 /* Nearest k images, best first, to image `row` of the store. hits: [k]; found: how many, at most k. keep_query: 1: the
- * image itself is among them, 0: it is left out. A query whose vector is zero is an error. */
+ * image itself is among them, 0: it is left out. A query whose vector is zero (where centred: is
+ * the mean, but for round-off) is an error. */
 CLIPSPAN_API clipspan_status clipspan_retrieval_row(const clipspan_retrieval *retrieval, uint64_t row, int keep_query,
                                                     size_t k, clipspan_retrieval_hit *hits, size_t *found,
                                                     clipspan_error *err);
@@ -94,7 +95,8 @@ CLIPSPAN_API clipspan_status clipspan_retrieval_direction(const clipspan_retriev
 /* ---- which head retrieves what -------------------------------------------------------------------------- */
 
 /* Precision at k: the share of an image's k nearest that have its value in a column, mean over the query images that
- * have one. Every image of the store is a candidate but the query itself; one whose cell is empty shares no value. */
+ * have one. Candidates are the other images that have one too: of those whose cell is empty nothing is known. A query
+ * whose vector is zero has no neighbours and counts 0. */
 typedef struct clipspan_precision clipspan_precision;
 typedef struct clipspan_precision_options {
     const char *const *columns; /* NULL: as clipspan_attributes_options says */
@@ -120,7 +122,7 @@ typedef struct clipspan_space {
     size_t heads;    /* in it; 0: the whole representation */
 } clipspan_space;
 typedef struct clipspan_precision_info {
-    uint64_t images, queries; /* candidates; drawn */
+    uint64_t images, queries; /* of the store; drawn */
     size_t k, columns, spaces;
     clipspan_convention convention;
     clipspan_similarity similarity;
@@ -129,12 +131,14 @@ typedef struct clipspan_precision_info {
 CLIPSPAN_API clipspan_precision_info clipspan_precision_get_info(const clipspan_precision *result);
 CLIPSPAN_API clipspan_space clipspan_precision_space(const clipspan_precision *result, size_t space);
 CLIPSPAN_API const char *clipspan_precision_column(const clipspan_precision *result, size_t column);
-/* Queries that have a value in the column, and its distinct values. */
+/* Queries that have a value in the column; images that have one; its distinct values. */
 CLIPSPAN_API uint64_t clipspan_precision_queries(const clipspan_precision *result, size_t column);
+CLIPSPAN_API uint64_t clipspan_precision_images(const clipspan_precision *result, size_t column);
 CLIPSPAN_API size_t clipspan_precision_values(const clipspan_precision *result, size_t column);
 /* Mean precision at k, in [0, 1]; NaN where no query has a value. */
 CLIPSPAN_API double clipspan_precision_of(const clipspan_precision *result, size_t space, size_t column);
-/* What neighbours drawn at random give: mean over the same queries of (images with the query's value - 1) / (I - 1). */
+/* What neighbours drawn at random give: mean over the same queries of (images with the query's value - 1) / (images with
+ * any value - 1). */
 CLIPSPAN_API double clipspan_precision_chance(const clipspan_precision *result, size_t column);
 
 #ifdef __cplusplus

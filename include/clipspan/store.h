@@ -25,8 +25,9 @@ typedef struct clipspan_store_options {
     int half;            /* 1: contributions in f16 (scalars and embeddings stay f32); 0: f32 */
     int moments_only;    /* 1: no shards: moments alone, constant disk */
     size_t shard_images; /* images a shard; 0: chosen so that a shard is about 256 MB */
+    int neurons;         /* top images kept of every MLP neuron (clipspan/neurons.h), beside its moments; 0: no neurons */
 } clipspan_store_options;
-#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0 }
+#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0, 0 }
 
 typedef struct clipspan_store_summary {
     uint64_t images, skipped;  /* in the store; unreadable */
@@ -57,6 +58,7 @@ typedef struct clipspan_store_info {
     int complete; /* 0: an unfinished run; what is there can be read */
     int layers, heads, head_dim, embed_dim, tokens, image_size, patch_size;
     float logit_scale;
+    int neurons, mlp_width; /* top images kept of every neuron, and neurons a layer; 0: kept without neurons */
 } clipspan_store_info;
 CLIPSPAN_API const clipspan_store_info *clipspan_store_get_info(const clipspan_store *store);
 CLIPSPAN_API const clipspan_basis *clipspan_store_basis(const clipspan_store *store);
@@ -78,8 +80,9 @@ typedef struct clipspan_store_selection {
     unsigned parts;              /* parts to read */
     size_t batch;                /* images a batch; 0: whole shards */
     int no_heads;                /* 1: z is not read (NULL in the batch) */
+    uint64_t first, count;       /* rows to read; count 0: to the end. Shards without such a row are not opened */
 } clipspan_store_selection;
-#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0, 0 }
+#define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0, 0, 0, 0 }
 /* Plays the store back; batch->index is the row in the store. Checks each shard's checksum and shapes first. */
 CLIPSPAN_API clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_store_selection *select,
                                                  clipspan_batch_fn fn, void *user, const clipspan_hooks *hooks,

@@ -34,6 +34,8 @@ CLIPSPAN_API clipspan_status clipspan_texts_open(clipspan_texts **out, const cha
 /* Copies `count` strings. */
 CLIPSPAN_API clipspan_status clipspan_texts_copy(clipspan_texts **out, const char *const *texts, size_t count,
                                                  clipspan_error *err);
+/* The project's own prompt templates ("a photo of a {}." and others like it), for class names without an article. */
+CLIPSPAN_API clipspan_status clipspan_texts_templates(clipspan_texts **out, clipspan_error *err);
 CLIPSPAN_API void clipspan_texts_free(clipspan_texts *texts);
 CLIPSPAN_API size_t clipspan_texts_count(const clipspan_texts *texts);
 CLIPSPAN_API const char *clipspan_texts_get(const clipspan_texts *texts, size_t i);

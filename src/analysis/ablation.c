@@ -12,7 +12,7 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
-enum { BATCH = 512 };
+enum { BATCH = 512, ROWS = 64 }; /* images read at once; images a thread takes at once */
 
 typedef struct ablator {
     const clipspan_store *store;
@@ -133,20 +133,39 @@ static void add_rows(float *out, const float *rows, size_t count, float sign)
     for (size_t i = 0; i < count; i++) out[i] += sign * rows[i];
 }
 
-/* The whole, without what is replaced; or the constants alone, to which the kept terms come. */
-static clipspan_status begin_rows(ablator *a, const clipspan_batch *batch, float *out, clipspan_error *err)
+/* The whole, without what is replaced; or the constants alone (of every image of the batch, there already), to which the
+ * kept terms come. Images [first, first + n) of the batch; out: [n, E]. */
+static void begin_rows(const ablator *a, const clipspan_batch *batch, size_t first, size_t n, float *out)
 {
     size_t e = a->embed_dim;
-    if (a->sign > 0) {
-        clipspan_status status = clipspan_batch_constant(batch, a->convention, out, err);
-        if (status != CLIPSPAN_OK) return status;
-    } else {
-        for (size_t i = 0; i < batch->images; i++)
-            for (size_t d = 0; d < e; d++)
-                out[i * e + d] = batch->embedding[i * e + d] / (a->convention == CLIPSPAN_PAPER ? batch->norm[i] : 1.0F);
+    for (size_t i = 0; i < n; i++) {
+        const float *whole = batch->embedding + (first + i) * e;
+        float norm = a->convention == CLIPSPAN_PAPER ? batch->norm[first + i] : 1.0F;
+        for (size_t d = 0; d < e; d++) {
+            if (a->sign < 0) out[i * e + d] = whole[d] / norm;
+            out[i * e + d] += a->put[d];
+        }
     }
-    for (size_t i = 0; i < batch->images; i++) add_rows(out + i * e, a->put, e, 1.0F);
-    return CLIPSPAN_OK;
+}
+
+/* term: [n, E] scratch. The class token's part is always taken away: the heads' sum, or the whole, contains it. */
+static clipspan_status some_rows(const ablator *a, const clipspan_batch *batch, size_t first, size_t n, float *term)
+{
+    size_t e = a->embed_dim;
+    float *out = a->out + (size_t)batch->index[first] * e;
+    clipspan_status status = CLIPSPAN_OK;
+    begin_rows(a, batch, first, n, out);
+    for (size_t t = 0; t <= a->layers && status == CLIPSPAN_OK; t++) {
+        if (!a->mlps_added[t]) continue;
+        status = clsp_batch_mlp_range(batch, a->convention, (int)t, first, n, term, e, NULL);
+        if (status == CLIPSPAN_OK) add_rows(out, term, n * e, a->sign);
+    }
+    for (size_t l = 0; l < a->layers && status == CLIPSPAN_OK; l++) {
+        if (!a->cls_added[l]) continue;
+        status = clsp_batch_cls_range(batch, a->convention, (int)l, first, n, term, e, NULL);
+        if (status == CLIPSPAN_OK) add_rows(out, term, n * e, -1.0F);
+    }
+    return status;
 }
 
 static clipspan_status add_heads(ablator *a, const clipspan_batch *batch, float *out, clipspan_error *err)
@@ -165,24 +184,20 @@ static clipspan_status add_heads(ablator *a, const clipspan_batch *batch, float 
 
 static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
 {
-    clipspan_status status = CLIPSPAN_OK;
     ablator *a = user;
-    size_t e = a->embed_dim, cells = batch->images * e;
-    float *out = a->out + (size_t)batch->index[0] * e;
-    CLSP_TRY(begin_rows(a, batch, out, err));
-    CLSP_TRY(add_heads(a, batch, out, err));
-    for (size_t t = 0; t <= a->layers; t++)
-        if (a->mlps_added[t]) {
-            CLSP_TRY(clsp_batch_mlp_rows(batch, a->convention, (int)t, a->term, e, err));
-            add_rows(out, a->term, cells, a->sign);
-        }
-    for (size_t l = 0; l < a->layers; l++)
-        if (a->cls_added[l]) { /* always taken away: the heads' sum or the whole contains it */
-            CLSP_TRY(clsp_batch_cls_rows(batch, a->convention, (int)l, a->term, e, err));
-            add_rows(out, a->term, cells, -1.0F);
-        }
-out:
-    return status;
+    float *out = a->out + (size_t)batch->index[0] * a->embed_dim;
+    clipspan_status worst = CLIPSPAN_OK;
+    if (a->sign > 0) worst = clipspan_batch_constant(batch, a->convention, out, err);
+    if (worst != CLIPSPAN_OK) return worst;
+#pragma omp parallel for schedule(static)
+    for (size_t first = 0; first < batch->images; first += ROWS) {
+        size_t n = clsp_min(ROWS, batch->images - first);
+        clipspan_status one = some_rows(a, batch, first, n, a->term + first * a->embed_dim);
+#pragma omp critical(clsp_ablate)
+        if (one != CLIPSPAN_OK) worst = one;
+    }
+    if (worst != CLIPSPAN_OK) return clsp_fail(err, worst, "the store's terms could not be made");
+    return add_heads(a, batch, out, err);
 }
 
 static clipspan_status ablator_open(ablator *a, clipspan_error *err)
@@ -231,6 +246,7 @@ clipspan_status clipspan_ablate(float *out, const clipspan_store *store, const c
     unsigned char *layers = NULL;
     ablator a = {.store = store, .basis = basis, .convention = convention, .out = out, .layers = (size_t)basis->layers,
                  .heads = (size_t)basis->heads, .embed_dim = (size_t)basis->embed_dim};
+    int before = clsp_threads(ablation->threads);
     CLSP_TRY(check(store, ablation, means, err));
     a.width = clsp_head_width(basis, convention);
     CLSP_TRY(ablator_open(&a, err));
@@ -240,6 +256,7 @@ clipspan_status clipspan_ablate(float *out, const clipspan_store *store, const c
     const clipspan_store_selection select = reads(&a, layers);
     CLSP_TRY(clipspan_store_each(store, &select, take_batch, &a, hooks, err));
 out:
+    clsp_threads(before);
     ablator_close(&a);
     clsp_free(layers);
     return status;

@@ -2,22 +2,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/base.h"
-#include "clipspan/analysis.h"
+#include "analysis/classification.h"
 #include "compute/compute.h"
 
 enum { BEST = 5, BLOCK = 256 };
-
-struct clipspan_classification {
-    clipspan_classification_info info;
-    size_t classes, best; /* best: choices kept an image, at most BEST */
-    char **names;         /* [classes] */
-    int *label;           /* [I] class or -1 */
-    int *choice;          /* [I, best] */
-    float *probability;   /* [I, best] */
-    uint64_t *of_class;   /* [classes, 2]: labelled images, right ones */
-    uint64_t right, right5;
-};
 
 static clipspan_status check(const float *embeddings, size_t images, size_t embed_dim, const int *labels,
                              size_t classes, clipspan_error *err)
@@ -48,7 +36,7 @@ static clipspan_status result_open(clipspan_classification **out, size_t images,
     r->info.images = images;
     CLSP_ALLOC(r->names, clsp_alloc_zero(r->classes, sizeof *r->names));
     for (size_t c = 0; c < r->classes; c++) CLSP_ALLOC(r->names[c], clsp_strdup(clipspan_texts_get(classes, c)));
-    CLSP_ALLOC(r->of_class, clsp_alloc_zero(2 * r->classes, sizeof *r->of_class));
+    CLSP_ALLOC(r->of_class, clsp_alloc_zero(3 * r->classes, sizeof *r->of_class));
     if (!clsp_mul(&cells, images, r->best)) CLSP_TRY(clsp_fail_memory(err));
     CLSP_ALLOC(r->label, clsp_alloc(images, sizeof *r->label));
     CLSP_ALLOC(r->choice, clsp_alloc(cells, sizeof *r->choice));
@@ -85,8 +73,9 @@ static void judge(clipspan_classification *r, size_t image, int label)
     if (label < 0) return;
     const int *choice = r->choice + image * r->best;
     r->info.labelled++;
-    r->of_class[2 * (size_t)label]++;
-    r->of_class[2 * (size_t)label + 1] += choice[0] == label;
+    r->of_class[3 * (size_t)label]++;
+    r->of_class[3 * (size_t)label + 1] += choice[0] == label;
+    r->of_class[3 * (size_t)choice[0] + 2]++;
     r->right += choice[0] == label;
     for (size_t k = 0; k < r->best; k++) r->right5 += choice[k] == label;
 }
@@ -115,10 +104,11 @@ out:
 
 clipspan_status clipspan_classify_run(clipspan_classification **out, const float *embeddings, size_t images,
                                       size_t embed_dim, const int *labels, const float *classifier,
-                                      const clipspan_texts *classes, float logit_scale, clipspan_error *err)
+                                      const clipspan_texts *classes, float logit_scale, int threads, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clipspan_classification *r = NULL;
+    int before = clsp_threads(threads);
     *out = NULL;
     CLSP_TRY(check(embeddings, images, embed_dim, labels, clipspan_texts_count(classes), err));
     CLSP_TRY(result_open(&r, images, classes, err));
@@ -126,9 +116,11 @@ clipspan_status clipspan_classify_run(clipspan_classification **out, const float
     double labelled = (double)r->info.labelled;
     r->info.top1 = labelled > 0 ? (double)r->right / labelled : (double)NAN;
     r->info.top5 = labelled > 0 ? (double)r->right5 / labelled : (double)NAN;
+    CLSP_TRY(clsp_classification_score(r, err));
     *out = r;
     r = NULL;
 out:
+    clsp_threads(before);
     clipspan_classification_free(r);
     return status;
 }
@@ -142,6 +134,7 @@ void clipspan_classification_free(clipspan_classification *result)
     clsp_free(result->choice);
     clsp_free(result->probability);
     clsp_free(result->of_class);
+    clsp_free(result->confusions);
     clsp_free(result);
 }
 
@@ -174,6 +167,6 @@ int clipspan_classification_label(const clipspan_classification *r, size_t i)
 
 void clipspan_classification_of_class(const clipspan_classification *r, size_t c, uint64_t *images, uint64_t *right)
 {
-    *images = c < r->classes ? r->of_class[2 * c] : 0;
-    *right = c < r->classes ? r->of_class[2 * c + 1] : 0;
+    *images = c < r->classes ? r->of_class[3 * c] : 0;
+    *right = c < r->classes ? r->of_class[3 * c + 1] : 0;
 }

@@ -6,7 +6,7 @@
 
 static const size_t CLASSES = SIZE_MAX; /* stands for the store's labels where no column holds them */
 
-static const char *cell(const clipspan_store *store, size_t column, size_t row)
+const char *clsp_column_cell(const clipspan_store *store, size_t column, size_t row)
 {
     if (column != CLASSES) return clipspan_store_value(store, row, column);
     int label = clipspan_store_image_label(store, row);
@@ -31,7 +31,7 @@ static size_t distinct(const char **values, size_t n)
 static void assign(clsp_groups *g, const clipspan_store *store, size_t column, const char **values, size_t rows)
 {
     for (size_t row = 0; row < rows; row++) {
-        const char *value = cell(store, column, row);
+        const char *value = clsp_column_cell(store, column, row);
         const char **found = bsearch(&value, values, g->count, sizeof *values, by_bytes);
         g->of[row] = found ? (int32_t)(found - values) : -1;
         if (found == NULL) continue;
@@ -57,7 +57,7 @@ static clipspan_status group(clsp_groups *g, const clipspan_store *store, size_t
     const char **values = NULL;
     *g = (clsp_groups){0};
     CLSP_ALLOC(values, clsp_alloc(rows, sizeof *values));
-    for (size_t row = 0; row < rows; row++) values[row] = cell(store, column, row);
+    for (size_t row = 0; row < rows; row++) values[row] = clsp_column_cell(store, column, row);
     g->count = distinct(values, rows);
     if (g->count < CLSP_GROUPS_FEWEST || g->count > most) goto out;
     CLSP_ALLOC(g->name, clsp_strdup(name));
@@ -95,6 +95,12 @@ static clipspan_status no_column(const clipspan_store *store, const char *name, 
                          list.length ? list.data : "none (its images came without a CSV)");
     clsp_buffer_free(&list);
     return status;
+}
+
+clipspan_status clsp_column_find(size_t *column, const clipspan_store *store, const char *name, clipspan_error *err)
+{
+    *column = find_column(store, name);
+    return *column == clipspan_store_column_count(store) ? no_column(store, name, err) : CLIPSPAN_OK;
 }
 
 static clipspan_status named(clsp_groups *groups, size_t *count, const clipspan_store *store,

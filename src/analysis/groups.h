@@ -24,6 +24,9 @@ enum { CLSP_GROUPS_FEWEST = 2, CLSP_GROUPS_MOST = 64, CLSP_GROUPS_LIMIT = 4096 }
  * no such column. The caller frees each and the array. */
 clipspan_status clsp_groups_open(clsp_groups **out, size_t *count, const clipspan_store *store,
                                  const char *const *columns, size_t column_count, clipspan_error *err);
+/* A column by its name, and a cell of it; fails listing what there is. */
+clipspan_status clsp_column_find(size_t *column, const clipspan_store *store, const char *name, clipspan_error *err);
+const char *clsp_column_cell(const clipspan_store *store, size_t column, size_t row);
 void clsp_groups_free(clsp_groups *groups, size_t count); /* NULL is fine */
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "compute/compute.h"
 #include "decompose/decompose.h"
 
 enum { BATCH = 512 };
@@ -158,15 +159,16 @@ out:
 }
 
 clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *store, clipspan_convention convention,
-                                    const clipspan_hooks *hooks, clipspan_error *err)
+                                    int threads, const clipspan_hooks *hooks, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clipspan_store_info *info = clipspan_store_get_info(store);
     clipspan_means *means = NULL;
+    int before = clsp_threads(threads);
     *out = NULL;
     if (convention != CLIPSPAN_PAPER && convention != CLIPSPAN_EXACT)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention);
-    if (info->images == 0) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "means: the store holds no image");
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention));
+    if (info->images == 0) CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "means: the store holds no image"));
     CLSP_ALLOC(means, clsp_alloc_zero(1, sizeof *means));
     means->convention = convention;
     means->images = info->images;
@@ -180,6 +182,7 @@ clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *
     *out = means;
     means = NULL;
 out:
+    clsp_threads(before);
     clipspan_means_free(means);
     return status;
 }

@@ -370,6 +370,7 @@ void clipspan_textspan_free(clipspan_textspan *result)
     clsp_free(result->pool_at);
     clsp_free(result->rows);
     clsp_free(result->values);
+    clsp_free(result->stability);
     clsp_free(result);
 }
 

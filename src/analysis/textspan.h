@@ -22,6 +22,8 @@ struct clipspan_textspan {
     size_t top, ranked;                /* images a direction: room and what was found */
     uint64_t *rows;                    /* [count, size, top] */
     float *values;                     /* [count, size, top] */
+    double *stability;                 /* [count, size]; NULL: not measured */
+    int resamples;                     /* behind it */
 };
 
 #endif

@@ -53,6 +53,17 @@ clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_s
                            size_t b_stride, bool tb, size_t m, size_t n, size_t k, float alpha, float beta,
                            clipspan_error *err);
 
+/* ---- one vector against many rows ----------------------------------------------------------------------- */
+
+/* out[i] += rows[i] . g for rows [n, d] of f16 (half) or f32, unaligned as a mapping gives them; g: [d, padded with zeros
+ * to a multiple of 16]. On the calling thread. Sums in f32, in one order on every processor. */
+void clsp_rows_dot(float *out, const void *rows, bool half, size_t n, size_t d, const float *g);
+/* out: [count] float32 from f16 or f32, unaligned. */
+void clsp_widen(float *out, const void *values, bool half, size_t count);
+/* For tests alone: the widest instructions that f16 is read with: 0 none, 1 AVX2, 2 AVX-512 (where there). Returns what
+ * was set before. */
+int clsp_half_way(int most);
+
 /* ---- norms and conversions ---------------------------------------------------------------------------- */
 
 /* y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta over rows of `width`; y in `output` type. x may equal y. */

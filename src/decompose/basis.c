@@ -91,6 +91,7 @@ static void column_means(float *mean, const float *a, size_t rows, size_t column
 
 typedef struct making {
     clsp_basis *basis;
+    const clipspan_model *model;
     clsp_basis_part parts[CLSP_BASIS_PARTS];
     float *out, *row; /* [D, D], [D] */
     double *sum;      /* [max(D, E)] */
@@ -120,6 +121,22 @@ out:
     return status;
 }
 
+clipspan_status clsp_scaled_projection(float *projection, const clipspan_model *model, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    const clsp_vision *vision = &model->vision;
+    size_t width = (size_t)vision->config.width, embed = (size_t)model->embed_dim;
+    float *gamma = NULL;
+    CLSP_ALLOC(gamma, clsp_alloc(width, sizeof *gamma));
+    CLSP_TRY(clsp_weight_floats(&vision->ln_post_gamma, width, gamma, err));
+    CLSP_TRY(read_projection(projection, &vision->projection, width, embed, err));
+    for (size_t i = 0; i < width; i++)
+        for (size_t e = 0; e < embed; e++) projection[i * embed + e] *= gamma[i];
+out:
+    clsp_free(gamma);
+    return status;
+}
+
 /* Everything but the layers: beta P, the projection diag(gamma) P, and what a mean of 1 maps to. */
 static clipspan_status make_shared(making *m, const clsp_vision *vision, clipspan_error *err)
 {
@@ -129,9 +146,7 @@ static clipspan_status make_shared(making *m, const clsp_vision *vision, clipspa
     CLSP_TRY(read_projection(projection, &vision->projection, width, embed, err));
     CLSP_TRY(clsp_weight_floats(&vision->ln_post_beta, width, m->row, err));
     through(part(m, CONSTANT), m->row, projection, width, embed, m->sum);
-    CLSP_TRY(clsp_weight_floats(&vision->ln_post_gamma, width, m->row, err));
-    for (size_t i = 0; i < width; i++)
-        for (size_t e = 0; e < embed; e++) projection[i * embed + e] *= m->row[i];
+    CLSP_TRY(clsp_scaled_projection(projection, m->model, err));
     through(part(m, ONES), NULL, projection, width, embed, m->sum);
 out:
     return status;
@@ -142,9 +157,9 @@ clipspan_status clsp_basis_make(clsp_basis *out, const clipspan_model *model, cl
     clipspan_status status = CLIPSPAN_OK;
     const clsp_vision *vision = &model->vision;
     const clsp_tower_config *config = &vision->config;
-    making m = {.basis = out};
+    making m = {.basis = out, .model = model};
     size_t width = (size_t)config->width, embed = (size_t)model->embed_dim;
-    *out = (clsp_basis){.width = width, .eps = (double)config->ln_eps};
+    *out = (clsp_basis){.width = width, .mlp_width = (size_t)config->mlp_width, .eps = (double)config->ln_eps};
     out->view = (clipspan_basis){.layers = config->layers,
                                  .heads = config->heads,
                                  .head_dim = config->head_dim,

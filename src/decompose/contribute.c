@@ -5,6 +5,7 @@
  *   mlp    [L + 1, I, E] captured outputs times diag(gamma) P, and their means over D
  *   cls    [L, I, E]     alpha v of the class token itself times w, all heads at once, and its mean over D
  *   tokens [T, H, I, N, d] captured rows, heads apart
+ *   hidden [L, I, M]     captured neurons as they are
  */
 #include "decompose/decompose.h"
 
@@ -13,7 +14,7 @@
 
 #include "compute/compute.h"
 
-enum { Z, MU, SIGMA, NORM, EMBEDDING, MLP, MLP_MEAN, CLS, CLS_MEAN, TOKENS, ARRAYS };
+enum { Z, MU, SIGMA, NORM, EMBEDDING, MLP, MLP_MEAN, CLS, CLS_MEAN, TOKENS, HIDDEN, ARRAYS };
 
 /* [outer, I, inner] floats: one row of the table of what a batch holds. */
 typedef struct array {
@@ -33,6 +34,7 @@ static void lay_out(clsp_contribution *c, unsigned parts, int token_layer_count)
 {
     const clipspan_basis *b = &c->basis->view;
     size_t l = (size_t)b->layers, h = (size_t)b->heads, d = (size_t)b->head_dim, e = (size_t)b->embed_dim;
+    bool neurons = parts & CLIPSPAN_PART_NEURONS;
     bool mlp = parts & CLIPSPAN_PART_MLP, cls = parts & CLIPSPAN_PART_CLS, tokens = parts & CLIPSPAN_PART_TOKENS;
     const array arrays[ARRAYS] = {
         [Z] = {l * h, d, NULL},
@@ -45,6 +47,7 @@ static void lay_out(clsp_contribution *c, unsigned parts, int token_layer_count)
         [CLS] = {cls ? l : 0, e, NULL},
         [CLS_MEAN] = {cls ? l : 0, 1, NULL},
         [TOKENS] = {tokens ? (size_t)token_layer_count * h : 0, (size_t)b->tokens * d, NULL},
+        [HIDDEN] = {neurons ? l : 0, c->basis->mlp_width, NULL},
     };
     memcpy(c->arrays, arrays, sizeof arrays);
 }
@@ -65,6 +68,8 @@ static void point_batch(clsp_contribution *c)
     b->cls = a[CLS].values;
     b->cls_mean = a[CLS_MEAN].values;
     b->tokens = a[TOKENS].values;
+    b->hidden = a[HIDDEN].values;
+    b->hidden_width = (int)(a[HIDDEN].outer > 0 ? a[HIDDEN].inner : 0);
 }
 
 clipspan_status clsp_contribution_new(clsp_contribution **out, const clsp_basis *basis, size_t capacity,
@@ -119,6 +124,14 @@ static void split_heads(clsp_contribution *c, array *to, const float *from, size
     for (ptrdiff_t l = 0; l < layers; l++)
         heads_apart(to->values + (size_t)l * heads * n * rows * d, from + (size_t)l * stride * rows * heads * d, n,
                     rows, heads, d);
+}
+
+/* [L, n, M] from [L, capacity of the capture, M] */
+static void copy_hidden(array *to, const clsp_capture *capture, size_t n)
+{
+    for (size_t l = 0; l < to->outer; l++)
+        memcpy(to->values + l * n * to->inner, capture->hidden + l * capture->images * to->inner,
+               n * to->inner * sizeof *to->values);
 }
 
 /* mu, sigma: [n] of x: [n, D]; two passes in double. */
@@ -219,6 +232,7 @@ clipspan_status clsp_contribution_fill(clsp_contribution *contribution, const cl
     split_heads(c, &c->arrays[Z], capture->z, capture->images, n, 1);
     if (c->arrays[TOKENS].outer > 0)
         split_heads(c, &c->arrays[TOKENS], capture->tokens, capture->images, n, (size_t)c->basis->view.tokens);
+    if (c->arrays[HIDDEN].outer > 0) copy_hidden(&c->arrays[HIDDEN], capture, n);
     spread(c, capture->last, n);
     lengths(c, embedding, n);
     clipspan_status status = project_all(c, capture, n, err);

@@ -151,36 +151,57 @@ static void combine(float *out, const float *raw, const float *bias, const clips
     }
 }
 
-/* Terms that are kept as raw vectors: raw: [I, E], their means over D: [I]. In the paper's convention the term is
- * 1 / parts of a direct term (1 for an MLP, N for one token of a layer's attention), and `bias` is its layer's. */
-static void raw_rows(const clipspan_batch *batch, clipspan_convention convention, const float *raw, const float *mean,
-                     const float *bias, double parts, float *out, size_t stride)
+/* Terms that are kept as raw vectors: raw: [I, E], their means over D: [I]; for images [first, first + count). In the
+ * paper's convention the term is 1 / parts of a direct term (1 for an MLP, N for one token of a layer's attention), and
+ * `bias` is its layer's. */
+typedef struct raw_term {
+    const float *raw, *mean, *bias;
+    double parts;
+} raw_term;
+static void raw_rows(const clipspan_batch *batch, clipspan_convention convention, const raw_term *term, size_t first,
+                     size_t count, float *out, size_t stride)
 {
     size_t embed = (size_t)batch->basis->embed_dim;
-    double all = term_count(batch->basis) * parts;
-    for (size_t i = 0; i < batch->images; i++) {
+    double parts = term->parts, all = term_count(batch->basis) * parts;
+    for (size_t i = first; i < first + count; i++) {
         double sigma = (double)batch->sigma[i], norm = (double)batch->norm[i];
-        shares exact = {1.0 / sigma, 0.0, (double)mean[i] / sigma, 0.0};
+        shares exact = {1.0 / sigma, 0.0, (double)term->mean[i] / sigma, 0.0};
         shares paper = {1.0 / (sigma * norm), 1.0 / (sigma * norm * parts), (double)batch->mu[i] / (sigma * norm * all),
                         1.0 / (norm * all)};
-        combine(out + i * stride, raw + i * embed, bias, batch->basis, convention == CLIPSPAN_PAPER ? &paper : &exact);
+        combine(out + (i - first) * stride, term->raw + i * embed, term->bias, batch->basis,
+                convention == CLIPSPAN_PAPER ? &paper : &exact);
     }
 }
 
-clipspan_status clsp_batch_mlp_rows(const clipspan_batch *batch, clipspan_convention convention, int term, float *out,
-                                    size_t stride, clipspan_error *err)
+static clipspan_status check_range(const clipspan_batch *batch, size_t first, size_t count, clipspan_error *err)
+{
+    if (clsp_range_ok(first, count, batch->images)) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "images %zu to %zu: the batch has %zu", first, first + count,
+                     batch->images);
+}
+
+clipspan_status clsp_batch_mlp_range(const clipspan_batch *batch, clipspan_convention convention, int term, size_t first,
+                                     size_t count, float *out, size_t stride, clipspan_error *err)
 {
     clipspan_status status = check_term(batch, convention, "MLP term", term, batch ? batch->basis->layers + 1 : 0, err);
     if (status != CLIPSPAN_OK) return status;
     if (batch->mlp == NULL || batch->mlp_mean == NULL)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the batch keeps no MLP terms (part mlp)");
     size_t at = (size_t)term * batch->images, embed = (size_t)batch->basis->embed_dim;
-    raw_rows(batch, convention, batch->mlp + at * embed, batch->mlp_mean + at, NULL, 1.0, out, stride);
-    return CLIPSPAN_OK;
+    const raw_term raw = {batch->mlp + at * embed, batch->mlp_mean + at, NULL, 1.0};
+    status = check_range(batch, first, count, err);
+    if (status == CLIPSPAN_OK) raw_rows(batch, convention, &raw, first, count, out, stride);
+    return status;
 }
 
-clipspan_status clsp_batch_cls_rows(const clipspan_batch *batch, clipspan_convention convention, int layer, float *out,
+clipspan_status clsp_batch_mlp_rows(const clipspan_batch *batch, clipspan_convention convention, int term, float *out,
                                     size_t stride, clipspan_error *err)
+{
+    return clsp_batch_mlp_range(batch, convention, term, 0, batch ? batch->images : 0, out, stride, err);
+}
+
+clipspan_status clsp_batch_cls_range(const clipspan_batch *batch, clipspan_convention convention, int layer,
+                                     size_t first, size_t count, float *out, size_t stride, clipspan_error *err)
 {
     clipspan_status status = check_term(batch, convention, "layer", layer, batch ? batch->basis->layers : 0, err);
     if (status != CLIPSPAN_OK) return status;
@@ -188,9 +209,17 @@ clipspan_status clsp_batch_cls_rows(const clipspan_batch *batch, clipspan_conven
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the batch keeps no class-token terms (part cls)");
     const clipspan_basis *basis = batch->basis;
     size_t at = (size_t)layer * batch->images, embed = (size_t)basis->embed_dim;
-    raw_rows(batch, convention, batch->cls + at * embed, batch->cls_mean + at, basis->bias + (size_t)layer * embed,
-             basis->tokens, out, stride);
-    return CLIPSPAN_OK;
+    const raw_term raw = {batch->cls + at * embed, batch->cls_mean + at, basis->bias + (size_t)layer * embed,
+                          basis->tokens};
+    status = check_range(batch, first, count, err);
+    if (status == CLIPSPAN_OK) raw_rows(batch, convention, &raw, first, count, out, stride);
+    return status;
+}
+
+clipspan_status clsp_batch_cls_rows(const clipspan_batch *batch, clipspan_convention convention, int layer, float *out,
+                                    size_t stride, clipspan_error *err)
+{
+    return clsp_batch_cls_range(batch, convention, layer, 0, batch ? batch->images : 0, out, stride, err);
 }
 
 clipspan_status clipspan_batch_head(const clipspan_batch *batch, clipspan_convention convention, int layer, int head,

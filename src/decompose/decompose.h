@@ -6,7 +6,7 @@
 #ifndef CLSP_DECOMPOSE_H
 #define CLSP_DECOMPOSE_H
 
-#include "clipspan/contributions.h"
+#include "clipspan/neurons.h"
 
 #include "base/base.h"
 #include "engine/engine.h"
@@ -35,9 +35,12 @@ typedef struct clsp_basis {
     float *block;
     float *projection; /* [D, E]: diag(gamma) P */
     size_t width;      /* D */
+    size_t mlp_width;  /* M */
     double eps;        /* of ln_post */
 } clsp_basis;
 clipspan_status clsp_basis_make(clsp_basis *out, const clipspan_model *model, clipspan_error *err);
+/* projection: [D, E], diag(gamma) P. */
+clipspan_status clsp_scaled_projection(float *projection, const clipspan_model *model, clipspan_error *err);
 void clsp_basis_clear(clsp_basis *basis);
 
 /* ---- from a capture to a batch ---------------------------------------------------------------------------- */
@@ -74,6 +77,11 @@ clipspan_status clsp_batch_mlp_rows(const clipspan_batch *batch, clipspan_conven
                                     size_t stride, clipspan_error *err);
 clipspan_status clsp_batch_cls_rows(const clipspan_batch *batch, clipspan_convention convention, int layer, float *out,
                                     size_t stride, clipspan_error *err);
+/* Images [first, first + count) of the batch alone: what threads that share a batch by images need. */
+clipspan_status clsp_batch_mlp_range(const clipspan_batch *batch, clipspan_convention convention, int term, size_t first,
+                                     size_t count, float *out, size_t stride, clipspan_error *err);
+clipspan_status clsp_batch_cls_range(const clipspan_batch *batch, clipspan_convention convention, int layer,
+                                     size_t first, size_t count, float *out, size_t stride, clipspan_error *err);
 
 /* ---- moments ---------------------------------------------------------------------------------------------- */
 
@@ -91,6 +99,52 @@ size_t clsp_moments_packed(const clipspan_basis *basis, clipspan_convention conv
  * give zeros. */
 void clsp_moments_head(const clipspan_moments *moments, clipspan_convention convention, int layer, int head,
                        double *mean, double *second);
+
+/* ---- neurons ---------------------------------------------------------------------------------------------- */
+
+/* The arrays that are kept of neurons, by name, type and shape, in one order everywhere: memory, files. */
+enum { CLSP_NEURON_PARTS = 12 };
+typedef struct clsp_neuron_part {
+    const char *name;
+    clsp_dtype dtype;
+    int dims;
+    size_t shape[4], count;
+    void *values; /* of the clipspan_neurons that was asked */
+} clsp_neuron_part;
+
+/* Sums over images, image after image, in double (clipspan/neurons.h has the letters). */
+struct clipspan_neurons {
+    clipspan_neurons_info info;
+    float *length;      /* [L, M]: |g| */
+    double *sum[2];     /* by convention, [L, M]: of s */
+    double *squares[2]; /* [L, M]: of s^2 */
+    double *mlp_sum[2]; /* [L, E]: of the MLP terms */
+    double *mlp_squares[2]; /* [L]: of their squared lengths */
+    int64_t *active;    /* [L, M]: images with a > 0 */
+    float *value;       /* [L, M, 2, K]: highest a, descending; lowest, ascending */
+    int64_t *image;     /* [L, M, 2, K]: whose; -1: none yet */
+    float *term;        /* [L, E] scratch */
+};
+/* false: a product overflows, or a dimension is not positive. */
+bool clsp_neuron_parts(clipspan_neurons *neurons, clsp_neuron_part parts[CLSP_NEURON_PARTS]);
+/* Zeroed arrays for info, whose images are 0; lengths too. */
+clipspan_status clsp_neurons_alloc(clipspan_neurons **out, const clipspan_neurons_info *info, clipspan_error *err);
+
+/* Directions of one model's neurons, read layer by layer. */
+typedef struct clsp_directions clsp_directions;
+clipspan_status clsp_directions_new(clsp_directions **out, const clipspan_model *model, clipspan_error *err);
+void clsp_directions_free(clsp_directions *directions);
+/* Turns to a layer: reads its fc2. */
+clipspan_status clsp_directions_read(clsp_directions *directions, int layer, clipspan_error *err);
+/* g of that layer's neurons, numbers[0 .. count) or, with NULL, first .. first + count - 1; out: [count, E]. */
+clipspan_status clsp_directions_get(clsp_directions *directions, const int *numbers, size_t first, size_t count,
+                                    float *out, clipspan_error *err);
+
+/* sum [k] += y and packed [k (k + 1) / 2] += y y' of one head, over the listed images of the batch, each added after the
+ * one before it. y: [CLSP_MOMENTS_BLOCK, k] scratch. */
+enum { CLSP_MOMENTS_BLOCK = 16 };
+void clsp_head_moments_add(double *sum, double *packed, const clipspan_batch *batch, clipspan_convention convention,
+                           int layer, int head, const size_t *images, size_t count, double *y);
 
 /* ---- the stream ------------------------------------------------------------------------------------------- */
 

@@ -90,7 +90,7 @@ static void add_outer(double *restrict sum, double *restrict packed, const doubl
     }
 }
 
-enum { BLOCK = 16 }; /* images whose factors are made at once */
+enum { BLOCK = CLSP_MOMENTS_BLOCK }; /* images whose factors are made at once */
 
 /* y: [BLOCK, k] scratch. */
 static void add_head(clipspan_moments *moments, const clipspan_batch *batch, size_t head, double *y)
@@ -106,6 +106,18 @@ static void add_head(clipspan_moments *moments, const clipspan_batch *batch, siz
             for (size_t j = 0; j < count; j++) factors(y + j * k, batch, c, z + (i + j) * d, i + j);
             add_outer(sum, second, y, count, k);
         }
+    }
+}
+
+void clsp_head_moments_add(double *sum, double *packed, const clipspan_batch *batch, clipspan_convention convention,
+                           int layer, int head, const size_t *images, size_t count, double *y)
+{
+    size_t d = (size_t)batch->basis->head_dim, k = clsp_head_width(batch->basis, convention);
+    const float *z = batch->z + ((size_t)layer * (size_t)batch->basis->heads + (size_t)head) * batch->images * d;
+    for (size_t i = 0; i < count; i += BLOCK) {
+        size_t n = clsp_min(BLOCK, count - i);
+        for (size_t j = 0; j < n; j++) factors(y + j * k, batch, convention, z + images[i + j] * d, images[i + j]);
+        add_outer(sum, packed, y, n, k);
     }
 }
 

@@ -54,6 +54,7 @@ static unsigned capture_mask(unsigned parts)
     if (parts & CLIPSPAN_PART_MLP) what |= CLSP_CAPTURE_MLP;
     if (parts & CLIPSPAN_PART_CLS) what |= CLSP_CAPTURE_CLS;
     if (parts & CLIPSPAN_PART_TOKENS) what |= CLSP_CAPTURE_TOKENS;
+    if (parts & CLIPSPAN_PART_NEURONS) what |= CLSP_CAPTURE_HIDDEN;
     return what;
 }
 

@@ -23,6 +23,12 @@ clipspan_status clipspan_images_preprocess(const clipspan_images *images, size_t
     return clsp_images_pixels(images, i, &model->preprocess, pixels, err);
 }
 
+clipspan_status clipspan_images_view(const clipspan_images *images, size_t i, const clipspan_model *model,
+                                     unsigned char *rgb, clipspan_error *err)
+{
+    return clsp_images_rgb(images, i, &model->preprocess, rgb, err);
+}
+
 /* ---- images ---------------------------------------------------------------------------------------------- */
 
 clipspan_status clipspan_engine_embed_images(clipspan_engine *engine, const float *pixels, size_t n, int normalize,

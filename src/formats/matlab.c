@@ -25,22 +25,26 @@ static clipspan_status failed(const clsp_matlab *m, const char *what, clipspan_e
     return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s: HDF5: %s", m->path, what, reason);
 }
 
-static clipspan_status refuse(const char *path, const char *start, clipspan_error *err)
+/* reason: HDF5's. */
+static clipspan_status refuse(const char *path, const char *start, const char *reason, clipspan_error *err)
 {
-    bool older = strncmp(start, "MATLAB 5.0 MAT-file", 19) == 0;
-    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT,
-                     older ? "%s: is a MATLAB 5 file, expected version 7.3 (save it with '-v7.3')"
-                           : "%s: is not a MATLAB v7.3 file (HDF5)", path);
+    if (strncmp(start, "MATLAB 5.0 MAT-file", 19) == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT,
+                         "%s: is a MATLAB 5 file, expected version 7.3 (save it with '-v7.3')", path);
+    if (strncmp(start, "MATLAB 7.3", 10) == 0 || memcmp(start, "\x89HDF", 4) == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: cannot be opened: HDF5: %s", path, reason);
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: is not a MATLAB v7.3 file (HDF5)", path);
 }
 
 /* size: bytes of an image in memory; NULL: the file at path. */
-static hid_t open_file(const char *path, const void *bytes, size_t size)
+static hid_t open_file(const char *path, const void *bytes, size_t size, char reason[CLSP_HDF5_REASON])
 {
     hid_t file = H5I_INVALID_HID, access = H5Pcreate(H5P_FILE_ACCESS);
     bool good = access >= 0;
     if (good && bytes != NULL)
         good = H5Pset_fapl_core(access, 1 << 16, 0) >= 0 && H5Pset_file_image(access, (void *)(uintptr_t)bytes, size) >= 0;
     if (good) file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (file < 0) clsp_hdf5_reason(reason); /* the next call forgets it */
     if (access >= 0) H5Pclose(access);
     return file;
 }
@@ -50,13 +54,14 @@ static clipspan_status open_any(clsp_matlab **out, const char *path, const void 
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_matlab *m = NULL;
+    char reason[CLSP_HDF5_REASON] = "";
     CLSP_ALLOC(m, clsp_alloc_zero(1, sizeof *m));
     m->file = H5I_INVALID_HID;
     CLSP_ALLOC(m->path, clsp_strdup(path));
     clsp_hdf5_printing before = clsp_hdf5_enter();
-    m->file = open_file(path, bytes, size);
+    m->file = open_file(path, bytes, size, reason);
     clsp_hdf5_leave(before);
-    if (m->file < 0) CLSP_TRY(refuse(path, start, err));
+    if (m->file < 0) CLSP_TRY(refuse(path, start, reason, err));
     *out = m;
     m = NULL;
 out:
@@ -82,7 +87,7 @@ clipspan_status clsp_matlab_parse(clsp_matlab **out, const void *bytes, size_t s
     char start[32] = "";
     *out = NULL;
     memcpy(start, bytes, clsp_min(size, sizeof start - 1));
-    return size == 0 ? refuse(name, start, err) : open_any(out, name, bytes, size, start, err);
+    return size == 0 ? refuse(name, start, "", err) : open_any(out, name, bytes, size, start, err);
 }
 
 void clsp_matlab_close(clsp_matlab *file)

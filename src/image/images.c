@@ -148,12 +148,20 @@ static clipspan_status open_kind(clipspan_images *images, const char *path, cons
     if (ends_with(path, ".tar.gz") || ends_with(path, ".tgz"))
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s: compressed tars are not read; unpack it to a .tar", path);
     if (kind == NULL && !clsp_directory_exists(path)) kind = kind_of_file(path);
+    if (kind == NULL) {
+        bool waterbirds;
+        status = clsp_waterbirds_found(&waterbirds, path, err);
+        if (status != CLIPSPAN_OK) return status;
+        if (waterbirds) kind = "waterbirds";
+    }
     if (kind == NULL || strcmp(kind, "folder") == 0 || strcmp(kind, "imagefolder") == 0)
         status = open_folder(images, path, &kind, err);
     else if (strcmp(kind, "list") == 0)
         status = clsp_source_list(images, path, err);
     else if (strcmp(kind, "csv") == 0)
         status = clsp_source_csv(images, path, err);
+    else if (strcmp(kind, "waterbirds") == 0)
+        status = clsp_source_waterbirds(images, path, err);
     else if (strcmp(kind, "tar") == 0)
         status = clsp_source_tar(images, path, err);
     else if (strcmp(kind, "matlab") == 0)
@@ -162,7 +170,7 @@ static clipspan_status open_kind(clipspan_images *images, const char *path, cons
         status = open_single(images, path, err);
     else
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                         "%s: images of kind '%s', expected folder, imagefolder, list, csv, tar or matlab", path, kind);
+                         "%s: images of kind '%s', expected folder, imagefolder, list, csv, waterbirds, tar or matlab", path, kind);
     *given = kind;
     return status;
 }

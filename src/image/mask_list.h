@@ -23,7 +23,7 @@ struct clipspan_masks {
 /* Pascal VOC: JPEGImages, SegmentationClass, ImageSets/Segmentation/<split>.txt. Fills images and paths. */
 clipspan_status clsp_masks_voc(clipspan_masks *masks, const char *path, const char *split, size_t limit,
                                clipspan_error *err);
-bool clsp_masks_looks_voc(const char *path);
+clipspan_status clsp_masks_looks_voc(bool *voc, const char *path, clipspan_error *err);
 
 enum { CLSP_VOC_CLASSES = 21 };
 extern const char *const clsp_voc_classes[CLSP_VOC_CLASSES];

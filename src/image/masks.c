@@ -30,8 +30,10 @@ static char *mask_beside(const char *root, const char *name)
     return path;
 }
 
-static clipspan_status open_folder(clipspan_masks *masks, const char *path, size_t limit, clipspan_error *err)
+static clipspan_status open_folder(clipspan_masks *masks, const char *path, const char *unused, size_t limit,
+                                   clipspan_error *err)
 {
+    (void)unused;
     clipspan_status status = CLIPSPAN_OK;
     clipspan_images_options how = CLIPSPAN_IMAGES_OPTIONS_INIT;
     char *pictures = NULL, *truths = NULL;
@@ -74,7 +76,8 @@ static clipspan_status open_csv(clipspan_masks *masks, const char *path, const c
     for (; masks->count < masks->images->count; masks->count++) {
         const clsp_entry *entry = &masks->images->entries[masks->count];
         if (entry->values[at][0] == '\0')
-            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: image %s has no mask in column %s", path, entry->name, column));
+            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: image %s has no mask in column %s", path, entry->name,
+                               column));
         CLSP_ALLOC(masks->paths[masks->count], clsp_path_beside(path, entry->values[at]));
     }
 out:
@@ -83,8 +86,10 @@ out:
 
 /* ---- a MATLAB file ---------------------------------------------------------------------------------------- */
 
-static clipspan_status open_matlab(clipspan_masks *masks, const char *path, size_t limit, clipspan_error *err)
+static clipspan_status open_matlab(clipspan_masks *masks, const char *path, const char *unused, size_t limit,
+                                   clipspan_error *err)
 {
+    (void)unused;
     clipspan_status status = CLIPSPAN_OK;
     clipspan_images_options how = CLIPSPAN_IMAGES_OPTIONS_INIT;
     how.kind = "matlab";
@@ -108,22 +113,24 @@ static const char *mask_name(const clipspan_masks *masks, size_t i)
     return masks->paths ? masks->paths[i] : masks->images->entries[i].name;
 }
 
-/* false: nothing is known; the reader will say why. */
-static bool file_header(clsp_header *header, const char *path)
+/* known: false where the file cannot be read or says no size; the reader will say why. */
+static clipspan_status file_header(clsp_header *header, bool *known, const char *path, clipspan_error *err)
 {
     clsp_map map;
-    if (clsp_map_open(&map, path, NULL) != CLIPSPAN_OK) return false;
-    bool known = clsp_header_read(header, map.bytes, map.size);
-    clsp_map_close(&map);
-    return known;
+    *header = (clsp_header){.format = "a file that cannot be read"};
+    clipspan_status status = clsp_map_open(&map, path, NULL);
+    *known = status == CLIPSPAN_OK && clsp_header_read(header, map.bytes, map.size);
+    if (status == CLIPSPAN_OK) clsp_map_close(&map);
+    return status == CLIPSPAN_ERROR_MEMORY ? clsp_fail_memory(err) : CLIPSPAN_OK;
 }
 
 static clipspan_status compare(const clipspan_masks *masks, size_t i, const clsp_header *picture, const clsp_header *mask,
                                clipspan_error *err)
 {
     if (picture->width == mask->width && picture->height == mask->height) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s: the mask is %u x %u, its picture %s is %u x %u", mask_name(masks, i),
-                     mask->width, mask->height, masks->images->entries[i].name, picture->width, picture->height);
+    const char *where = masks->paths ? masks->paths[i] : masks->images->root; /* a MATLAB file */
+    return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s: the mask is %u x %u, its picture %s is %u x %u", where, mask->width,
+                     mask->height, masks->images->entries[i].name, picture->width, picture->height);
 }
 
 static clipspan_status check_files(const clipspan_masks *masks, size_t i, clipspan_error *err)
@@ -131,12 +138,16 @@ static clipspan_status check_files(const clipspan_masks *masks, size_t i, clipsp
     const clsp_entry *entry = &masks->images->entries[i];
     const char *path = masks->paths[i];
     clsp_header picture, mask;
+    bool known;
     if (!clsp_file_exists(path))
         return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: the mask of %s is missing", path, entry->name);
-    if (!file_header(&mask, path) || strcmp(mask.format, "PNG") != 0 || !mask.indices)
+    clipspan_status status = file_header(&mask, &known, path, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (!known || strcmp(mask.format, "PNG") != 0 || !mask.indices)
         return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: a mask is a PNG of grey values or palette indices, 8 bits or less; "
                          "this is %s", path, strcmp(mask.format, "PNG") == 0 ? "a PNG of colours or 16 bits" : mask.format);
-    return file_header(&picture, entry->path) ? compare(masks, i, &picture, &mask, err) : CLIPSPAN_OK;
+    status = file_header(&picture, &known, entry->path, err);
+    return status == CLIPSPAN_OK && known ? compare(masks, i, &picture, &mask, err) : status;
 }
 
 static clipspan_status matlab_header(const clipspan_masks *masks, uint64_t cell, size_t i, clsp_header *header,
@@ -159,7 +170,8 @@ static clipspan_status check_cells(const clipspan_masks *masks, size_t i, clipsp
     CLSP_TRY(matlab_header(masks, masks->images->cells[i], i, &picture, err));
     CLSP_TRY(matlab_header(masks, masks->cells[i], i, &mask, err));
     if (!mask.indices)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its mask has several planes", masks->images->entries[i].name));
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: the mask of %s has several planes", masks->images->root,
+                           masks->images->entries[i].name));
     CLSP_TRY(compare(masks, i, &picture, &mask, err));
 out:
     return status;
@@ -167,38 +179,43 @@ out:
 
 /* ---- opening ----------------------------------------------------------------------------------------------- */
 
-static const char *kind_of(const char *path)
+/* kind: "" where nothing is known of it. */
+static clipspan_status find_kind(const char **kind, const char *path, clipspan_error *err)
 {
     size_t length = strlen(path);
-    if (clsp_directory_exists(path)) return clsp_masks_looks_voc(path) ? "voc" : "folder";
-    if (length > 4 && strcmp(path + length - 4, ".mat") == 0) return "matlab";
-    return length > 4 && strcmp(path + length - 4, ".csv") == 0 ? "csv" : "";
+    bool voc = false;
+    *kind = "";
+    if (length > 4 && strcmp(path + length - 4, ".mat") == 0) *kind = "matlab";
+    if (length > 4 && strcmp(path + length - 4, ".csv") == 0) *kind = "csv";
+    if (!clsp_directory_exists(path)) return CLIPSPAN_OK;
+    clipspan_status status = clsp_masks_looks_voc(&voc, path, err);
+    *kind = voc ? "voc" : "folder";
+    return status;
 }
+
+/* What opens each kind; `name`: its list, or its column. */
+static const struct {
+    const char *kind;
+    clipspan_status (*open)(clipspan_masks *masks, const char *path, const char *name, size_t limit, clipspan_error *err);
+} KINDS[] = {{"voc", clsp_masks_voc}, {"folder", open_folder}, {"csv", open_csv}, {"matlab", open_matlab}};
 
 static clipspan_status open_kind(clipspan_masks *masks, const char *path, const clipspan_masks_options *o,
                                  clipspan_error *err)
 {
+    const char *kind = o->kind;
+    clipspan_status status = CLIPSPAN_OK;
     if (!clsp_directory_exists(path) && !clsp_file_exists(path))
         return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or folder", path);
-    masks->kind = o->kind ? o->kind : kind_of(path);
-    if (strcmp(masks->kind, "voc") == 0) {
-        masks->kind = "voc";
-        return clsp_masks_voc(masks, path, o->split, o->limit, err);
-    }
-    if (strcmp(masks->kind, "folder") == 0) {
-        masks->kind = "folder";
-        return open_folder(masks, path, o->limit, err);
-    }
-    if (strcmp(masks->kind, "csv") == 0) {
-        masks->kind = "csv";
-        return open_csv(masks, path, o->column, o->limit, err);
-    }
-    if (strcmp(masks->kind, "matlab") == 0) {
-        masks->kind = "matlab";
-        return open_matlab(masks, path, o->limit, err);
+    if (kind == NULL) status = find_kind(&kind, path, err);
+    if (status != CLIPSPAN_OK) return status;
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+        if (strcmp(kind, KINDS[k].kind) != 0) continue;
+        masks->kind = KINDS[k].kind;
+        return KINDS[k].open(masks, path, KINDS[k].open == open_csv ? o->column : o->split, o->limit, err);
     }
     if (o->kind == NULL) return no_pairs(path, err);
-    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: masks of kind '%s', expected folder, csv, voc or matlab", path, o->kind);
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: masks of kind '%s', expected folder, csv, voc or matlab", path,
+                     kind);
 }
 
 clipspan_status clipspan_masks_open(clipspan_masks **out, const char *path, const clipspan_masks_options *options,
@@ -215,7 +232,8 @@ clipspan_status clipspan_masks_open(clipspan_masks **out, const char *path, cons
     CLSP_ALLOC(masks, clsp_alloc_zero(1, sizeof *masks));
     masks->binary = options->binary != 0;
     CLSP_TRY(open_kind(masks, path, options, err));
-    masks->ignore = options->ignore != CLIPSPAN_MASK_IGNORE_USUAL ? options->ignore : masks->voc || !masks->binary ? 255 : -1;
+    masks->ignore = options->ignore;
+    if (options->ignore == CLIPSPAN_MASK_IGNORE_USUAL) masks->ignore = masks->voc || !masks->binary ? 255 : -1;
     for (size_t i = 0; i < masks->count; i++)
         CLSP_TRY(masks->paths ? check_files(masks, i, err) : check_cells(masks, i, err));
     *out = masks;

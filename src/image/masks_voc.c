@@ -8,13 +8,17 @@ const char *const clsp_voc_classes[CLSP_VOC_CLASSES] = {
     "car",        "cat",          "chair",   "cow",   "diningtable", "dog",       "horse",
     "motorbike",  "person",       "pottedplant", "sheep", "sofa",  "train",       "tvmonitor"};
 
-bool clsp_masks_looks_voc(const char *path)
+clipspan_status clsp_masks_looks_voc(bool *voc, const char *path, clipspan_error *err)
 {
-    char *pictures = clsp_path_join(path, "JPEGImages"), *masks = clsp_path_join(path, "SegmentationClass");
-    bool voc = pictures && masks && clsp_directory_exists(pictures) && clsp_directory_exists(masks);
+    clipspan_status status = CLIPSPAN_OK;
+    char *pictures = NULL, *masks = NULL;
+    CLSP_ALLOC(pictures, clsp_path_join(path, "JPEGImages"));
+    CLSP_ALLOC(masks, clsp_path_join(path, "SegmentationClass"));
+    *voc = clsp_directory_exists(pictures) && clsp_directory_exists(masks);
+out:
     clsp_free(pictures);
     clsp_free(masks);
-    return voc;
+    return status;
 }
 
 /* ROOT/FOLDER/NAME + ending */
@@ -61,10 +65,12 @@ clipspan_status clsp_masks_voc(clipspan_masks *masks, const char *path, const ch
     clipspan_status status = CLIPSPAN_OK;
     char *list = NULL, *text = NULL;
     size_t size;
-    if (!clsp_masks_looks_voc(path))
-        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT,
-                         "%s: is not in Pascal VOC's layout (JPEGImages and SegmentationClass, such as VOCdevkit/VOC2012)",
-                         path);
+    bool voc = false;
+    CLSP_TRY(clsp_masks_looks_voc(&voc, path, err));
+    if (!voc)
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT,
+                           "%s: is not in Pascal VOC's layout (JPEGImages and SegmentationClass, such as VOCdevkit/VOC2012)",
+                           path));
     masks->voc = true;
     CLSP_ALLOC(masks->images, clsp_alloc_zero(1, sizeof *masks->images));
     CLSP_ALLOC(list, clsp_format("%s/ImageSets/Segmentation/%s.txt", path, split ? split : "val"));

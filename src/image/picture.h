@@ -118,6 +118,9 @@ clipspan_status clsp_convert_rgb_over_white(clsp_picture *picture, clipspan_erro
 
 /* ---- preprocess.c ------------------------------------------------------------------------------------- */
 
+/* A picture to the S x S colours [S, S, 3] that the pixels are made of. It is changed in place. */
+clipspan_status clsp_preprocess_rgb(const clsp_preprocess *how, clsp_picture *picture, const char *name,
+                                    clipspan_error *err);
 /* A picture, however it was come by, to pixels [3, S, S]. It is changed on the way; the caller frees it. */
 clipspan_status clsp_preprocess_picture(const clsp_preprocess *how, clsp_picture *picture, const char *name,
                                         float *pixels, clipspan_error *err);

@@ -182,16 +182,23 @@ static clipspan_status check(const clsp_preprocess *how, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
-clipspan_status clsp_preprocess_picture(const clsp_preprocess *how, clsp_picture *picture, const char *name,
-                                        float *pixels, clipspan_error *err)
+clipspan_status clsp_preprocess_rgb(const clsp_preprocess *how, clsp_picture *picture, const char *name,
+                                    clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(check(how, err));
     if (how->manner == CLSP_PREPROCESS_HUGGINGFACE) CLSP_TRY(clsp_convert_rgb_over_white(picture, err));
     CLSP_TRY(resize_and_crop(picture, how, padding_of(how), name, err));
     CLSP_TRY(clsp_convert_rgb(picture, err)); /* open_clip's place for it; nothing is left to do for the other */
-    to_floats(pixels, picture, how);
 out:
+    return status;
+}
+
+clipspan_status clsp_preprocess_picture(const clsp_preprocess *how, clsp_picture *picture, const char *name,
+                                        float *pixels, clipspan_error *err)
+{
+    clipspan_status status = clsp_preprocess_rgb(how, picture, name, err);
+    if (status == CLIPSPAN_OK) to_floats(pixels, picture, how);
     return status;
 }
 

@@ -39,6 +39,9 @@ clipspan_status clsp_preprocess_bytes(const clsp_preprocess *how, const clsp_dec
 /* Image i of a list. */
 clipspan_status clsp_images_pixels(const clipspan_images *images, size_t i, const clsp_preprocess *how,
                                    float *pixels, clipspan_error *err);
+/* The colours those pixels are made of: rgb [S, S, 3]. */
+clipspan_status clsp_images_rgb(const clipspan_images *images, size_t i, const clsp_preprocess *how, unsigned char *rgb,
+                                clipspan_error *err);
 /* One line in words; caller frees. */
 char *clsp_preprocess_words(const clsp_preprocess *how);
 

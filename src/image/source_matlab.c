@@ -1,5 +1,5 @@
-/* gtsegs_ijcv.mat, as ImageNet-Segmentation (Guillaumin, Kuettel, Ferrari, IJCV 2014) is distributed: a struct `value` whose
- * cells `img` hold the pictures and `gt` the masks. */
+/* gtsegs_ijcv.mat, as ImageNet-Segmentation (Guillaumin, Kuettel, Ferrari, IJCV 2014) is distributed: a struct `value`
+ * whose cells `img` hold the pictures and `gt` the masks. */
 #include "image/sources.h"
 
 #include <limits.h>
@@ -36,8 +36,8 @@ clipspan_status clsp_matlab_to_picture(clsp_picture *picture, const clsp_matlab 
     size_t planes = array.dims == 3 ? array.shape[0] : 1;
     size_t width = array.shape[array.dims - 2], height = array.shape[array.dims - 1];
     if ((planes != 1 && planes != 3) || width > INT_MAX || height > INT_MAX)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: has %zu planes of %zu x %zu, expected 1 or 3", name, planes,
-                           width, height));
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: an array of %zu planes of %zu x %zu, expected 1 or 3", name,
+                           planes, width, height));
     CLSP_TRY(clsp_picture_allocate(picture, planes == 3 ? CLSP_MODE_RGB : CLSP_MODE_L, (int)width, (int)height, err));
     picture->orientation = 1;
     turn(picture->data, array.data, planes, width, height);

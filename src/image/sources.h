@@ -44,6 +44,9 @@ char *clsp_path_beside(const char *file, const char *name);
 clipspan_status clsp_source_folder(clipspan_images *images, const char *path, clipspan_error *err);
 clipspan_status clsp_source_list(clipspan_images *images, const char *path, clipspan_error *err);
 clipspan_status clsp_source_csv(clipspan_images *images, const char *path, clipspan_error *err);
+/* A folder with Waterbirds' metadata.csv, or that file. */
+clipspan_status clsp_source_waterbirds(clipspan_images *images, const char *path, clipspan_error *err);
+clipspan_status clsp_waterbirds_found(bool *found, const char *folder, clipspan_error *err);
 clipspan_status clsp_source_tar(clipspan_images *images, const char *path, clipspan_error *err);
 clipspan_status clsp_source_matlab(clipspan_images *images, const char *path, clipspan_error *err);
 

@@ -88,7 +88,7 @@ clipspan_status clsp_copy_file(clsp_copy *copy, const char *from, const char *na
 
 /* ---- a folder ------------------------------------------------------------------------------------------- */
 
-/* A folder that is being read and those it lies in: a link into one of them would never end. */
+/* A folder that is being read and those it lies in, the copy's own outermost: a link into one of them would never end. */
 typedef struct level {
     const struct level *above;
     dev_t device;
@@ -127,7 +127,7 @@ static clipspan_status copy_entry(clsp_copy *copy, const char *from, const char 
     char *source = NULL, *target = NULL;
     CLSP_ALLOC(source, clsp_path_join(from, name));
     CLSP_ALLOC(target, clsp_path_join(to, name));
-    bool top = at->above == NULL, kept = is_kept(copy, top, name);
+    bool top = at->above->above == NULL, kept = is_kept(copy, top, name);
     if (copy->only_kept && !kept) goto out;
     if (clsp_directory_exists(source)) {
         if (name[0] != '.') status = copy_level(copy, source, target, at, err);
@@ -163,7 +163,7 @@ static clipspan_status copy_level(clsp_copy *copy, const char *from, const char 
     const level at = {above, about.st_dev, about.st_ino};
     for (const level *l = above; l != NULL; l = l->above)
         if (l->device == at.device && l->number == at.number) return CLIPSPAN_OK;
-    if (above != NULL && mkdir(to, 0777) != 0) return clsp_fail_errno(err, "%s: cannot be made", to);
+    if (above->above != NULL && mkdir(to, 0777) != 0) return clsp_fail_errno(err, "%s: cannot be made", to);
     DIR *folder = opendir(from);
     if (folder == NULL) return clsp_fail_errno(err, "%s: the folder cannot be read", from);
     clipspan_status status = copy_entries(copy, folder, from, to, &at, err);
@@ -206,9 +206,12 @@ static clipspan_status make_beside(char **out, const char *to, clipspan_error *e
 clipspan_status clsp_copy_folder(clsp_copy *copy, const char *from, const char *to, clipspan_error *err)
 {
     char *beside = NULL;
+    struct stat about = {0};
     clipspan_status status = make_beside(&beside, to, err);
     if (status != CLIPSPAN_OK) return status;
-    status = copy_level(copy, from, beside, NULL, err);
+    if (stat(beside, &about) != 0) status = clsp_fail_errno(err, "%s", beside);
+    const level own = {NULL, about.st_dev, about.st_ino};
+    if (status == CLIPSPAN_OK) status = copy_level(copy, from, beside, &own, err);
     if (status == CLIPSPAN_OK && rename(beside, to) != 0) status = clsp_fail_errno(err, "%s: cannot be written", to);
     if (status != CLIPSPAN_OK) remove_tree(beside);
     clsp_free(beside);

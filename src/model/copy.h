@@ -29,7 +29,8 @@ typedef struct clsp_copy {
 
 clipspan_status clsp_copy_file(clsp_copy *copy, const char *from, const char *name, const char *to,
                                clipspan_error *err);
-/* Into a new folder, or one that is empty: built beside it, renamed at the end. */
+/* Into a new folder, or one that is empty: built beside it, renamed at the end. A link to a folder that holds the copy's
+ * place is followed, but the copy is not copied. */
 clipspan_status clsp_copy_folder(clsp_copy *copy, const char *from, const char *to, clipspan_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "model/copy.h"
 #include "model/parts.h"
@@ -65,8 +66,8 @@ static clipspan_status encode(unsigned char *bytes, const float *values, size_t 
                                                   : clsp_f16_to_f32(half);
         if (!isfinite(back))
             return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
-                             "tensor %s: element %zu would be %g, beyond the range of %s", tensor->name, i,
-                             (double)values[i], clsp_dtype_name(tensor->dtype));
+                             "%s: tensor %s: element %zu would be %g, beyond the range of %s", tensor->file, tensor->name,
+                             i, (double)values[i], clsp_dtype_name(tensor->dtype));
         memcpy(bytes + i * size, tensor->dtype == CLSP_F32 ? (const void *)&values[i] : (const void *)&half, size);
     }
     return CLIPSPAN_OK;
@@ -182,59 +183,85 @@ static bool is_empty(const char *directory)
     return empty;
 }
 
-/* Is `path`, of which the last part may not exist, inside the model's own folder? Then the copy would copy itself. */
-static bool is_inside(const char *path, const char *model)
+/* The folder that a path lies in. NULL: out of memory. */
+static char *parent_of(const char *path)
 {
-    char *parent = clsp_strdup(path);
-    if (parent == NULL) return false;
-    char *slash = strrchr(parent, '/');
-    if (slash != NULL) *(slash == parent ? slash + 1 : slash) = '\0';
-    char *absolute = clsp_files_absolute(slash != NULL ? parent : ".");
-    size_t n = strlen(model);
-    bool inside = absolute != NULL && strncmp(absolute, model, n) == 0 && (absolute[n] == '/' || absolute[n] == '\0');
-    clsp_free(absolute);
-    clsp_free(parent);
-    return inside;
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? clsp_strdup(".") : slash == path ? clsp_strdup("/") : clsp_strndup(path, (size_t)(slash - path));
 }
 
-/* The place without slashes at its end, its parents made. */
-static clipspan_status prepare_place(char **out, const char *directory, clipspan_error *err)
+/* A place inside the model's own folder: the copy would copy itself. What does not exist yet is made below what does. */
+static clipspan_status check_outside(const char *place, const char *model, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    char *place = NULL;
+    size_t n = strlen(model);
+    char *above, *absolute = NULL;
+    CLSP_ALLOC(above, parent_of(place));
+    while (!clsp_directory_exists(above)) {
+        char *next;
+        CLSP_ALLOC(next, parent_of(above));
+        clsp_free(above);
+        above = next;
+    }
+    CLSP_ALLOC(absolute, clsp_files_absolute(above));
+    if (strncmp(absolute, model, n) == 0 && (absolute[n] == '/' || absolute[n] == '\0'))
+        status = clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: inside the model's own folder %s", place, model);
+out:
+    clsp_free(absolute);
+    clsp_free(above);
+    return status;
+}
+
+/* A folder above which another file system begins: nothing can be renamed to it. */
+static bool is_mount_point(const char *directory)
+{
+    struct stat own, above;
+    char *parent = clsp_path_join(directory, "..");
+    bool other = parent != NULL && stat(directory, &own) == 0 && stat(parent, &above) == 0 && own.st_dev != above.st_dev;
+    clsp_free(parent);
+    return other;
+}
+
+/* What rename would refuse when all has been copied is refused here. */
+static clipspan_status check_folder(const char *place, const clipspan_model *model, clipspan_error *err)
+{
+    struct stat about;
+    bool folder = clsp_directory_exists(place);
+    if (*place == '\0') return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the place for the edited model has no name");
+    if (clsp_file_exists(place)) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: a file is there already", place);
+    if (!folder && lstat(place, &about) == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: something that is neither a file nor a folder is there already",
+                         place);
+    if (folder && !is_empty(place))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: a folder that is not empty is there already", place);
+    if (folder && is_mount_point(place))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: another file system begins there: name a folder inside it", place);
+    return clsp_directory_exists(model->path) ? check_outside(place, model->path, err) : CLIPSPAN_OK;
+}
+
+/* The place without slashes at its end, checked, its parents made. */
+static clipspan_status prepare_place(char **out, const char *directory, const clipspan_model *model, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char *place = NULL, *parent = NULL;
     size_t n = strlen(directory);
     while (n > 1 && directory[n - 1] == '/') n--;
     CLSP_ALLOC(place, clsp_strndup(directory, n));
-    const char *slash = strrchr(place, '/');
-    if (slash != NULL && slash != place) {
-        char *parent;
-        CLSP_ALLOC(parent, clsp_strndup(place, (size_t)(slash - place)));
-        status = clsp_directory_make(parent, err);
-        clsp_free(parent);
-    }
-    if (status != CLIPSPAN_OK) goto out;
+    CLSP_TRY(check_folder(place, model, err));
+    CLSP_ALLOC(parent, parent_of(place));
+    CLSP_TRY(clsp_directory_make(parent, err));
     if (clsp_directory_exists(place)) { /* a link to an empty folder: what it leads to is filled */
-        char *real = clsp_files_absolute(place);
+        char *real;
+        CLSP_ALLOC(real, clsp_files_absolute(place));
         clsp_free(place);
-        CLSP_ALLOC(place, real);
+        place = real;
     }
     *out = place;
     place = NULL;
 out:
+    clsp_free(parent);
     clsp_free(place);
     return status;
-}
-
-static clipspan_status check_folder(const char *directory, const clipspan_model *model, clipspan_error *err)
-{
-    if (*directory == '\0') return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the place for the edited model has no name");
-    if (clsp_file_exists(directory))
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: a file is there already", directory);
-    if (clsp_directory_exists(directory) && !is_empty(directory))
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: a folder that is not empty is there already", directory);
-    if (clsp_directory_exists(model->path) && is_inside(directory, model->path))
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: inside the model's own folder %s", directory, model->path);
-    return CLIPSPAN_OK;
 }
 
 /* ---- the other layout ------------------------------------------------------------------------------------ */
@@ -317,11 +344,10 @@ clipspan_status clipspan_model_edit(const clipspan_model *model, const unsigned 
     clipspan_model *beside = NULL;
     char *place = NULL;
     CLSP_TRY(check_values(&e, model, err));
-    CLSP_TRY(check_folder(directory, model, err));
+    CLSP_TRY(prepare_place(&place, directory, model, err));
     CLSP_TRY(open_beside(&beside, model, hooks, err));
     const clipspan_model *const models[MOST_MODELS] = {model, beside};
     CLSP_TRY(plan(&e, models, beside != NULL ? 2 : 1, err));
-    CLSP_TRY(prepare_place(&place, directory, err));
     CLSP_TRY(write_copy(&e, model, place, weight_bytes(model) + (beside ? weight_bytes(beside) : 0), hooks, err));
 out:
     for (size_t i = 0; e.changes != NULL && i < e.count; i++) clsp_free(e.changes[i].bytes);

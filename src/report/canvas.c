@@ -15,6 +15,7 @@ struct clsp_canvas {
 
 enum { SIDE_MOST = 32767, TEXT_MOST = 4096 };
 static const double PIXELS_MOST = 400e6;
+static const double SLACK = 0.5; /* what was measured to fit is not cut for a rounding */
 
 const clsp_rgb clsp_ink = {0.12, 0.12, 0.14}, clsp_soft_ink = {0.42, 0.42, 0.45}, clsp_rule = {0.86, 0.86, 0.88};
 
@@ -171,7 +172,7 @@ static void cut(clsp_canvas *canvas, char *text, double widest)
 {
     static const char ELLIPSIS[] = "\xE2\x80\xA6";
     size_t length = strlen(text);
-    if (widest <= 0 || advance(canvas, text) <= widest) return;
+    if (widest <= 0 || advance(canvas, text) <= widest + SLACK) return;
     while (length > 0) {
         do length--;
         while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80);
@@ -224,10 +225,11 @@ static size_t line_length(clsp_canvas *canvas, const char *text, double widest)
     size_t end = strcspn(text, "\n"), best = 0;
     for (size_t at = 0; at < end;) {
         at += strspn(text + at, " ");
-        at += strcspn(text + at, " \n");
+        at += strcspn(text + at, " \n-/");
+        at += text[at] == '-' || text[at] == '/'; /* long names are broken behind these */
         if (at > end) at = end;
         clean(cleaned, text, at);
-        if (best > 0 && advance(canvas, cleaned) > widest) return best;
+        if (best > 0 && advance(canvas, cleaned) > widest + SLACK) return best;
         best = at;
     }
     return best ? best : end;

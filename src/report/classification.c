@@ -4,13 +4,14 @@
 #include "report/output.h"
 #include "report/tree.h"
 
-enum { CLASS_WIDEST = 32, NAME_WIDEST = 48, BEST = 5 };
+enum { CLASS_WIDEST = 32, NAME_WIDEST = 48, BEST = 5, CONFUSIONS = 10 };
 
 typedef struct subject {
     const clipspan_classification *result;
     const clipspan_classification_info *info;
     const char *const *names; /* [images], may be NULL */
     const uint64_t *rows;     /* [images], may be NULL */
+    const clipspan_prompts *prompts; /* may be NULL */
 } subject;
 
 static uint64_t row_of(const subject *s, size_t i)
@@ -40,25 +41,73 @@ static size_t class_width(const subject *s)
     return clsp_min(width, CLASS_WIDEST);
 }
 
+static void text_prompts(const subject *s, clsp_report *report)
+{
+    if (s->prompts == NULL) return;
+    clsp_report_add(report, "prompts: %zu template%s a class, ", s->prompts->templates, s->prompts->templates == 1 ? "" : "s");
+    clsp_report_cut(report, s->prompts->source, NAME_WIDEST);
+    clsp_report_add(report, "\n");
+}
+
+static void text_share(clsp_report *report, uint64_t part, uint64_t whole)
+{
+    if (whole > 0)
+        clsp_report_add(report, "  %7.1f %%", 100 * (double)part / (double)whole);
+    else
+        clsp_report_add(report, "          -");
+}
+
+/* Classes that no image has or was put into say nothing. */
+static void text_classes(const subject *s, clsp_report *report)
+{
+    size_t width = class_width(s);
+    clsp_report_add(report, "\n");
+    clsp_report_cell(report, "class", width);
+    clsp_report_add(report, "  images      recall   chosen   precision\n");
+    for (size_t c = 0; c < clipspan_classification_class_count(s->result); c++) {
+        uint64_t all, right, chosen = clipspan_classification_chosen(s->result, c);
+        clipspan_classification_of_class(s->result, c, &all, &right);
+        if (all == 0 && chosen == 0) continue;
+        clsp_report_cell(report, clipspan_classification_class(s->result, c), width);
+        clsp_report_add(report, "  %6llu ", (unsigned long long)all);
+        text_share(report, right, all);
+        clsp_report_add(report, "  %6llu ", (unsigned long long)chosen);
+        text_share(report, right, chosen);
+        clsp_report_add(report, "\n");
+    }
+}
+
+static void text_confusions(const subject *s, clsp_report *report)
+{
+    size_t count = clipspan_classification_confusion_count(s->result), width = clsp_max(class_width(s), 10);
+    if (count == 0) return;
+    clsp_report_add(report, "\n");
+    clsp_report_cell(report, "most often", width);
+    clsp_report_add(report, "  ");
+    clsp_report_cell(report, "taken for", width);
+    clsp_report_add(report, "  images\n");
+    for (size_t i = 0; i < count && i < CONFUSIONS; i++) {
+        const clipspan_confusion pair = clipspan_classification_confusion(s->result, i);
+        clsp_report_cell(report, clipspan_classification_class(s->result, (size_t)pair.label), width);
+        clsp_report_add(report, "  ");
+        clsp_report_cell(report, clipspan_classification_class(s->result, (size_t)pair.choice), width);
+        clsp_report_add(report, "  %6llu\n", (unsigned long long)pair.images);
+    }
+    if (count > CONFUSIONS) clsp_report_add(report, "and %zu other pairs (JSON has them all)\n", count - CONFUSIONS);
+}
+
 static void text_accuracy(const subject *s, clsp_report *report)
 {
     char images[32], classes[32];
-    size_t count = clipspan_classification_class_count(s->result), width = class_width(s);
+    size_t count = clipspan_classification_class_count(s->result);
     clsp_report_add(report, "%s images, %s classes\n", clsp_report_count(images, s->info->images),
                     clsp_report_count(classes, count));
     if (s->info->labelled == 0) return;
     clsp_report_add(report, "top-1 %.2f %%", 100 * s->info->top1);
     if (count > BEST) clsp_report_add(report, ", top-5 %.2f %%", 100 * s->info->top5); /* else it is 100 % */
-    clsp_report_add(report, " of %s labelled images\n\n", clsp_report_count(images, s->info->labelled));
-    clsp_report_cell(report, "class", width);
-    clsp_report_add(report, "  images   right\n");
-    for (size_t c = 0; c < count; c++) {
-        uint64_t all, right;
-        clipspan_classification_of_class(s->result, c, &all, &right);
-        if (all == 0) continue;
-        clsp_report_cell(report, clipspan_classification_class(s->result, c), width);
-        clsp_report_add(report, "  %6llu  %5.1f %%\n", (unsigned long long)all, 100 * (double)right / (double)all);
-    }
+    clsp_report_add(report, " of %s labelled images\n", clsp_report_count(images, s->info->labelled));
+    clsp_report_add(report, "calibration: error (ECE, %d bins) %.2f %%; mean probability of the choice %.2f %%\n",
+                    (int)CLIPSPAN_CALIBRATION_BINS, 100 * s->info->calibration_error, 100 * s->info->confidence);
 }
 
 /* Image by image where nothing is known to count. */
@@ -85,7 +134,13 @@ static void text_choices(const subject *s, clsp_report *report)
 static void as_text(const subject *s, clsp_report *report)
 {
     text_accuracy(s, report);
-    if (s->info->labelled == 0) text_choices(s, report);
+    text_prompts(s, report);
+    if (s->info->labelled == 0) {
+        text_choices(s, report);
+        return;
+    }
+    text_classes(s, report);
+    text_confusions(s, report);
 }
 
 /* ---- CSV ---------------------------------------------------------------------------------------------------- */
@@ -114,16 +169,68 @@ static void as_csv(const subject *s, clsp_report *report)
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
+/* null where nothing is known */
+static clsp_json *json_share(uint64_t part, uint64_t whole)
+{
+    return whole > 0 ? clsp_json_new_number((double)part / (double)whole) : clsp_json_new_null();
+}
+
 static clsp_json *json_class(const void *given, size_t c)
 {
     const subject *s = given;
-    uint64_t all, right;
+    uint64_t all, right, chosen = clipspan_classification_chosen(s->result, c);
     clipspan_classification_of_class(s->result, c, &all, &right);
     clsp_json *node = clsp_json_new_object();
     bool good = node != NULL &&
                 clsp_json_put(node, "name", clsp_json_new_string(clipspan_classification_class(s->result, c))) &&
                 clsp_json_put(node, "images", clsp_json_new_int((int64_t)all)) &&
-                clsp_json_put(node, "right", clsp_json_new_int((int64_t)right));
+                clsp_json_put(node, "right", clsp_json_new_int((int64_t)right)) &&
+                clsp_json_put(node, "chosen", clsp_json_new_int((int64_t)chosen)) &&
+                clsp_json_put(node, "recall", json_share(right, all)) &&
+                clsp_json_put(node, "precision", json_share(right, chosen));
+    return clsp_json_settled(node, good);
+}
+
+static clsp_json *json_confusion(const void *given, size_t i)
+{
+    const subject *s = given;
+    const clipspan_confusion pair = clipspan_classification_confusion(s->result, i);
+    const char *label = clipspan_classification_class(s->result, (size_t)pair.label);
+    const char *choice = clipspan_classification_class(s->result, (size_t)pair.choice);
+    clsp_json *node = clsp_json_new_object();
+    bool good = node != NULL && clsp_json_put(node, "class", clsp_json_new_string(label)) &&
+                clsp_json_put(node, "taken_for", clsp_json_new_string(choice)) &&
+                clsp_json_put(node, "images", clsp_json_new_int((int64_t)pair.images));
+    return clsp_json_settled(node, good);
+}
+
+static clsp_json *json_bin(const void *given, size_t b)
+{
+    const subject *s = given;
+    const clipspan_calibration_bin bin = clipspan_classification_bin(s->result, b);
+    clsp_json *node = clsp_json_new_object();
+    bool good = node != NULL && clsp_json_put(node, "low", clsp_json_new_number(bin.low)) &&
+                clsp_json_put(node, "high", clsp_json_new_number(bin.high)) &&
+                clsp_json_put(node, "images", clsp_json_new_int((int64_t)bin.images)) &&
+                clsp_json_put(node, "accuracy", clsp_json_new_number(bin.accuracy)) &&
+                clsp_json_put(node, "confidence", clsp_json_new_number(bin.confidence));
+    return clsp_json_settled(node, good);
+}
+
+static clsp_json *json_calibration(const subject *s)
+{
+    clsp_json *node = clsp_json_new_object();
+    bool good = node != NULL && clsp_json_put(node, "error", clsp_json_new_number(s->info->calibration_error)) &&
+                clsp_json_put(node, "confidence", clsp_json_new_number(s->info->confidence)) &&
+                clsp_json_put(node, "bins", clsp_json_list(s, CLIPSPAN_CALIBRATION_BINS, json_bin));
+    return clsp_json_settled(node, good);
+}
+
+static clsp_json *json_prompts(const clipspan_prompts *prompts)
+{
+    clsp_json *node = clsp_json_new_object();
+    bool good = node != NULL && clsp_json_put(node, "source", clsp_json_new_string(prompts->source)) &&
+                clsp_json_put(node, "count", clsp_json_new_int((int64_t)prompts->templates));
     return clsp_json_settled(node, good);
 }
 
@@ -165,7 +272,11 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
                 clsp_json_put(root, "labelled", clsp_json_new_int((int64_t)s->info->labelled)) &&
                 clsp_json_put(root, "top1", clsp_json_new_number(s->info->top1)) &&
                 clsp_json_put(root, "top5", clsp_json_new_number(s->info->top5)) &&
+                (s->prompts == NULL || clsp_json_put(root, "templates", json_prompts(s->prompts))) &&
+                clsp_json_put(root, "calibration", json_calibration(s)) &&
                 clsp_json_put(root, "classes", clsp_json_list(s, classes, json_class)) &&
+                clsp_json_put(root, "confusions",
+                              clsp_json_list(s, clipspan_classification_confusion_count(s->result), json_confusion)) &&
                 clsp_json_put(root, "predictions", clsp_json_list(s, (size_t)s->info->images, json_image));
     clipspan_status status = good ? clsp_json_write(root, path, err) : clsp_fail_memory(err);
     clsp_json_free(root);
@@ -173,10 +284,10 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
 }
 
 clipspan_status clipspan_report_classification(const clipspan_classification *result, const char *const *names,
-                                               const uint64_t *rows, clipspan_format format, const char *path,
-                                               clipspan_error *err)
+                                               const uint64_t *rows, const clipspan_prompts *prompts,
+                                               clipspan_format format, const char *path, clipspan_error *err)
 {
-    const subject s = {result, clipspan_classification_get_info(result), names, rows};
+    const subject s = {result, clipspan_classification_get_info(result), names, rows, prompts};
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(&s, path, err);

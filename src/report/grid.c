@@ -52,7 +52,7 @@ static void lay_out(layout *l)
                               fmin(fmax((double)grid->columns * l->cell, 160), 220), l->small};
     l->note_y = l->legend_y + clsp_legend_height(&l->legend) + 6;
     size_t lines = grid->note ? clsp_canvas_paragraph(l->canvas, &l->small, 0, 0, inside, NOTE_LINES, true, grid->note) : 0;
-    l->height = l->note_y + (double)lines * clsp_line_height(&l->small) + MARGIN - 6;
+    l->height = l->note_y + (double)lines * clsp_line_height(&l->small) + MARGIN - 4;
 }
 
 static void draw_cell(const layout *l, size_t row, size_t column)

@@ -105,7 +105,7 @@ static void lay_out(layout *l)
     l->legend_x = WIDTH;
     l->note_y = y + tall + BELOW;
     size_t lines = plot->note ? clsp_canvas_paragraph(l->canvas, &l->small, 0, 0, inside, NOTE_LINES, true, plot->note) : 0;
-    l->height = l->note_y + (double)lines * clsp_line_height(&l->small) + (lines ? MARGIN - 4 : 0);
+    l->height = l->note_y + (double)lines * clsp_line_height(&l->small) + (lines ? 2 : -4);
 }
 
 static void draw_axes(const layout *l)

@@ -23,12 +23,14 @@ clsp_ticks clsp_ticks_for(double low, double high, size_t wanted)
 
 void clsp_tick_label(char out[48], const clsp_ticks *ticks, size_t i)
 {
+    static const char MINUS[] = "\xE2\x88\x92"; /* the width of a plus, where a hyphen is half of it */
     double value = clsp_tick(ticks, i), size = fmax(fabs(ticks->first), fabs(clsp_tick(ticks, ticks->count - 1)));
+    bool below = value < -1e-9 * ticks->step;
     if (fabs(value) < 1e-9 * ticks->step) value = 0; /* no "-0" */
     if (size < 1e7 && ticks->digits <= 5)
-        snprintf(out, 48, "%.*f", ticks->digits, value);
+        snprintf(out, 48, "%s%.*f", below ? MINUS : "", ticks->digits, fabs(value));
     else
-        snprintf(out, 48, "%.3g", value);
+        snprintf(out, 48, "%s%.3g", below ? MINUS : "", fabs(value));
 }
 
 double clsp_scale_widen(clipspan_scale scale, double limit, double value)

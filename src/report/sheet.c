@@ -50,15 +50,22 @@ static clipspan_status check(const clipspan_sheet *sheet, clipspan_error *err)
 
 /* ---- layout ---------------------------------------------------------------------------------------------- */
 
-static size_t caption_lines(const clipspan_sheet *sheet)
+/* Such a tile says its caption itself. */
+static bool is_missing(const clipspan_tile *tile)
+{
+    return tile->rgb == NULL && tile->map == NULL;
+}
+
+static size_t caption_lines(const layout *l)
 {
     size_t most = 0;
-    for (size_t i = 0; i < sheet->count; i++) {
-        size_t lines = sheet->tiles[i].caption != NULL && sheet->tiles[i].rgb != NULL;
-        for (const char *c = lines ? sheet->tiles[i].caption : ""; *c; c++) lines += *c == '\n';
-        most = clsp_max(most, lines);
+    for (size_t i = 0; i < l->sheet->count; i++) {
+        const clipspan_tile *tile = &l->sheet->tiles[i];
+        if (tile->caption == NULL || is_missing(tile)) continue;
+        most = clsp_max(most, clsp_canvas_paragraph(l->canvas, &l->small, 0, 0, l->side, CAPTION_LINES, true,
+                                                    tile->caption));
     }
-    return clsp_min(most, CAPTION_LINES);
+    return most;
 }
 
 static void measure_maps(layout *l)
@@ -84,7 +91,7 @@ static double headings_width(layout *l)
     return widest > 0 ? fmin(widest, most) + 12 * l->u : 0;
 }
 
-static size_t heads_lines(layout *l)
+static size_t heads_lines(const layout *l)
 {
     size_t most = 0;
     for (size_t c = 0; l->sheet->heads != NULL && c < l->sheet->columns; c++)
@@ -102,7 +109,7 @@ static void lay_out(layout *l)
     l->rows = (sheet->count - 1) / sheet->columns + 1;
     l->gap = 8 * l->u;
     l->left = margin + headings_width(l);
-    l->caption = (double)caption_lines(sheet) * clsp_line_height(&l->small);
+    l->caption = (double)caption_lines(l) * clsp_line_height(&l->small);
     l->width = l->left + (double)columns * (l->side + l->gap) - l->gap + margin;
     if (l->has_maps) l->width = fmax(l->width, 2 * margin + 240 * l->u);
     double inside = l->width - 2 * margin;
@@ -111,11 +118,11 @@ static void lay_out(layout *l)
     heads = (double)heads_lines(l) * clsp_line_height(&l->heading);
     l->top = margin + (double)l->title_lines * clsp_line_height(&l->title) + (l->title_lines ? 6 * l->u : 0) +
              (heads > 0 ? heads + 4 * l->u : 0);
-    double row = l->side + l->caption + l->gap + (l->caption > 0 ? 4 * l->u : 0);
+    double row = l->side + l->caption + l->gap + (l->caption > 0 ? 6 * l->u : 0);
     l->legend_y = l->top + (double)l->rows * row;
-    l->legend = (clsp_legend){sheet->scale, l->limit, sheet->unit, margin + 8 * l->u, l->legend_y + 2 * l->u,
+    l->legend = (clsp_legend){sheet->scale, l->limit, sheet->unit, margin + 8 * l->u, l->legend_y + 4 * l->u,
                               fmin(260 * l->u, inside - 16 * l->u), l->small};
-    l->note_y = l->legend_y + (l->has_maps ? clsp_legend_height(&l->legend) + 6 * l->u : 0);
+    l->note_y = l->legend_y + (l->has_maps ? clsp_legend_height(&l->legend) + 10 * l->u : 0);
     if (sheet->note)
         l->note_lines = clsp_canvas_paragraph(l->canvas, &l->small, 0, 0, inside, NOTE_LINES, true, sheet->note);
     l->height = l->note_y + (double)l->note_lines * clsp_line_height(&l->small) + margin - (l->note_lines ? 0 : l->gap);
@@ -216,7 +223,7 @@ static clipspan_status draw_tile(const layout *l, const clipspan_tile *tile, dou
         clsp_box frame = {box.x + width / 2, box.y + width / 2, box.width - width, box.height - width};
         clsp_canvas_frame(l->canvas, &frame, FRAMED, width);
     }
-    if (tile->caption == NULL || tile->rgb == NULL) return status;
+    if (tile->caption == NULL || is_missing(tile)) return status;
     font.align = CLSP_ALIGN_CENTRE;
     font.colour = clsp_ink;
     clsp_canvas_paragraph(l->canvas, &font, x + l->side / 2, y + l->side + 3 * l->u + font.size, l->side, CAPTION_LINES,
@@ -232,7 +239,7 @@ static void draw_headings(const layout *l)
     double margin = 20 * l->u, row = (l->legend_y - l->top) / (double)l->rows;
     clsp_font centred = l->heading;
     centred.align = CLSP_ALIGN_CENTRE;
-    size_t lines = heads_lines((layout *)l);
+    size_t lines = heads_lines(l);
     for (size_t c = 0; sheet->heads != NULL && c < sheet->columns; c++) {
         double x = l->left + (double)c * (l->side + l->gap) + l->side / 2;
         double y = l->top - 6 * l->u - (double)(lines - 1) * clsp_line_height(&centred);

@@ -68,6 +68,7 @@ clipspan_status clipspan_report_store(const clipspan_store *store, clipspan_form
         CLSP_ENTRY_TEXT("state", "state", s->complete ? "complete" : "unfinished: the same command goes on with it"),
         CLSP_ENTRY_TEXT("kind", "kind", s->moments_only ? "moments alone" : "contributions and moments"),
         CLSP_ENTRY_TEXT("parts", "parts", s->moments_only ? "" : parts_words(s->parts)),
+        CLSP_ENTRY_INT("neurons", "top images a neuron", s->neurons),
         CLSP_ENTRY_TEXT("dtype", "type", s->dtype),
         CLSP_ENTRY_TEXT("compute", "products in", s->compute),
         CLSP_ENTRY_INT("shards", "shards", s->shards),

@@ -46,6 +46,7 @@ static void text_head(const subject *s, clsp_report *report, size_t i)
 {
     const clipspan_textspan_head *head = clipspan_textspan_get(s->result, i);
     bool images = clipspan_textspan_images(s->result, i, 0, NULL, NULL) > 0;
+    bool stable = clipspan_textspan_resamples(s->result) > 0;
     size_t width = strlen("text");
     for (int m = 0; m < head->count; m++)
         width = clsp_max(width, clsp_text_width(clipspan_textspan_text_of(s->result, head->texts[m].text)));
@@ -53,7 +54,7 @@ static void text_head(const subject *s, clsp_report *report, size_t i)
     clsp_report_add(report, "\nL%d.H%d   variance %.4g   %d texts explain %.1f %%   rank %d\n", head->layer, head->head,
                     head->variance, head->count, 100 * head->explained, head->rank);
     if (head->count == 0) return;
-    clsp_report_add(report, "   share  ");
+    clsp_report_add(report, stable ? "   share  again  " : "   share  ");
     if (images) {
         clsp_report_cell(report, "text", width);
         clsp_report_add(report, "  images that rank highest\n");
@@ -62,6 +63,7 @@ static void text_head(const subject *s, clsp_report *report, size_t i)
     for (int m = 0; m < head->count; m++) {
         const char *text = clipspan_textspan_text_of(s->result, head->texts[m].text);
         clsp_report_add(report, "  %4.1f %%  ", 100 * head->texts[m].explained);
+        if (stable) clsp_report_add(report, "%3.0f %%  ", 100 * clipspan_textspan_stability(s->result, i, m));
         if (images)
             clsp_report_cell(report, text, width);
         else
@@ -84,6 +86,9 @@ static void as_text(const subject *s, clsp_report *report)
                     clsp_report_count(images, s->info.images), clsp_report_count(texts, s->info.pool_texts),
                     clsp_convention_name(s->info.convention),
                     s->info.convention == CLIPSPAN_PAPER ? " (the image's embedding has length 1)" : "");
+    if (clipspan_textspan_resamples(s->result) > 0)
+        clsp_report_add(report, "again: of %d bootstrap resamples of the images, those in which the text is picked again.\n",
+                        clipspan_textspan_resamples(s->result));
     for (size_t i = 0; i < clipspan_textspan_head_count(s->result); i++) text_head(s, report, i);
 }
 
@@ -112,13 +117,16 @@ static void csv_head(const subject *s, clsp_report *report, size_t i)
         clsp_report_number(report, false, head->texts[m].score);
         clsp_report_number(report, false, head->variance);
         csv_images(s, report, i, m);
+        if (clipspan_textspan_resamples(s->result) > 0)
+            clsp_report_number(report, false, clipspan_textspan_stability(s->result, i, m));
         clsp_report_add(report, "\n");
     }
 }
 
 static void as_csv(const subject *s, clsp_report *report)
 {
-    clsp_report_add(report, "layer,head,pick,text,explained,score,head_variance,images\n");
+    clsp_report_add(report, "layer,head,pick,text,explained,score,head_variance,images%s\n",
+                    clipspan_textspan_resamples(s->result) > 0 ? ",stability" : "");
     for (size_t i = 0; i < clipspan_textspan_head_count(s->result); i++) csv_head(s, report, i);
 }
 
@@ -152,6 +160,8 @@ static clsp_json *json_text(const subject *s, size_t i, int m)
                 clsp_json_put(node, "index", clsp_json_new_int((int64_t)t->text)) &&
                 clsp_json_put(node, "explained", clsp_json_new_number(t->explained)) &&
                 clsp_json_put(node, "score", clsp_json_new_number(t->score));
+    if (good && clipspan_textspan_resamples(s->result) > 0)
+        good = clsp_json_put(node, "stability", clsp_json_new_number(clipspan_textspan_stability(s->result, i, m)));
     good = good && (!images || clsp_json_put(node, "images", json_images(s, i, m)));
     return clsp_json_settled(node, good);
 }
@@ -193,7 +203,9 @@ static bool json_settings(const subject *s, clsp_json *root)
 {
     clsp_json *pool = clsp_json_new_object();
     bool good = pool != NULL && clsp_json_put(pool, "texts", clsp_json_new_int((int64_t)s->info.pool_texts));
-    return clsp_json_put(root, "convention", clsp_json_new_string(clsp_convention_name(s->info.convention))) &
+    int resamples = clipspan_textspan_resamples(s->result);
+    return (resamples == 0 || clsp_json_put(root, "resamples", clsp_json_new_int(resamples))) &
+           clsp_json_put(root, "convention", clsp_json_new_string(clsp_convention_name(s->info.convention))) &
            clsp_json_put(root, "size", clsp_json_new_int(s->info.size)) &
            clsp_json_put(root, "rank", clsp_json_new_int(s->info.rank)) &
            clsp_json_put(root, "images", clsp_json_new_int((int64_t)s->info.images)) &

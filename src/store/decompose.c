@@ -27,7 +27,10 @@ clipspan_status clipspan_store_decompose(clipspan_engine *engine, const clipspan
                          "intervention first",
                          directory);
     if (used.moments_only) used.decompose.parts = 0;
-    clipspan_status status = clsp_decomposer_new(&source.decomposer, engine, &used.decompose, err);
+    clipspan_decompose_options made = used.decompose; /* what the batches hold; shards hold what was asked for */
+    made.parts &= ~(unsigned)CLIPSPAN_PART_NEURONS;
+    if (used.neurons) made.parts |= CLIPSPAN_PART_NEURONS | CLIPSPAN_PART_MLP;
+    clipspan_status status = clsp_decomposer_new(&source.decomposer, engine, &made, err);
     if (status != CLIPSPAN_OK) return status;
     const clsp_store_job job = {
         .directory = directory,

@@ -111,29 +111,46 @@ static clipspan_status read_batch(player *p, const clsp_safetensors *file, size_
 
 static clipspan_status report(const player *p, const clipspan_hooks *hooks, uint64_t done, clipspan_error *err)
 {
-    const clipspan_progress progress = {"read", done, p->store->info.images, 0};
+    const clipspan_progress progress = {"read", done, p->select.count, 0};
     if (hooks == NULL || hooks->progress == NULL || hooks->progress(hooks->user, &progress) == 0) return CLIPSPAN_OK;
     return clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "%s: stopped after %llu of %llu images", p->store->directory,
-                     (unsigned long long)done, (unsigned long long)p->store->info.images);
+                     (unsigned long long)done, (unsigned long long)p->select.count);
 }
 
-static clipspan_status play_shard(player *p, size_t s, uint64_t row, clipspan_batch_fn fn, void *user,
-                                  const clipspan_hooks *hooks, clipspan_error *err)
+/* Rows [from, to) of shard s, whose first row is row `row` of the store. */
+static clipspan_status play_shard(player *p, size_t s, uint64_t row, size_t from, size_t to, clipspan_batch_fn fn,
+                                  void *user, const clipspan_hooks *hooks, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_safetensors *file = NULL;
     size_t rows = (size_t)p->store->manifest.shards[s].images;
     size_t step = p->select.batch ? p->select.batch : rows;
     CLSP_TRY(clsp_store_open_shard(p->store, s, &file, err));
-    for (size_t at = 0; at < rows; at += step) {
-        size_t n = clsp_min(step, rows - at);
+    for (size_t at = from; at < to; at += step) {
+        size_t n = clsp_min(step, to - at);
         CLSP_TRY(read_batch(p, file, rows, at, n, row, err));
         CLSP_TRY(fn(user, &p->batch, err));
-        CLSP_TRY(report(p, hooks, row + at + n, err));
+        CLSP_TRY(report(p, hooks, row + at + n - p->select.first, err));
     }
 out:
     clsp_safetensors_free(file);
     return status;
+}
+
+/* The rows that are asked for, put into the selection; most: those of one shard. */
+static clipspan_status choose_rows(player *p, size_t *most, clipspan_error *err)
+{
+    const clsp_manifest *m = &p->store->manifest;
+    uint64_t images = p->store->info.images, first = p->select.first;
+    if (first > images || p->select.count > images - first)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s has %llu images, not %llu from row %llu on", p->store->directory,
+                         (unsigned long long)images, (unsigned long long)p->select.count, (unsigned long long)first);
+    if (p->select.count == 0) p->select.count = images - first;
+    *most = 0;
+    for (size_t s = 0; s < m->shard_count; s++) *most = clsp_max(*most, (size_t)m->shards[s].images);
+    if (p->select.batch > 0) *most = clsp_min(*most, p->select.batch);
+    if (p->select.count < *most) *most = (size_t)p->select.count;
+    return CLIPSPAN_OK;
 }
 
 clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_store_selection *select,
@@ -148,14 +165,16 @@ clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_
     if (m->moments_only)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s keeps moments alone: there are no images to read",
                          store->directory);
-    for (size_t s = 0; s < m->shard_count; s++) most = clsp_max(most, (size_t)m->shards[s].images);
-    if (p.select.batch > 0) most = clsp_min(most, p.select.batch);
+    CLSP_TRY(choose_rows(&p, &most, err));
     CLSP_ALLOC(p.token_layers, clsp_alloc((size_t)m->token_layer_count, sizeof *p.token_layers));
     CLSP_TRY(make_buffers(&p, most, err));
     point_batch(&p);
     for (size_t s = 0; s < m->shard_count; s++) {
-        if (m->shards[s].images > 0) CLSP_TRY(play_shard(&p, s, row, fn, user, hooks, err));
-        row += m->shards[s].images;
+        uint64_t images = m->shards[s].images, end = p.select.first + p.select.count;
+        uint64_t from = p.select.first > row ? p.select.first - row : 0, to = end > row ? end - row : 0;
+        if (to > images) to = images;
+        if (from < to) CLSP_TRY(play_shard(&p, s, row, (size_t)from, (size_t)to, fn, user, hooks, err));
+        row += images;
     }
 out:
     for (int k = 0; k < CLSP_FIELD_KINDS; k++) clsp_free(p.values[k]);

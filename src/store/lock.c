@@ -86,6 +86,7 @@ static bool begins(const char *name, const char *with)
 static bool is_ours(const char *name)
 {
     return begins(name, "shard-") || begins(name, "moments-") || begins(name, CLSP_STORE_MOMENTS) ||
+           begins(name, "neurons-") || begins(name, CLSP_STORE_NEURONS) ||
            begins(name, CLSP_STORE_MANIFEST) || begins(name, CLSP_STORE_BASIS) || begins(name, CLSP_STORE_LIST) ||
            strcmp(name, CLSP_STORE_LOCK) == 0;
 }
@@ -94,7 +95,8 @@ static bool is_named(const clsp_manifest *m, const char *name)
 {
     if (strcmp(name, CLSP_STORE_LOCK) == 0 || strcmp(name, CLSP_STORE_MANIFEST) == 0) return true;
     if (m == NULL) return false;
-    if (strcmp(name, m->list.name) == 0 || strcmp(name, m->basis.name) == 0 || strcmp(name, m->moments.name) == 0)
+    if (strcmp(name, m->list.name) == 0 || strcmp(name, m->basis.name) == 0 || strcmp(name, m->moments.name) == 0 ||
+        strcmp(name, m->neurons.name) == 0)
         return true;
     for (size_t s = m->shard_count; s-- > 0;)
         if (strcmp(name, m->shards[s].file.name) == 0) return true;

@@ -48,6 +48,7 @@ static bool put_model(clsp_json *root, const clsp_manifest *m)
     good &= put_number(model, "image_size", (uint64_t)m->image_size);
     good &= put_number(model, "patch_size", (uint64_t)m->patch_size);
     good &= clsp_json_put(model, "logit_scale", clsp_json_new_number((double)m->logit_scale));
+    if (m->top_images) good &= put_number(model, "mlp_width", (uint64_t)m->mlp_width);
     return clsp_json_put(root, "model", model) && good;
 }
 
@@ -74,6 +75,7 @@ static bool put_options(clsp_json *root, const clsp_manifest *m)
     for (int t = 0; t < m->token_layer_count; t++) good &= clsp_json_push(layers, clsp_json_new_int(m->token_layers[t]));
     good &= clsp_json_put(options, "token_layers", layers);
     good &= clsp_json_put(options, "moments_only", clsp_json_new_bool(m->moments_only));
+    if (m->top_images) good &= put_number(options, "neurons", (uint64_t)m->top_images);
     good &= put_number(options, "first", m->first);
     good &= put_number(options, "count", m->count);
     good &= put_number(options, "shard_images", m->shard_images);
@@ -120,6 +122,7 @@ clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *d
     good &= put_options(root, manifest);
     good &= put_file(root, "basis", &manifest->basis);
     good &= put_file(root, "moments", &manifest->moments);
+    if (manifest->top_images) good &= put_file(root, "neurons", &manifest->neurons);
     good &= put_done(root, manifest);
     good &= put_shards(root, manifest);
     if (!good) CLSP_TRY(clsp_fail_memory(err));
@@ -175,7 +178,8 @@ uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *director
     char *path = clsp_path_join(directory, CLSP_STORE_MANIFEST);
     if (path != NULL) clsp_store_file_measure(&own, path, NULL);
     clsp_free(path);
-    uint64_t total = own.bytes + manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes;
+    uint64_t total = own.bytes + manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes +
+                     manifest->neurons.bytes;
     for (size_t s = 0; s < manifest->shard_count; s++) total += manifest->shards[s].file.bytes;
     return total;
 }

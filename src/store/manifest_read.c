@@ -110,6 +110,8 @@ static void read_model(members *root, clsp_manifest *out)
     out->patch_size = (int)read_count(&m, "patch_size", 1, CLSP_MAX_IMAGE);
     if (!clsp_json_number(clsp_json_get(m.object, "logit_scale"), &scale)) wrong(&m, "logit_scale", "a number");
     out->logit_scale = (float)scale;
+    if (clsp_json_get(m.object, "mlp_width") != NULL)
+        out->mlp_width = (int)read_count(&m, "mlp_width", 1, CLSP_MAX_WIDTH);
     root->status = m.status;
 }
 
@@ -178,6 +180,9 @@ static void read_options(members *root, clsp_manifest *out)
     read_parts(&m, out);
     read_token_layers(&m, out);
     out->moments_only = read_bool(&m, "moments_only");
+    if (clsp_json_get(m.object, "neurons") != NULL)
+        out->top_images = (int)read_count(&m, "neurons", 1, CLIPSPAN_NEURONS_TOP_MOST);
+    if ((out->top_images > 0) != (out->mlp_width > 0)) wrong(&m, "neurons", "one with the model's mlp_width");
     out->first = read_count(&m, "first", 0, out->listed - 1);
     out->count = read_count(&m, "count", 1, out->listed - out->first);
     out->shard_images = read_count(&m, "shard_images", 1, INT32_MAX);
@@ -193,6 +198,14 @@ static void read_done(members *root, clsp_manifest *out)
     out->skipped = read_count(&m, "skipped", out->positions - out->images, out->positions - out->images);
     out->complete = read_bool(&m, "complete");
     if (out->complete && out->positions != out->count) wrong(&m, "complete", "false, for images are missing");
+    root->status = m.status;
+}
+
+/* A file that is absent before the first shard is finished, and only then. */
+static void read_progressive(members *root, const char *key, clsp_store_file *file)
+{
+    members m = object_of(root, clsp_json_get(root->object, key), key);
+    read_file_members(&m, file, true);
     root->status = m.status;
 }
 
@@ -234,15 +247,14 @@ static void read_all(members *root, clsp_manifest *out)
     if (root->status == CLIPSPAN_OK) read_images(root, out);
     if (root->status == CLIPSPAN_OK) read_options(root, out);
     if (root->status == CLIPSPAN_OK) read_file(root, "basis", &out->basis);
-    if (root->status == CLIPSPAN_OK) {
-        members m = object_of(root, clsp_json_get(root->object, "moments"), "moments");
-        read_file_members(&m, &out->moments, true);
-        root->status = m.status;
-    }
+    if (root->status == CLIPSPAN_OK) read_progressive(root, "moments", &out->moments);
+    if (root->status == CLIPSPAN_OK && out->top_images > 0) read_progressive(root, "neurons", &out->neurons);
     if (root->status == CLIPSPAN_OK) read_done(root, out);
     if (root->status == CLIPSPAN_OK) read_shards(root, out);
     if (root->status == CLIPSPAN_OK && out->moments.name[0] == '\0' && out->positions > 0)
         wrong(root, "moments", "a file");
+    if (root->status == CLIPSPAN_OK && out->top_images > 0 && out->neurons.name[0] == '\0' && out->positions > 0)
+        wrong(root, "neurons", "a file");
 }
 
 clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *name,

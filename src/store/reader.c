@@ -34,6 +34,8 @@ static void fill_info(clipspan_store *store)
         .image_size = m->image_size,
         .patch_size = m->patch_size,
         .logit_scale = m->logit_scale,
+        .neurons = m->top_images,
+        .mlp_width = m->mlp_width,
     };
 }
 
@@ -150,20 +152,21 @@ void clipspan_store_free(clipspan_store *store)
     clsp_free(store);
 }
 
-/* The checksum once, then the index: two threads that meet here both read it, and both are right. */
-clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
-                                      clipspan_error *err)
+/* The file behind shard s, every tensor's type and shape as the manifest says. */
+static clipspan_status open_shard(const clipspan_store *store, size_t s, bool verify, clsp_safetensors **out,
+                                  clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_shard *shard = &store->manifest.shards[s];
     clsp_safetensors *file = NULL;
     char *path = NULL;
     *out = NULL;
-    if (__atomic_load_n(&store->verified[s], __ATOMIC_ACQUIRE)) {
+    if (verify) {
+        CLSP_TRY(clsp_store_file_open(&file, &shard->file, store->directory, err));
+    } else {
         CLSP_ALLOC(path, clsp_path_join(store->directory, shard->file.name));
         CLSP_TRY(clsp_safetensors_open(&file, path, err));
-    } else
-        CLSP_TRY(clsp_store_file_open(&file, &shard->file, store->directory, err));
+    }
     for (size_t f = 0; f < store->field_count; f++) {
         const clsp_field *field = &store->fields[f];
         const clsp_tensor *tensor = NULL;
@@ -171,13 +174,32 @@ clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, cls
         clsp_field_shape(field, shard->images, shape);
         CLSP_TRY(clsp_store_tensor(&tensor, file, field->name, field->dtype, field->dims, shape, err));
     }
-    __atomic_store_n(&store->verified[s], 1, __ATOMIC_RELEASE);
     *out = file;
     file = NULL;
 out:
     clsp_safetensors_free(file);
     clsp_free(path);
     return status;
+}
+
+/* The checksum once, then the index: two threads that meet here both read it, and both are right. */
+clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
+                                      clipspan_error *err)
+{
+    bool verify = !__atomic_load_n(&store->verified[s], __ATOMIC_ACQUIRE);
+    clipspan_status status = open_shard(store, s, verify, out, err);
+    if (status == CLIPSPAN_OK) __atomic_store_n(&store->verified[s], 1, __ATOMIC_RELEASE);
+    return status;
+}
+
+clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
+                                     clipspan_error *err)
+{
+    const clsp_store_file *file = &store->manifest.shards[s].file;
+    *out = NULL;
+    clipspan_status status = clsp_store_file_check(file, store->directory, err);
+    if (status == CLIPSPAN_OK) status = open_shard(store, s, false, out, err);
+    return clsp_store_file_explain(status, file, store->directory, err);
 }
 
 /* ---- what it says --------------------------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHARD_BYTES = 256000000, MOMENTS_IMAGES = 4096 };
+enum { SHARD_BYTES = 256000000, MOMENTS_IMAGES = 4096,
+       STORED_PARTS = CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS | CLIPSPAN_PART_TOKENS }; /* neurons are never in shards */
 
 /* ---- what the store is to be ---------------------------------------------------------------------------- */
 
@@ -93,6 +94,17 @@ static clipspan_status describe_shards(clsp_manifest *m, const clsp_store_job *j
     return CLIPSPAN_OK;
 }
 
+static clipspan_status describe_neurons(clsp_manifest *m, const clsp_store_job *job, clipspan_error *err)
+{
+    int top = job->options->neurons;
+    if (top < 0 || top > CLIPSPAN_NEURONS_TOP_MOST)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%d top images a neuron, expected 0 to %d", top,
+                         CLIPSPAN_NEURONS_TOP_MOST);
+    m->top_images = top;
+    m->mlp_width = top ? clipspan_model_get_info(job->model)->mlp_width : 0;
+    return CLIPSPAN_OK;
+}
+
 static clipspan_status describe(clsp_manifest *m, const clsp_store_job *job, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -102,7 +114,8 @@ static clipspan_status describe(clsp_manifest *m, const clsp_store_job *job, cli
     m->moments_only = job->options->moments_only != 0;
     m->half = job->options->half != 0 && !m->moments_only;
     m->bf16 = job->compute == CLIPSPAN_BF16;
-    m->parts = m->moments_only ? 0 : job->options->decompose.parts;
+    m->parts = m->moments_only ? 0 : job->options->decompose.parts & STORED_PARTS;
+    CLSP_TRY(describe_neurons(m, job, err));
     CLSP_TRY(describe_tokens(m, job, err));
     CLSP_TRY(describe_shards(m, job, err));
 out:
@@ -166,6 +179,9 @@ static clipspan_status compare(const clsp_manifest *was, const clsp_manifest *is
         (is->token_layer_count > 0 && memcmp(was->token_layers, is->token_layers,
                                              (size_t)is->token_layer_count * sizeof *is->token_layers) != 0))
         return differs(directory, "tokens of", "other layers", "these", err);
+    if (was->top_images != is->top_images)
+        return number_differs(directory, "top images a neuron (0: no neurons):", (uint64_t)was->top_images,
+                              (uint64_t)is->top_images, err);
     if (was->first != is->first) return number_differs(directory, "the first image", was->first, is->first, err);
     if (was->listed == is->listed && was->count != is->count)
         return number_differs(directory, "a number of images of", was->count, is->count, err);
@@ -199,6 +215,7 @@ static clipspan_status check_files(const clsp_manifest *m, const char *directory
             CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "stopped while %s was checked; it is as it was", directory));
     }
     CLSP_TRY(check_file(&m->moments, directory, err));
+    CLSP_TRY(check_file(&m->neurons, directory, err));
 out:
     return status;
 }
@@ -320,7 +337,7 @@ static clipspan_status run_locked(const clsp_store_job *job, clsp_manifest *m, c
     CLSP_TRY(begin_or_go_on(m, job, hooks, err));
     summary->resumed = m->images;
     if (!m->complete) {
-        CLSP_TRY(clsp_sink_open(&sink, m, job->basis, job->directory, err));
+        CLSP_TRY(clsp_sink_open(&sink, m, job->basis, job->model, job->directory, err));
         sink.step = job->step;
         sink.step_user = job->step_user;
         status = write_shards(&sink, job, hooks, err);

@@ -1,8 +1,8 @@
 /* Batches in, shards out. A shard is gathered in memory, because its tensors run layer by layer and batches come image
  * by image; it is written when its range of the list is done.
  *
- * What is on the disk is what the manifest names: moments and shard are written first, the manifest last, and only
- * then the moments before them are removed. A run that dies anywhere between leaves the state before.
+ * What is on the disk is what the manifest names: moments, neurons and shard are written first, the manifest last, and
+ * only then the moments and neurons before them are removed. A run that dies anywhere between leaves the state before.
  */
 #include "store/store.h"
 
@@ -10,8 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Those of the run before, or new ones. */
+static clipspan_status open_neurons(clsp_sink *sink, const clipspan_model *model, clipspan_error *err)
+{
+    const clsp_manifest *m = sink->manifest;
+    if (m->top_images == 0) return CLIPSPAN_OK;
+    if (m->neurons.name[0] != '\0') return clsp_neurons_read(&sink->neurons, m, sink->directory, err);
+    return clipspan_neurons_new(&sink->neurons, model, m->top_images, err);
+}
+
 clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const clipspan_basis *basis,
-                               const char *directory, clipspan_error *err)
+                               const clipspan_model *model, const char *directory, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     *sink = (clsp_sink){.directory = directory, .manifest = manifest};
@@ -22,6 +31,7 @@ clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const c
     else
         CLSP_TRY(clipspan_moments_new(&sink->moments, basis, err));
     sink->skipped_capacity = sink->skipped_count;
+    CLSP_TRY(open_neurons(sink, model, err));
     if (manifest->moments_only) goto out;
     CLSP_TRY(clsp_fields_new(&sink->fields, &sink->field_count, manifest, err));
     CLSP_ALLOC(sink->buffers, clsp_alloc_zero(sink->field_count, sizeof *sink->buffers));
@@ -43,6 +53,7 @@ void clsp_sink_close(clsp_sink *sink)
     clsp_free(sink->fields);
     clsp_free(sink->skipped);
     clipspan_moments_free(sink->moments);
+    clipspan_neurons_free(sink->neurons);
     *sink = (clsp_sink){0};
 }
 
@@ -111,6 +122,7 @@ clipspan_status clsp_sink_add(void *user, uint64_t first, size_t n, const clipsp
     if (batch->images > n || batch->images > sink->capacity - sink->rows)
         return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: more images than the shard has room for", sink->directory);
     if (batch->images > 0) CLSP_TRY(clipspan_moments_add(sink->moments, batch, err));
+    if (batch->images > 0 && sink->neurons) CLSP_TRY(clipspan_neurons_add(sink->neurons, batch, err));
     if (sink->manifest->moments_only) return note_skipped(sink, first, n, batch, err);
     if (batch->images == 0) return CLIPSPAN_OK;
     for (size_t f = 0; f < sink->field_count; f++) {
@@ -178,12 +190,13 @@ static void remove_file(const clsp_sink *sink, const char *name)
 
 /* The manifest with one more range done; on failure it is as it was before. */
 static clipspan_status record(clsp_sink *sink, const clsp_shard *shard, const clsp_store_file *moments,
-                              clipspan_error *err)
+                              const clsp_store_file *neurons, clipspan_error *err)
 {
     clsp_manifest *m = sink->manifest, before = *m;
     clipspan_status status = CLIPSPAN_OK;
     if (!m->moments_only) CLSP_TRY(clsp_manifest_add_shard(m, shard, err));
     m->moments = *moments;
+    m->neurons = *neurons;
     m->positions += shard->count;
     m->images = sink->moments->images;
     m->skipped = m->positions - m->images;
@@ -198,26 +211,44 @@ out:
     return status;
 }
 
+/* Sums over all images so far: of a finished store "moments.safetensors", before that with the shard's number. */
+static void name_file(clsp_store_file *file, const char *what, bool last, unsigned long long number)
+{
+    if (last)
+        snprintf(file->name, sizeof file->name, "%s.safetensors", what);
+    else
+        snprintf(file->name, sizeof file->name, "%s-%05llu.safetensors", what, number);
+}
+
+static void remove_old(const clsp_sink *sink, const clsp_store_file *old, const clsp_store_file *now)
+{
+    if (old->name[0] != '\0' && strcmp(old->name, now->name) != 0) remove_file(sink, old->name);
+}
+
 clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t count, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_manifest *m = sink->manifest;
     clsp_shard shard = {.first = first, .count = count, .images = sink->rows};
-    clsp_store_file moments = {0}, old = m->moments;
+    clsp_store_file moments = {0}, neurons = {0}, old[] = {m->moments, m->neurons};
     unsigned long long number = m->positions / m->shard_images;
-    if (m->positions + count == m->count)
-        snprintf(moments.name, sizeof moments.name, "%s", CLSP_STORE_MOMENTS);
-    else
-        snprintf(moments.name, sizeof moments.name, "moments-%05llu.safetensors", number);
+    bool last = m->positions + count == m->count;
+    name_file(&moments, "moments", last, number);
     step(sink, "moments");
     CLSP_TRY(clsp_moments_write(sink->moments, sink->skipped, sink->skipped_count, sink->directory, &moments, err));
+    if (sink->neurons) {
+        name_file(&neurons, "neurons", last, number);
+        step(sink, "neurons");
+        CLSP_TRY(clsp_neurons_write(sink->neurons, sink->directory, &neurons, err));
+    }
     if (sink->rows > 0) {
         snprintf(shard.file.name, sizeof shard.file.name, "shard-%05llu.safetensors", number);
         CLSP_TRY(write_shard(sink, &shard.file, err));
     }
-    CLSP_TRY(record(sink, &shard, &moments, err));
+    CLSP_TRY(record(sink, &shard, &moments, &neurons, err));
     step(sink, "remove");
-    if (old.name[0] != '\0' && strcmp(old.name, moments.name) != 0) remove_file(sink, old.name);
+    remove_old(sink, &old[0], &moments);
+    remove_old(sink, &old[1], &neurons);
     sink->rows = 0;
 out:
     return status;

@@ -19,6 +19,7 @@
 #define CLSP_STORE_BASIS "basis.safetensors"
 #define CLSP_STORE_LIST "images.safetensors"
 #define CLSP_STORE_MOMENTS "moments.safetensors" /* of a finished store; moments-00007.safetensors before */
+#define CLSP_STORE_NEURONS "neurons.safetensors" /* neurons-00007.safetensors before */
 #define CLSP_STORE_LOCK "lock"
 
 /* ---- the manifest: everything small -------------------------------------------------------------------- */
@@ -51,9 +52,10 @@ typedef struct clsp_manifest {
     int *token_layers; /* [token_layer_count] ascending */
     int token_layer_count;
     uint64_t first, count; /* the range of the list that the store is to hold */
+    int top_images, mlp_width; /* kept of every neuron, neurons a layer; 0: without neurons */
     uint64_t shard_images; /* list positions a shard; a multiple of batch */
     int batch;
-    clsp_store_file list, basis, moments;
+    clsp_store_file list, basis, moments, neurons;
     clsp_shard *shards;
     size_t shard_count, shard_capacity;
     uint64_t positions, images, skipped; /* done so far: positions = images + skipped */
@@ -140,6 +142,12 @@ clipspan_status clsp_moments_write(const clipspan_moments *moments, const uint64
 clipspan_status clsp_moments_read(clipspan_moments **out, const clipspan_basis *basis, const clsp_store_file *file,
                                   uint64_t images, const char *directory, uint64_t **skipped, size_t *skipped_count,
                                   clipspan_error *err);
+/* Neurons, their images by list position. */
+clipspan_status clsp_neurons_write(clipspan_neurons *neurons, const char *directory, clsp_store_file *file,
+                                   clipspan_error *err);
+/* Those that the manifest names; its number of images is checked. */
+clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *manifest, const char *directory,
+                                  clipspan_error *err);
 /* Copies a basis into / maps it from the store's folder. */
 clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *directory, clsp_store_file *file,
                                  clipspan_error *err);
@@ -156,6 +164,7 @@ typedef struct clsp_sink {
     const char *directory;
     clsp_manifest *manifest;
     clipspan_moments *moments;
+    clipspan_neurons *neurons; /* NULL: not kept */
     clsp_field *fields;
     void **buffers; /* [field_count]: [outer, capacity, inner] in the field's type */
     size_t field_count, capacity, rows;
@@ -165,11 +174,11 @@ typedef struct clsp_sink {
     void *step_user;
 } clsp_sink;
 clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const clipspan_basis *basis,
-                               const char *directory, clipspan_error *err);
+                               const clipspan_model *model, const char *directory, clipspan_error *err);
 void clsp_sink_close(clsp_sink *sink);
 /* A clsp_range_fn: user is the sink. */
 clipspan_status clsp_sink_add(void *user, uint64_t first, size_t n, const clipspan_batch *batch, clipspan_error *err);
-/* Writes moments, shard, manifest, in that order; the range [first, first + count) is then done. */
+/* Writes moments, neurons, shard, manifest, in that order; the range [first, first + count) is then done. */
 clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t count, clipspan_error *err);
 
 /* One writer a store: an advisory lock that the system drops when the process ends, however it ends. */
@@ -215,5 +224,8 @@ struct clipspan_store {
 /* Opens shard `s`; its checksum is read when it is first opened here. */
 clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
                                       clipspan_error *err);
+/* The same without the checksum: presence, size, types and shapes alone. */
+clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
+                                     clipspan_error *err);
 
 #endif

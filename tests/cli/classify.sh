@@ -36,15 +36,36 @@ clipspan export store --name tree --classes classes.txt -o arrays
 labels arrays/tree_labels.npy
 clipspan export store --name tree --classes others.txt -o arrays
 labels arrays/tree_labels.npy
-# export's classifier is classify's: the default prompt, and words after a tab
+# export's classifier is classify's: the project's own prompts, the single one, and words after a tab
 printf 'dog\ta dog\ncat\ta cat\n' >worded.txt
 printf 'a photo of a {}.\n' >templates.txt
 clipspan export store --name a --classes worded.txt -o arrays
-clipspan export store --name b --classes worded.txt --templates templates.txt -o arrays
+clipspan export store --name b --classes worded.txt --templates "$SOURCE/models/pools/templates.txt" -o arrays
 cmp arrays/a_classifier_model.npy arrays/b_classifier_model.npy && echo 'the same prompts'
+clipspan export store --name c --classes worded.txt --templates single -o arrays
+clipspan export store --name d --classes worded.txt --templates templates.txt -o arrays
+cmp arrays/c_classifier_model.npy arrays/d_classifier_model.npy && echo 'the same single prompt'
 printf 'a dog\na cat\n' >bare.txt
 clipspan export store --name b --classes bare.txt -o arrays 2>/dev/null
 cmp arrays/a_classifier_model.npy arrays/b_classifier_model.npy && echo 'words after the tab are the prompt'
+# which prompts, how well the probabilities are believed, which class is taken for which
+prompts() { grep -A 2 '"templates"' "$1"; }
+clipspan classify store --json -o own.json; prompts own.json
+clipspan classify store --templates single --json -o single.json; prompts single.json
+clipspan classify store --templates templates.txt | grep '^prompts'
+clipspan classify store --classes classes.txt --json -o scored.json
+grep -c '"low"' scored.json
+grep -c '"taken_for"' scored.json
+clipspan classify store --classes classes.txt | sed -n '3s/[0-9.]* %/P %/gp; 6p; 9,$p' | sed 's/  *[0-9][0-9]*$/  N/'
+# labels that fit no class, a class that stands twice
+printf 'lion\nhorse\n' >none.txt
+clipspan classify store --classes none.txt 2>&1 >/dev/null
+printf 'dog\ncat\n\ndog\n' >twice.txt
+fails clipspan classify store --classes twice.txt
+printf '\n\n' >blank.txt
+fails clipspan classify store --classes blank.txt
+printf 'a photo\n' >holeless.txt
+fails clipspan classify store --templates holeless.txt
 # what only images, or only a store, can be asked for
 fails clipspan classify store --limit 3
 fails clipspan classify store --exif
@@ -52,3 +73,8 @@ fails clipspan classify model tree --model model
 fails clipspan classify store --column nonsense
 fails clipspan export store -o arrays --templates templates.txt
 fails clipspan export store -o arrays --column colour
+# two outputs that are one file by another path; a folder that is not there, and one in a file's place
+fails clipspan classify store --csv ./same -o same
+fails clipspan classify store --csv nowhere/table.csv
+fails clipspan classify store --csv twice.txt/table.csv
+fails clipspan classify store -o tree

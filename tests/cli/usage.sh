@@ -15,7 +15,7 @@ fails clipspan decompose model images
 fails clipspan decompose model images -o x --moments --tokens
 fails clipspan textspan store
 # every subcommand has a help with an example, on standard output
-for command in info tokenize preprocess embed classify decompose textspan attributes export; do
+for command in $(clipspan --help | sed -n "s/^  \([a-z]*\)  .*/\1/p"); do
   clipspan $command --help | grep -A1 '^example:' | tail -n 1 | cut -d' ' -f1-5
 done
 clipspan --help | head -n 1 | sed 's/[0-9.]\{5,\}/VERSION/'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Creates build/parity-venv with torch (CPU), open_clip and transformers, or completes it. Prints its python.
+# Creates build/parity-venv with all of requirements.txt (torch for CPUs), or completes it. Prints its python.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -31,9 +31,8 @@ if ! complete; then
         pip="$venv/bin/python -m pip install --disable-pip-version-check"
         # CLIPSPAN_TORCH_INDEX: where CPU-only wheels are, if the default index has the large ones.
         $pip ${CLIPSPAN_TORCH_INDEX:+--index-url "$CLIPSPAN_TORCH_INDEX"} "$(pinned torch)"
-        $pip $(pinned numpy pillow scipy)
         $pip --no-deps $(pinned torchvision open_clip_torch timm)
-        $pip $(pinned transformers safetensors tokenizers ftfy regex huggingface_hub pyyaml tqdm h5py)
+        $pip $(grep -vE "^(#|torch==|torchvision==|open_clip_torch==|timm==)" "$here/requirements.txt")
     } >"$log" 2>&1 || { tail -20 "$log" >&2; echo "parity: the installation failed" >&2; exit 1; }
     complete || { echo "parity: $venv is still incomplete, see $log" >&2; exit 1; }
 fi

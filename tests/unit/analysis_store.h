@@ -20,6 +20,7 @@ static inline clipspan_status world_slice(void *user, uint64_t first, uint64_t c
     (void)hooks;
     for (size_t h = 0; h < heads; h++)
         memcpy(z + h * n * d, w->batch.z + (h * w->spec.images + first) * d, n * d * sizeof *z);
+    if (w->batch.embedding != NULL) memcpy(embedding, w->batch.embedding + first * e, n * e * sizeof *embedding);
     clipspan_batch batch = w->batch;
     batch.images = n;
     batch.index = w->index + first;

@@ -19,7 +19,7 @@ typedef struct fake {
     uint64_t state;
 } fake;
 
-enum { FAKE_TENSORS = 1024 };
+enum { FAKE_TENSORS = 1024, FAKE_MLP = 6 };
 
 static inline uint64_t fake_next(uint64_t *state) /* splitmix64 */
 {
@@ -68,7 +68,7 @@ static inline void fake_init(fake *f, size_t layers, size_t heads, size_t head_d
     f->blocks = calloc(layers, sizeof *f->blocks);
     clsp_vision *v = &f->model.vision;
     v->config = (clsp_tower_config){.width = (int)f->width, .layers = (int)layers, .heads = (int)heads,
-                                    .head_dim = (int)head_dim, .ln_eps = 1e-5F};
+                                    .head_dim = (int)head_dim, .mlp_width = FAKE_MLP, .ln_eps = 1e-5F};
     v->tokens = (int)tokens;
     v->blocks = f->blocks;
     v->ln_post_gamma = fake_weight(f, f->width, 1, false, 1.0, 0.3);
@@ -78,13 +78,18 @@ static inline void fake_init(fake *f, size_t layers, size_t heads, size_t head_d
         f->blocks[l].out = fake_weight(f, f->width, f->width, false, 0.01, 1.0 / sqrt((double)f->width));
         f->blocks[l].out_bias = fake_weight(f, f->width, 1, false, 0.05, 0.2);
     }
+    for (size_t l = 0; l < layers; l++) {
+        f->blocks[l].fc2 = fake_weight(f, f->width, FAKE_MLP, l % 2, 0.1, 1.0 / sqrt((double)FAKE_MLP));
+        f->blocks[l].fc2_bias = fake_weight(f, f->width, 1, false, 0.05, 0.2);
+    }
     f->model.embed_dim = (int)embed;
     f->model.logit_scale = 100.0F;
     strcpy(f->model.fingerprint, "00112233445566778899aabbccddeeff");
     f->model.info = (clipspan_model_info){
         .name = "fake-ViT", .path = "/models/fake-ViT", .family = "clip", .fingerprint = f->model.fingerprint,
         .image_size = 16, .patch_size = 8, .tokens = (int)tokens, .width = (int)f->width, .layers = (int)layers,
-        .heads = (int)heads, .head_dim = (int)head_dim, .embed_dim = (int)embed, .logit_scale = 100.0F};
+        .heads = (int)heads, .head_dim = (int)head_dim, .embed_dim = (int)embed, .mlp_width = FAKE_MLP,
+        .logit_scale = 100.0F};
 }
 
 static inline void fake_clear(fake *f)
@@ -148,6 +153,7 @@ static inline void fake_capture_init(const fake *f, fake_capture *c, uint64_t fi
     c->capture.cls = calloc(rows, sizeof(float));
     c->capture.mlp = calloc(rows + images * width, sizeof(float));
     c->capture.last = calloc(images * width, sizeof(float));
+    c->capture.hidden = calloc(f->layers * images * FAKE_MLP, sizeof(float));
     c->capture.tokens = c->tokens = calloc(rows * f->tokens, sizeof(float));
     c->embedding = calloc(images * f->embed, sizeof(float));
     for (size_t i = 0; i < images; i++) {
@@ -162,6 +168,9 @@ static inline void fake_capture_init(const fake *f, fake_capture *c, uint64_t fi
                 for (size_t k = 0; k < width; k++) z[k] += tokens[n * width + k];
             memcpy(c->capture.cls + (l * images + i) * width, tokens, width * sizeof *tokens);
         }
+        for (size_t l = 0; l < f->layers; l++) /* they need not be what the MLP outputs come from; some are equal */
+            for (size_t j = 0; j < FAKE_MLP; j++)
+                c->capture.hidden[(l * images + i) * FAKE_MLP + j] = roundf(4.0F * fake_normal(&state)) / 4.0F;
         fake_sum_image(f, c, i);
     }
 }
@@ -184,6 +193,7 @@ static inline void fake_capture_clear(fake_capture *c)
     free(c->capture.cls);
     free(c->capture.mlp);
     free(c->capture.last);
+    free(c->capture.hidden);
     free(c->tokens);
     free(c->picked);
     free(c->embedding);

@@ -241,10 +241,10 @@ static void test_classification(void **state)
     clipspan_texts *texts = NULL;
     const char *json = scratch("classes.json"), *csv = scratch("classes.csv"), *txt = scratch("classes.txt");
     assert_int_equal(clipspan_texts_copy(&texts, classes, 2, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_classify_run(&result, images, 3, 2, labels, classifier, texts, 1.0F, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_report_classification(result, names, rows, CLIPSPAN_JSON, json, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_report_classification(result, NULL, rows, CLIPSPAN_CSV, csv, &err), CLIPSPAN_OK);
-    assert_int_equal(clipspan_report_classification(result, names, NULL, CLIPSPAN_TEXT, txt, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_classify_run(&result, images, 3, 2, labels, classifier, texts, 1.0F, 0, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_classification(result, names, rows, NULL, CLIPSPAN_JSON, json, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_classification(result, NULL, rows, NULL, CLIPSPAN_CSV, csv, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_classification(result, names, NULL, NULL, CLIPSPAN_TEXT, txt, &err), CLIPSPAN_OK);
     clsp_json *root = read_json(json);
     assert_true(number(root, "top1") == 1);
     const clsp_json *second = clsp_json_at(clsp_json_get(root, "predictions"), 1);

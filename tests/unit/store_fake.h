@@ -63,7 +63,9 @@ static inline clipspan_status fake_hand_over(store_fake *s, uint64_t first, size
     for (size_t i = 0; i < n * FAKE_LAYERS * s->model.width; i++) capture.capture.z[i] *= s->scale;
     if (layers != NULL) fake_pick_tokens(&s->model, &capture, layers, count);
     for (size_t i = 0; i < n; i++) ok[i] = fake_readable(s, first + i);
-    status = clsp_contribution_new(&made, &s->basis, n, s->options.decompose.parts, layers, count, err);
+    unsigned parts = s->options.decompose.parts;
+    if (s->options.neurons) parts |= CLIPSPAN_PART_NEURONS | CLIPSPAN_PART_MLP;
+    status = clsp_contribution_new(&made, &s->basis, n, parts, layers, count, err);
     if (status == CLIPSPAN_OK)
         status = clsp_contribution_fill(made, &capture.capture, capture.embedding, first, n, ok, &batch, err);
     if (status == CLIPSPAN_OK) status = fn(user, first, n, batch, err);

@@ -53,6 +53,19 @@ static void f32_to_the_bit(void **state)
         for (size_t i = 0; i < 40; i++) assert_int_equal(found.rows[i], i);
         free(found.values);
     }
+    for (size_t first = 0; first < 40; first += 3) { /* any range of rows, across shards */
+        gathered found = {0};
+        clipspan_error err = {0};
+        size_t count = first % 2 ? 0 : clsp_min(1 + first, 40 - first), rows = count ? count : 40 - first;
+        clipspan_store_selection select = {.parts = EVERYTHING, .batch = first % 5, .first = first, .count = count};
+        expect_ok(clipspan_store_each(store, &select, gather_batch, &found, NULL, &err), &err);
+        assert_int_equal(found.images, rows);
+        assert_memory_equal(found.values, expected.values + first * found.per_image, rows * found.per_image * sizeof(float));
+        for (size_t i = 0; i < rows; i++) assert_int_equal(found.rows[i], first + i);
+        free(found.values);
+    }
+    clipspan_store_selection beyond = {.first = 30, .count = 11};
+    assert_int_equal(clipspan_store_each(store, &beyond, gather_batch, NULL, NULL, NULL), CLIPSPAN_ERROR_ARGUMENT);
     free(expected.values);
     clipspan_store_free(store);
     store_fake_clear(&s);

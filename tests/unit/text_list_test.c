@@ -164,6 +164,12 @@ static void templates(void **state)
         assert_non_null(hole);
         assert_null(strstr(hole + 2, "{}"));
     }
+    clipspan_texts *compiled = NULL; /* the same lines, in the library */
+    assert_int_equal(clipspan_texts_templates(&compiled, NULL), CLIPSPAN_OK);
+    assert_int_equal(clipspan_texts_count(compiled), clipspan_texts_count(texts));
+    for (size_t i = 0; i < clipspan_texts_count(texts); i++)
+        assert_string_equal(clipspan_texts_get(compiled, i), clipspan_texts_get(texts, i));
+    clipspan_texts_free(compiled);
     clipspan_texts_free(texts);
 }
 
