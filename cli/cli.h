@@ -112,6 +112,8 @@ clipspan_status cli_open_store_images(clipspan_images **out, const clipspan_stor
 size_t cli_store_picture(const clipspan_images *images, const clipspan_store *store, size_t row);
 #define CLI_STORE_IMAGES_OPTION(type, member)                                                                         \
     {"images", 0, CLI_TEXT, "PATH", "where the store's pictures are now", offsetof(type, member)}
+/* A text a line, blank and repeated ones left out; a file without any is an error. */
+clipspan_status cli_open_texts(clipspan_texts **out, const char *path, clipspan_error *err);
 /* Says how much faster bf16 would be, where an fp32 engine is about to work for long. */
 void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images);
 

@@ -72,10 +72,8 @@ static clipspan_status open_model(const settings *s, inputs *in, clipspan_error 
 
 static clipspan_status check_attribute(const settings *s, const inputs *in, clipspan_error *err)
 {
-    if (s->attribute == NULL) return CLIPSPAN_OK;
-    for (size_t c = 0; c < clipspan_store_column_count(in->store); c++)
-        if (strcmp(clipspan_store_column(in->store, c), s->attribute) == 0) return CLIPSPAN_OK;
-    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store's images have no column %s", s->attribute);
+    cli_labelled from = {.store = in->store};
+    return cli_labelled_choose(&from, s->attribute, err);
 }
 
 static clipspan_status open_inputs(const settings *s, inputs *in, clipspan_error *err)

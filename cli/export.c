@@ -55,7 +55,7 @@ static clipspan_status embed_classes(const settings *s, const clipspan_store *st
 
 static clipspan_status embed_pool(const settings *s, texts *t, clipspan_error *err)
 {
-    clipspan_status status = clipspan_texts_open(&t->pool, s->pool, 1, err);
+    clipspan_status status = cli_open_texts(&t->pool, s->pool, err);
     if (status != CLIPSPAN_OK) return status;
     size_t embed_dim = (size_t)clipspan_model_get_info(t->model)->embed_dim;
     t->pool_embeddings = calloc(clipspan_texts_count(t->pool), embed_dim * sizeof *t->pool_embeddings);

@@ -18,6 +18,9 @@ static clipspan_status check(const groups_settings *s, clipspan_error *err)
     if (!s->search && (s->cue.count > 0 || s->words != NULL))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--no-search leaves only --heads and --published: take %s out",
                         s->words != NULL ? "--cue-words" : "--cue");
+    for (size_t i = 0; i < s->cue.count; i++)
+        if (s->cue.items[i][strspn(s->cue.items[i], " \t\n")] == '\0')
+            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--cue is empty");
     if (s->most < 1 || s->most > MOST || s->size < 1 || s->size > MOST || s->last < 1 || s->last > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--most, --size and --last are 1 to %d", (int)MOST);
     return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
@@ -84,10 +87,8 @@ static clipspan_status open_all(groups_inputs *in, const groups_settings *s, cli
                  (unsigned long long)clipspan_store_get_info(in->mean_from)->images,
                  (unsigned long long)clipspan_store_get_info(in->mean_from)->listed);
     if (status == CLIPSPAN_OK) status = choose_heads(in, s, err);
-    if (status == CLIPSPAN_OK && s->words != NULL) status = clipspan_texts_open(&in->words, s->words, 1, err);
-    if (status == CLIPSPAN_OK && s->words != NULL && clipspan_texts_count(in->words) == 0)
-        status = cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no words in it", s->words);
-    if (status == CLIPSPAN_OK && s->texts != NULL) status = clipspan_texts_open(&in->pool, s->texts, 1, err);
+    if (status == CLIPSPAN_OK && s->words != NULL) status = cli_open_texts(&in->words, s->words, err);
+    if (status == CLIPSPAN_OK && s->texts != NULL) status = cli_open_texts(&in->pool, s->texts, err);
     if (status == CLIPSPAN_OK) {
         cli_scored_settings scored = scored_settings(s, in->store);
         if (scored.column != NULL && scored.classes == NULL)

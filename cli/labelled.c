@@ -35,17 +35,30 @@ static const char *class_of(const cli_labelled *from, size_t i)
     return label < 0 ? "" : class_name(from, (size_t)label);
 }
 
+static const char *column_name(const cli_labelled *from, size_t c)
+{
+    return from->images ? clipspan_images_column(from->images, c) : clipspan_store_column(from->store, c);
+}
+
+static clipspan_status no_column(const cli_labelled *from, const char *column, size_t count, clipspan_error *err)
+{
+    char names[512] = "";
+    for (size_t c = 0, used = 0; c < count && used < sizeof names; c++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", c ? ", " : "", column_name(from, c));
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the images have no column \"%s\"; %s%s", column,
+                    count ? "they have: " : "their list has none", names);
+}
+
 clipspan_status cli_labelled_choose(cli_labelled *from, const char *column, clipspan_error *err)
 {
     size_t count =
         from->images ? clipspan_images_column_count(from->images) : clipspan_store_column_count(from->store);
     from->column = SIZE_MAX;
     for (size_t c = 0; column != NULL && c < count; c++) {
-        const char *name = from->images ? clipspan_images_column(from->images, c) : clipspan_store_column(from->store, c);
-        if (strcmp(name, column) == 0) from->column = c;
+        if (strcmp(column_name(from, c), column) == 0) from->column = c;
     }
     if (column == NULL || from->column != SIZE_MAX) return CLIPSPAN_OK;
-    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the images have no column %s", column);
+    return no_column(from, column, count, err);
 }
 
 static clipspan_status split_lines(cli_classes *classes, const clipspan_texts *lines, clipspan_error *err)
@@ -133,7 +146,13 @@ clipspan_status cli_templates_open(clipspan_texts **templates, const char *path,
 {
     static const char *const plain[] = {"a photo of a {}."};
     if (path == NULL) return clipspan_texts_templates(templates, err);
-    return is_single(path) ? clipspan_texts_copy(templates, plain, 1, err) : clipspan_texts_open(templates, path, 1, err);
+    if (is_single(path)) return clipspan_texts_copy(templates, plain, 1, err);
+    clipspan_status status = cli_open_texts(templates, path, err);
+    for (size_t t = 0; status == CLIPSPAN_OK && t < clipspan_texts_count(*templates); t++)
+        if (strstr(clipspan_texts_get(*templates, t), "{}") == NULL)
+            status = cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: the template \"%s\" has no {} for the class name", path,
+                              clipspan_texts_get(*templates, t));
+    return status;
 }
 
 const char *cli_templates_source(const char *path)

@@ -86,18 +86,17 @@ static clipspan_status gather_texts(map_job *job, clipspan_error *err)
 {
     const map_settings *s = job->s;
     clipspan_texts *lines = NULL;
-    clipspan_status status = s->texts_file ? clipspan_texts_open(&lines, s->texts_file, 1, err) : CLIPSPAN_OK;
+    clipspan_status status = s->texts_file ? cli_open_texts(&lines, s->texts_file, err) : CLIPSPAN_OK;
     if (status != CLIPSPAN_OK) return status;
     size_t more = lines ? clipspan_texts_count(lines) : 0, count = s->texts.count + more;
     const char **all = calloc(count + 1, sizeof *all);
     if (all == NULL) status = no_memory(err);
     for (size_t i = 0; status == CLIPSPAN_OK && i < count; i++) {
         all[i] = i < s->texts.count ? s->texts.items[i] : clipspan_texts_get(lines, i - s->texts.count);
-        if (all[i][0] == '\0') status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--text is empty");
+        if (all[i][strspn(all[i], " \t\n")] == '\0') status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--text is empty");
     }
     if (status == CLIPSPAN_OK && count == 0)
-        status = s->texts_file ? cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no text in it", s->texts_file)
-                               : cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--text TEXT is missing (or --texts FILE)");
+        status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--text TEXT is missing (or --texts FILE)");
     if (status == CLIPSPAN_OK) status = clipspan_texts_copy(&job->words, all, count, err);
     job->text_count = count;
     free(all);
@@ -319,7 +318,7 @@ static clipspan_status pick_by_span(map_job *job, clipspan_error *err)
     if (job->store == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--pick textspan needs a STORE: TextSpan reads its moments");
     if (job->s->pool == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--pick textspan needs --pool POOL");
-    clipspan_status status = clipspan_texts_open(&pool, job->s->pool, 1, err);
+    clipspan_status status = cli_open_texts(&pool, job->s->pool, err);
     if (status != CLIPSPAN_OK) return status;
     size_t lines = clipspan_texts_count(pool), count = job->text_count;
     const char **all = calloc(lines + count, sizeof *all);

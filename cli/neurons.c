@@ -121,9 +121,7 @@ static clipspan_status describe(work *w, clipspan_error *err)
 {
     const settings *s = w->s;
     clipspan_engine *engine = NULL;
-    clipspan_status status = clipspan_texts_open(&w->pool, s->texts, 1, err);
-    if (status == CLIPSPAN_OK && clipspan_texts_count(w->pool) == 0)
-        return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: holds no text", s->texts);
+    clipspan_status status = cli_open_texts(&w->pool, s->texts, err);
     if (status == CLIPSPAN_OK) status = cli_open_store_model(&w->model, w->store, s->model, s->vocab, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&engine, w->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;

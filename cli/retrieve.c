@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "labelled.h"
 #include "span.h"
 
 typedef struct settings {
@@ -42,6 +43,8 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                         "--evaluate draws its own queries and tries every head: it goes without --row, --name, --image, "
                         "--text, --each, --whole, --column, --norms and --png");
+    if (s->text != NULL && s->text[strspn(s->text, " \t\n")] == '\0')
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--text is empty");
     if (s->evaluate == NULL && ways != 1)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                         "%s of --row N, --name NAME, --image FILE, --text TEXT is needed (or --evaluate COLUMNS)",
@@ -86,15 +89,13 @@ static clipspan_status find_name(const settings *s, const clipspan_store *store,
 
 static clipspan_status find_column(query *q, clipspan_error *err)
 {
-    size_t count = clipspan_store_column_count(q->store);
-    q->column = SIZE_MAX;
-    if (q->s->column == NULL) return CLIPSPAN_OK;
-    for (size_t c = 0; c < count; c++)
-        if (strcmp(clipspan_store_column(q->store, c), q->s->column) == 0) q->column = c;
-    if (q->column == SIZE_MAX && strcmp(q->s->column, "label") == 0 && clipspan_store_class_count(q->store) > 0)
-        q->column = count; /* stands for the classes */
-    if (q->column != SIZE_MAX) return CLIPSPAN_OK;
-    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: the images have no column %s", q->s->arguments[0], q->s->column);
+    cli_labelled from = {.store = q->store};
+    clipspan_status status = cli_labelled_choose(&from, q->s->column, err);
+    q->column = from.column;
+    if (status == CLIPSPAN_OK || strcmp(q->s->column, "label") != 0 || clipspan_store_class_count(q->store) == 0)
+        return status;
+    q->column = clipspan_store_column_count(q->store); /* stands for the classes */
+    return CLIPSPAN_OK;
 }
 
 static const char *value_of(const query *q, uint64_t row)
@@ -133,20 +134,27 @@ static int choose_space(const query *q, size_t n, unsigned char *one, clipspan_r
     return (int)at;
 }
 
-static char *space_name(const clipspan_retrieval *retrieval)
+/* Its heads, as --heads takes them: a layer that is there with all its heads by its name alone. */
+static char *space_name(const query *q, const clipspan_retrieval *retrieval)
 {
-    enum { SHOWN = 8, ROOM = 320 };
+    enum { WIDEST = 32 };
     const clipspan_retrieval_info info = clipspan_retrieval_get_info(retrieval);
-    char *name = malloc(ROOM);
+    const int heads = clipspan_store_get_info(q->store)->heads;
+    const size_t room = (info.heads + 1) * WIDEST;
+    char *name = malloc(room);
     size_t used = 0;
     if (name == NULL) return NULL;
-    snprintf(name, ROOM, "the whole representation");
-    for (size_t i = 0; i < info.heads && i < SHOWN; i++) {
-        int layer, head;
+    snprintf(name, room, "the whole representation");
+    for (size_t i = 0; i < info.heads;) {
+        int layer, head, last_layer = -1, last_head = -1;
         clipspan_retrieval_head(retrieval, i, &layer, &head);
-        used += (size_t)snprintf(name + used, ROOM - used, "%sL%d.H%d", i ? ", " : "", layer, head);
+        size_t end = i + (size_t)heads - 1;
+        if (head == 0 && end < info.heads) clipspan_retrieval_head(retrieval, end, &last_layer, &last_head);
+        int whole = last_layer == layer && heads > 1; /* heads come in order, each once */
+        used += (size_t)snprintf(name + used, room - used, "%sL%d", i ? ", " : "", layer);
+        if (!whole) used += (size_t)snprintf(name + used, room - used, ".H%d", head);
+        i += whole ? (size_t)heads : 1;
     }
-    if (info.heads > SHOWN) snprintf(name + used, ROOM - used, " and %zu more", info.heads - SHOWN);
     return name;
 }
 
@@ -155,7 +163,7 @@ static clipspan_status keep(query *q, size_t n, const clipspan_retrieval *retrie
     cli_answers *a = q->answers;
     clipspan_neighbours *space = &a->spaces[n];
     size_t same = 0;
-    a->names[n] = space_name(retrieval);
+    a->names[n] = space_name(q, retrieval);
     if (q->column != SIZE_MAX) a->values[n] = calloc(found + 1, sizeof *a->values[n]);
     if (a->names[n] == NULL || (q->column != SIZE_MAX && a->values[n] == NULL))
         return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");

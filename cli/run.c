@@ -269,6 +269,15 @@ clipspan_status cli_open_engine_for(clipspan_engine **out, const clipspan_model 
     return cli_open_engine(out, model, &fitting, err);
 }
 
+clipspan_status cli_open_texts(clipspan_texts **out, const char *path, clipspan_error *err)
+{
+    clipspan_status status = clipspan_texts_open(out, path, 1, err);
+    if (status != CLIPSPAN_OK || clipspan_texts_count(*out) > 0) return status;
+    clipspan_texts_free(*out);
+    *out = NULL;
+    return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no text in it", strcmp(path, "-") == 0 ? "standard input" : path);
+}
+
 clipspan_status cli_open_images(clipspan_images **out, const char *path, const cli_image_settings *settings,
                                 clipspan_error *err)
 {

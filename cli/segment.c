@@ -125,7 +125,8 @@ static clipspan_status open_classes(const settings *s, inputs *in, clipspan_erro
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--semantic with %zu classes: a mask has 2 to 255 values, background "
                         "included", count);
     if (s->semantic && voc && values != clipspan_masks_class_count(in->masks))
-        return cli_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s has %zu classes, background included; the masks have %zu",
+        return cli_fail(err, CLIPSPAN_ERROR_MISMATCH, "%s has %zu classes, background included; Pascal VOC has %zu "
+                        "(other data: a CSV of paths and masks)",
                         s->classes, values, clipspan_masks_class_count(in->masks));
     return cli_templates_open(&in->templates, s->templates, err);
 }

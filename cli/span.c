@@ -54,7 +54,7 @@ static clipspan_status prepare(inputs *in, const clipspan_store *store, const cl
     in->chosen = calloc((size_t)info->layers * (size_t)info->heads, 1);
     if (in->chosen == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     clipspan_status status = clipspan_heads_parse(s->heads ? s->heads : "all", info->layers, info->heads, in->chosen, err);
-    if (status == CLIPSPAN_OK) status = clipspan_texts_open(&in->pool, s->texts.items[0], 1, err);
+    if (status == CLIPSPAN_OK) status = cli_open_texts(&in->pool, s->texts.items[0], err);
     if (status == CLIPSPAN_OK) status = clipspan_store_moments(store, &in->moments, err);
     if (status == CLIPSPAN_OK) status = embed_pool(in, store, s, err);
     return status;

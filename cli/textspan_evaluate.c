@@ -51,10 +51,8 @@ static clipspan_status open_pools(const cli_textspan_settings *s, inputs *in, cl
     clipspan_status status = CLIPSPAN_OK;
     for (size_t p = 0; status == CLIPSPAN_OK && p < s->span.texts.count; p++) {
         const char *path = s->span.texts.items[p];
-        status = clipspan_texts_open(&in->texts[p], path, 1, err);
+        status = cli_open_texts(&in->texts[p], path, err);
         if (status == CLIPSPAN_OK) in->pool_count++;
-        if (status == CLIPSPAN_OK && clipspan_texts_count(in->texts[p]) == 0)
-            status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: the text pool is empty", path);
         in->pools[p] = (clipspan_textspan_pool){path, in->texts[p], NULL};
     }
     return status;

@@ -53,5 +53,8 @@ void clsp_hdf5_discard(clsp_hdf5_writer *writer);
 
 /* Unpacks a gzip file of at most `maximum` unpacked bytes; NUL-terminated, caller frees. */
 clipspan_status clsp_gzip_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
+/* Bytes that a zlib stream unpacks to; 0 where it is damaged, cut off or unpacks to more than `maximum`. */
+clipspan_status clsp_inflated_length(size_t *out, const unsigned char *bytes, size_t size, size_t maximum,
+                                     clipspan_error *err);
 
 #endif

@@ -83,3 +83,30 @@ out:
     clsp_map_close(&map);
     return status;
 }
+
+clipspan_status clsp_inflated_length(size_t *out, const unsigned char *bytes, size_t size, size_t maximum,
+                                     clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    unsigned char *block = NULL;
+    z_stream stream = {.zalloc = allocate, .zfree = release};
+    size_t length = 0;
+    *out = 0;
+    if (size > INPUT_STEP) return CLIPSPAN_OK;
+    CLSP_ALLOC(block, clsp_alloc(BLOCK, 1));
+    int code = inflateInit2(&stream, MAX_WBITS);
+    stream.next_in = (z_const unsigned char *)bytes;
+    stream.avail_in = (unsigned)size;
+    while (code == Z_OK && length <= maximum) {
+        stream.next_out = block;
+        stream.avail_out = BLOCK;
+        code = inflate(&stream, Z_NO_FLUSH);
+        length += BLOCK - stream.avail_out;
+    }
+    inflateEnd(&stream);
+    if (code == Z_MEM_ERROR) CLSP_TRY(clsp_fail_memory(err));
+    if (code == Z_STREAM_END && length <= maximum) *out = length;
+out:
+    clsp_free(block);
+    return status;
+}

@@ -1,4 +1,4 @@
-/* Writing HDF5. With matlab.c, which reads it, the only door to the HDF5 library.
+/* Writing HDF5. With matlab.c and hdf5_chunks.c, which read it, the only door to the HDF5 library.
  *
  * That library is one global thing: it keeps its tables of open objects for the whole process, most builds of it
  * may be entered by one thread at a time, and it prints its errors unless told not to. So every entry here holds

@@ -183,6 +183,16 @@ static bool holds_bytes(const dataset *set)
     return H5Tget_class(set->type) == H5T_INTEGER && H5Tget_size(set->type) == 1 && H5Tget_sign(set->type) == H5T_SGN_NONE;
 }
 
+static clipspan_status dataset_read(const dataset *set, const clsp_matlab *m, const char *name, hid_t type, void *out,
+                                    clipspan_error *err)
+{
+    bool whole = false;
+    clipspan_status status = clsp_hdf5_whole(&whole, set->id, (size_t)set->count, H5Tget_size(set->type), err);
+    if (status != CLIPSPAN_OK) return status;
+    if (!whole) return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is damaged: bytes are missing", m->path, name);
+    return H5Dread(set->id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0 ? CLIPSPAN_OK : failed(m, name, err);
+}
+
 /* ---- cells -------------------------------------------------------------------------------------------- */
 
 /* Every part of the path must be a link inside this file. */
@@ -216,9 +226,10 @@ static clipspan_status read_cells(const dataset *set, const clsp_matlab *m, cons
                          (unsigned long long)(set->dims > 1 ? set->shape[1] : 0), set->dims);
     hobj_ref_t *all = clsp_alloc((size_t)set->count, sizeof *all); /* an address of 64 bits */
     if (all == NULL) return clsp_fail_memory(err);
-    if (H5Dread(set->id, H5T_STD_REF_OBJ, H5S_ALL, H5S_ALL, H5P_DEFAULT, all) < 0) {
+    clipspan_status status = dataset_read(set, m, field, H5T_STD_REF_OBJ, all, err);
+    if (status != CLIPSPAN_OK) {
         clsp_free(all);
-        return failed(m, field, err);
+        return status;
     }
     *references = all;
     *count = (size_t)set->count;
@@ -271,8 +282,8 @@ static clipspan_status read_bytes(clsp_matlab_array *out, const dataset *set, co
     if (!with_data) return CLIPSPAN_OK;
     out->data = clsp_alloc((size_t)set->count, 1);
     if (out->data == NULL) return clsp_fail_memory(err);
-    if (H5Dread(set->id, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, out->data) >= 0) return CLIPSPAN_OK;
-    status = failed(m, name, err);
+    status = dataset_read(set, m, name, H5T_NATIVE_UINT8, out->data, err);
+    if (status == CLIPSPAN_OK) return CLIPSPAN_OK;
     clsp_free(out->data);
     out->data = NULL;
     return status;
@@ -285,8 +296,7 @@ static clipspan_status read_array(clsp_matlab_array *out, const clsp_matlab *m, 
     hobj_ref_t inner = 0;
     clipspan_status status = dataset_look(&set, m, follow(m, reference), name, err);
     bool cell = status == CLIPSPAN_OK && cells_left > 0 && set.count == 1 && holds_references(&set);
-    if (cell && H5Dread(set.id, H5T_STD_REF_OBJ, H5S_ALL, H5S_ALL, H5P_DEFAULT, &inner) < 0)
-        status = failed(m, name, err);
+    if (cell) status = dataset_read(&set, m, name, H5T_STD_REF_OBJ, &inner, err);
     if (status == CLIPSPAN_OK && !cell) status = read_bytes(out, &set, m, name, with_data, err);
     dataset_close(&set);
     if (status != CLIPSPAN_OK || !cell) return status;

@@ -184,6 +184,13 @@ static void entry_free(clsp_entry *entry, size_t columns)
     clsp_free(entry->values);
 }
 
+size_t clsp_images_column(const clipspan_images *images, const char *name)
+{
+    for (size_t c = 0; c < images->column_count; c++)
+        if (strcmp(images->columns[c], name) == 0) return c;
+    return SIZE_MAX;
+}
+
 void clsp_images_keep_first(clipspan_images *images, size_t limit)
 {
     if (limit == 0) return;

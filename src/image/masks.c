@@ -54,13 +54,6 @@ out:
 
 /* ---- a CSV ------------------------------------------------------------------------------------------------ */
 
-static size_t find_column(const clipspan_images *images, const char *name)
-{
-    for (size_t c = 0; c < images->column_count; c++)
-        if (strcmp(images->columns[c], name) == 0) return c;
-    return SIZE_MAX;
-}
-
 static clipspan_status open_csv(clipspan_masks *masks, const char *path, const char *column, size_t limit,
                                 clipspan_error *err)
 {
@@ -70,7 +63,7 @@ static clipspan_status open_csv(clipspan_masks *masks, const char *path, const c
     how.limit = limit;
     if (column == NULL) column = "mask";
     CLSP_TRY(clipspan_images_open(&masks->images, path, &how, err));
-    size_t at = find_column(masks->images, column);
+    size_t at = clsp_images_column(masks->images, column);
     if (at == SIZE_MAX) CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: has no column %s", path, column));
     CLSP_ALLOC(masks->paths, clsp_alloc_zero(masks->images->count, sizeof *masks->paths));
     for (; masks->count < masks->images->count; masks->count++) {

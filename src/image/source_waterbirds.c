@@ -61,13 +61,6 @@ clipspan_status clsp_waterbirds_found(bool *found, const char *folder, clipspan_
     return status;
 }
 
-static size_t find_column(const clipspan_images *images, const char *name)
-{
-    for (size_t c = 0; c < images->column_count; c++)
-        if (strcmp(images->columns[c], name) == 0) return c;
-    return SIZE_MAX;
-}
-
 /* One more column of every image, named `name`, with empty slots. */
 static clipspan_status add_column(clipspan_images *images, const char *name, clipspan_error *err)
 {
@@ -115,7 +108,7 @@ static clipspan_status decode(clipspan_images *images, const coded *code, size_t
 
 static clipspan_status name_labels(clipspan_images *images, clipspan_error *err)
 {
-    size_t column = find_column(images, CODED[0].words);
+    size_t column = clsp_images_column(images, CODED[0].words);
     for (size_t i = 0; i < images->count; i++) {
         images->entries[i].label_text = clsp_strdup(images->entries[i].values[column]);
         if (images->entries[i].label_text == NULL) return clsp_fail_memory(err);
@@ -129,11 +122,11 @@ static clipspan_status decode_all(clipspan_images *images, const char *path, cli
     for (size_t i = 0; i < CODED_COUNT && status == CLIPSPAN_OK; i++) {
         const coded *code = &CODED[i];
         const char *added = strcmp(code->words, code->from) != 0 ? code->words : code->number;
-        size_t from = find_column(images, code->from);
+        size_t from = clsp_images_column(images, code->from);
         if (from == SIZE_MAX)
             return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no column %s in its first line, as Waterbirds has", path,
                              code->from);
-        if (find_column(images, added) != SIZE_MAX)
+        if (clsp_images_column(images, added) != SIZE_MAX)
             return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: a column %s is there already, which Waterbirds has not", path,
                              added);
         status = add_column(images, added, err);

@@ -58,6 +58,8 @@ clipspan_status clsp_source_matlab_picture(const clipspan_images *images, size_t
 clipspan_status clsp_matlab_to_picture(clsp_picture *picture, const clsp_matlab *file, uint64_t cell, const char *name,
                                        clipspan_error *err);
 void clsp_images_keep_first(clipspan_images *images, size_t limit); /* 0: all */
+/* SIZE_MAX: none of that name. */
+size_t clsp_images_column(const clipspan_images *images, const char *name);
 /* A list that was filled elsewhere gets its kind, root and labels; what clipspan_images_open does last. */
 clipspan_status clsp_images_finish(clipspan_images *images, const char *path, const char *kind, size_t limit,
                                    clipspan_error *err);

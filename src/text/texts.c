@@ -21,12 +21,12 @@ static size_t count_lines(const char *bytes, size_t size)
     return count;
 }
 
-/* Takes the line in, or passes it over: empty, or there already (`seen` is NULL where every line counts). */
+/* Takes the line in, or passes it over: blank, or there already (`seen` is NULL where every line counts). */
 static clipspan_status take_line(clipspan_texts *texts, clsp_names *seen, char *line, size_t length,
                                  clipspan_error *err)
 {
     if (seen != NULL) {
-        if (length == 0 || clsp_names_find(seen, line, length) >= 0) return CLIPSPAN_OK;
+        if (strspn(line, " \t\v\f\r") == length || clsp_names_find(seen, line, length) >= 0) return CLIPSPAN_OK;
         if (!clsp_names_put(seen, line, length, 0)) return clsp_fail_memory(err);
     }
     texts->texts[texts->count++] = line;

@@ -66,6 +66,7 @@ printf '\n\n' >blank.txt
 fails clipspan classify store --classes blank.txt
 printf 'a photo\n' >holeless.txt
 fails clipspan classify store --templates holeless.txt
+fails clipspan classify store --templates blank.txt
 # what only images, or only a store, can be asked for
 fails clipspan classify store --limit 3
 fails clipspan classify store --exif

@@ -72,6 +72,7 @@ fails groups --cue-words other.txt --texts pool.txt
 : >empty.txt
 fails groups --cue-words empty.txt --texts pool.txt
 fails groups --no-search --cue water
+fails groups --cue ' '
 fails groups --most 0
 fails groups --protocol paper --last 9
 fails groups --csv - 

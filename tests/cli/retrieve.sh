@@ -46,6 +46,7 @@ fails clipspan retrieve store --row 3 --heads L1 --csv a --png a
 fails clipspan retrieve store --evaluate nonsense
 fails clipspan retrieve store --evaluate setting --row 3
 fails clipspan retrieve store --image no-such.png --heads L1
+fails clipspan retrieve store --text '' --heads L1
 fails clipspan retrieve store --image scenes --heads L1
 fails clipspan retrieve moments --row 3 --heads L1
 fails clipspan retrieve store --text x --heads L1 --model no-such-model
@@ -57,3 +58,5 @@ mv moved scenes
 fails clipspan retrieve second --row 3 --heads L1 --png sheet.png
 clipspan retrieve second --row 3 --heads L1 --png sheet.png --images scenes/labels.csv >/dev/null && echo 'found where they are now'
 ls store | grep -c part || true
+# what is compared, told in full: whole layers by their names
+clipspan retrieve second --row 3 --heads last:1,L0.H1 -k 1 --json | grep '"space"'

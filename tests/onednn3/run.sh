@@ -15,7 +15,8 @@ if [ ! -e "$there/lib/libdnnl.so" ]; then
 fi
 cmake --preset release -B "$there/build" -DDNNL_INCLUDE_DIR="$there/include" -DDNNL_LIBRARY="$there/lib/libdnnl.so" \
   -DCLIPSPAN_WERROR=ON -DCLIPSPAN_FUZZ=OFF -DCLIPSPAN_DEMO=OFF -DCLIPSPAN_BENCH=OFF >/dev/null
-tests="compute_products_test engine_towers_test engine_stream_test decompose_engine_test"
+tests="compute_products_test engine_towers_test engine_stream_test engine_intervene_test decompose_engine_test \
+decompose_neurons_test trace_gradient_test trace_maps_test"
 # shellcheck disable=SC2086 # words are words
 cmake --build "$there/build" -j "$(nproc)" --target $tests | grep -E ': (error|warning)' || true
 for test in $tests; do

@@ -93,7 +93,7 @@ def compare(name, clipspan, work, count):
     errors, identity, wrong = {}, 0.0, 0
 
     def note(what, value):
-        errors[what] = max(errors.get(what, 0.0), value)
+        errors[what] = max(errors.get(what, 0.0), value if np.isfinite(value) else np.inf)  # max passes over nan
 
     for l, (g, b) in enumerate(directions(reference)):
         note("length", apart(found["length"][l], np.linalg.norm(g, axis=1)))
@@ -111,7 +111,7 @@ def compare(name, clipspan, work, count):
             note("terms", apart(found[f"{convention}.mlp.sum"][l], term.sum(0)))
             note("term squares", apart(found[f"{convention}.mlp.squares"][l], (term ** 2).sum()))
             whole = found[f"{convention}.sum"][l] @ g + rest.sum(0)
-            identity = max(identity, apart(whole, found[f"{convention}.mlp.sum"][l]))
+            identity = float(np.maximum(identity, apart(whole, found[f"{convention}.mlp.sum"][l])))
         top = found["top.image"].shape[3]
         value, images = tops(found["top.activation"][l][:, :, :min(top, count)],
                              found["top.image"][l][:, :, :min(top, count)], a[l], min(top, count))

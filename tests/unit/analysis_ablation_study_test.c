@@ -3,6 +3,7 @@
 
 #include "analysis/bootstrap.h"
 #include "scratch.h"
+#include "worse.h"
 
 enum { CLASSES = 9, EVERYTHING = CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, RESAMPLES = 60 };
 /* Logits are of size 100; float32 sums of 17 terms: 3.7e-6 seen at most. */
@@ -215,7 +216,7 @@ static void equals_the_golden(void **state)
         assert_int_equal(clipspan_ablation_study_get_info(study).scored, scored);
         assert_int_equal(lround(score->top1.value * scored), right);
         assert_int_equal(lround(score->top5.value * scored), right5);
-        worst = fmax(worst, fmax(fabs(score->logit.value - logit), fabs(score->logit_drop.value - drop)));
+        worst = worse(worst, worse(fabs(score->logit.value - logit), fabs(score->logit_drop.value - drop)));
         compared++;
     }
     fclose(golden);

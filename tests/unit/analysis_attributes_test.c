@@ -11,6 +11,7 @@
 #include "analysis_store.h"
 
 #include "clipspan/analysis.h"
+#include "worse.h"
 
 enum { IMAGES = 150, EMBED = 30 };
 static const world_spec spec = {2, 3, 10, EMBED, IMAGES, 3, 0.1, 0, 11};
@@ -84,8 +85,8 @@ static void test_shares(void **state)
             for (int h = 0; h < spec.heads; h++) {
                 clipspan_batch_head(&w.batch, (clipspan_convention)convention, l, h, c, NULL);
                 double colour = brute_share(c, t.colour), place = brute_share(c, t.place);
-                worst = fmax(worst, fabs(clipspan_attributes_share(result, 0, l, h) - colour));
-                worst = fmax(worst, fabs(clipspan_attributes_share(result, 1, l, h) - place));
+                worst = worse(worst, fabs(clipspan_attributes_share(result, 0, l, h) - colour));
+                worst = worse(worst, fabs(clipspan_attributes_share(result, 1, l, h) - place));
                 strongest = fmax(strongest, colour);
             }
         assert_true(fabs(clipspan_attributes_chance(result, 0) - 2.0 / (IMAGES - 1)) < 1e-15);
@@ -313,7 +314,7 @@ static double check_list(const clipspan_textspan *result, size_t i, int m, const
         for (int d = 0; d < EMBED; d++) all[image] += (double)c[image * EMBED + d] * (double)n[d];
     }
     for (size_t k = 0; k < top; k++) {
-        worst = fmax(worst, fabs((double)values[k] - all[rows[k]]));
+        worst = worse(worst, fabs((double)values[k] - all[rows[k]]));
         if (k > 0) assert_true(values[k] < values[k - 1] || (values[k] == values[k - 1] && rows[k] > rows[k - 1]));
         all[rows[k]] = -INFINITY;
     }
@@ -352,7 +353,7 @@ static void test_ranked_images(void **state)
                 const uint64_t *rows, *few;
                 const float *values, *best;
                 size_t seven = 0;
-                worst = fmax(worst, check_list(result, i, m, c, 8));
+                worst = worse(worst, check_list(result, i, m, c, 8));
                 check_list(every, i, m, c, IMAGES);
                 clipspan_textspan_images(every, i, m, &rows, &values);
                 clipspan_textspan_images(result, i, m, &few, &best);

@@ -13,6 +13,7 @@
 
 #include "clipspan/report.h"
 #include "formats/json.h"
+#include "worse.h"
 
 enum { EMBED = 24, CLASSES = 300, TEMPLATES = 3 };
 
@@ -84,7 +85,7 @@ static void test_equals_definition(void **state)
     for (int c = 0; c < CLASSES; c += 13) {
         by_hand(&t, c, expected);
         for (int d = 0; d < EMBED; d++) {
-            worst = fmax(worst, fabs((double)classifier[c * EMBED + d] - expected[d]));
+            worst = worse(worst, fabs((double)classifier[c * EMBED + d] - expected[d]));
             apart = fmax(apart, fabs((double)classifier[c * EMBED + d] - (double)classifier[d]));
         }
     }

@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "clipspan/analysis.h"
+#include "worse.h"
 
 enum { IMAGES = 300, EMBED = 24, CLASSES = 9 };
 
@@ -48,7 +49,7 @@ static void test_equals_brute_force(void **state)
             assert_int_equal(beaten_by(images + i * EMBED, classifier, choice, cosines), k);
             sum = 0;
             for (int c = 0; c < CLASSES; c++) sum += exp(20 * cosines[c]);
-            worst = fmax(worst, fabs((double)probability - exp(20 * cosines[choice]) / sum));
+            worst = worse(worst, fabs((double)probability - exp(20 * cosines[choice]) / sum));
         }
         assert_int_equal(clipspan_classification_label(result, (size_t)i), labels[i]);
         if (labels[i] < 0) continue;
@@ -92,8 +93,8 @@ static void golden_classes(FILE *golden, const clipspan_classification *result, 
         clipspan_classification_of_class(result, (size_t)c, &images, &right);
         uint64_t chosen = clipspan_classification_chosen(result, (size_t)c);
         assert_true(images == wanted[0] && chosen == wanted[1] && right == wanted[2]);
-        *worst = fmax(*worst, fabs((double)right / (double)chosen - precision));
-        *worst = fmax(*worst, fabs((double)right / (double)images - recall));
+        *worst = worse(*worst, fabs((double)right / (double)chosen - precision));
+        *worst = worse(*worst, fabs((double)right / (double)images - recall));
     }
 }
 
@@ -118,7 +119,7 @@ static void golden_bins(FILE *golden, const clipspan_classification *result, dou
     while (fscanf(golden, "%zu %" SCNu64 " %lf %lf", &at, &images, &accuracy, &confidence) == 4) {
         const clipspan_calibration_bin bin = clipspan_classification_bin(result, at);
         assert_int_equal(bin.images, images);
-        *worst = fmax(*worst, fmax(fabs(bin.accuracy - accuracy), fabs(bin.confidence - confidence)));
+        *worst = worse(*worst, worse(fabs(bin.accuracy - accuracy), fabs(bin.confidence - confidence)));
         seen++;
     }
     for (size_t b = 0; b < CLIPSPAN_CALIBRATION_BINS; b++) filled += clipspan_classification_bin(result, b).images > 0;
@@ -144,8 +145,8 @@ static void test_equals_the_golden(void **state)
     assert_non_null(fgets(line, sizeof line, golden)); /* the command */
     assert_int_equal(fscanf(golden, "%d %d %d %lf %lf", &labelled, &right, &right5, &error, &confidence), 5);
     assert_int_equal(info->labelled, labelled);
-    worst = fmax(fabs(info->top1 - (double)right / labelled), fabs(info->top5 - (double)right5 / labelled));
-    worst = fmax(worst, fmax(fabs(info->calibration_error - error), fabs(info->confidence - confidence)));
+    worst = worse(fabs(info->top1 - (double)right / labelled), fabs(info->top5 - (double)right5 / labelled));
+    worst = worse(worst, worse(fabs(info->calibration_error - error), fabs(info->confidence - confidence)));
     golden_classes(golden, result, &worst);
     golden_pairs(golden, result);
     golden_bins(golden, result, &worst);

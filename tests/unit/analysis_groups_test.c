@@ -4,6 +4,7 @@
 #include "clipspan/groups.h"
 #include "decompose/decompose.h"
 #include "scratch.h"
+#include "worse.h"
 
 static ablation_terms terms; /* its column label (cat, dog or empty) is the attribute here */
 enum { EVERYTHING = CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, CLASSES = 3 };
@@ -298,9 +299,9 @@ static void cue_scores(void **state)
             double own = covariance(groups, rows, terms.heads[h], terms.heads[h], axes, 2);
             double total = covariance(groups, rows, terms.heads[h], terms.heads[h], all, FAKE_EMBED);
             double cross = covariance(groups, rows, terms.heads[h], terms.whole, axes, 2);
-            worst = fmax(worst, fabs(span[h] - own / total));
-            worst = fmax(worst, fabs(passing[h] - cross / whole));
-            worst = fmax(worst, fabs(correlation[h] - cross / sqrt(own * whole)));
+            worst = worse(worst, fabs(span[h] - own / total));
+            worst = worse(worst, fabs(passing[h] - cross / whole));
+            worst = worse(worst, fabs(correlation[h] - cross / sqrt(own * whole)));
             largest = fmax(largest, fabs(correlation[h]));
         }
         clipspan_groups_free(groups);
@@ -345,7 +346,7 @@ static double mean_off(const clipspan_moments *moments, int head, double *apart)
             sum[is_searched(i)] += (double)terms.heads[head][i][e];
             images[is_searched(i)]++;
         }
-        worst = fmax(worst, fabs(mean - sum[1] / images[1]));
+        worst = worse(worst, fabs(mean - sum[1] / images[1]));
         *apart = fmax(*apart, fabs(mean - sum[0] / images[0]));
     }
     return worst;
@@ -362,28 +363,10 @@ static void half_moments(void **state)
     double worst = 0, apart = 0;
     assert_int_equal(clipspan_groups_moments(groups, terms.store, &moments, NULL, NULL), CLIPSPAN_OK);
     assert_int_equal(clipspan_moments_images(moments), clipspan_groups_get_info(groups).searched);
-    for (int h = 0; h < ABLATION_HEADS; h++) worst = fmax(worst, mean_off(moments, h, &apart));
+    for (int h = 0; h < ABLATION_HEADS; h++) worst = worse(worst, mean_off(moments, h, &apart));
     printf("means of the searched half: off by %.1e; from those of the scored one by %.1e\n", worst, apart);
     assert_true(worst < 1e-7 && apart > 1e-3);
     clipspan_moments_free(moments);
-    clipspan_groups_free(groups);
-}
-
-/* Rankings by the margin, from vectors: one class has a good and a bad group each. */
-static void margin_scores(void **state)
-{
-    (void)state;
-    double contrast[ABLATION_HEADS], mistakes[ABLATION_HEADS], sums[3] = {0};
-    clipspan_groups_options options = by_animal(0);
-    clipspan_groups *groups = opened(&options);
-    assert_int_equal(clipspan_groups_contrast(groups, contrast, NULL), CLIPSPAN_OK);
-    assert_int_equal(clipspan_groups_mistakes(groups, mistakes, NULL), CLIPSPAN_OK);
-    for (size_t h = 0; h < ABLATION_HEADS; h++) {
-        assert_true(isfinite(contrast[h]) && isfinite(mistakes[h]));
-        sums[0] += fabs(contrast[h]);
-        sums[1] += fabs(mistakes[h]);
-    }
-    assert_true(sums[0] > 0 && sums[1] > 0); /* values are compared in tests/parity/groups.py */
     clipspan_groups_free(groups);
 }
 
@@ -410,14 +393,115 @@ static void intervals_of_groups(void **state)
             const clipspan_share *share = &clipspan_groups_row_get(groups, set / 2)->group[g];
             n = (int)clipspan_groups_get(groups, g)->images;
             right = (int)lround(share->value * n);
-            worst = fmax(worst, fabs(share->low - golden[n][right][0]));
-            worst = fmax(worst, fabs(share->high - golden[n][right][1]));
+            worst = worse(worst, fabs(share->low - golden[n][right][0]));
+            worst = worse(worst, fabs(share->high - golden[n][right][1]));
             compared += right > 0 && right < n;
         }
     }
     printf("Wilson's intervals: largest difference %.1e, %d of them inside\n", worst, compared);
     assert_true(worst < 1e-14 && compared > 20); /* observed 1.7e-16 */
     clipspan_groups_free(groups);
+}
+
+/* ---- scikit-learn's and NumPy's figures: tests/golden/analysis/make_groups.py ------------------------------------ */
+
+/* The class that the model chooses; every third image is of the next one. */
+static void golden_labels(int labels[ABLATION_ROWS])
+{
+    for (size_t i = 0; i < ABLATION_ROWS; i++) {
+        double best = -INFINITY;
+        for (int c = 0; c < CLASSES; c++) {
+            double logit = 0;
+            for (size_t e = 0; e < FAKE_EMBED; e++)
+                logit += (double)terms.whole[i][e] * (double)given.classifier[(size_t)c * FAKE_EMBED + e];
+            if (logit > best) best = logit, labels[i] = c;
+        }
+        if (i % 3 == 1) labels[i] = (labels[i] + 1) % CLASSES;
+        if (given.labels[i] < 0) labels[i] = -1;
+    }
+}
+
+static clipspan_groups *golden_groups(int convention, int paper)
+{
+    int labels[ABLATION_ROWS];
+    clipspan_error err = {0};
+    clipspan_groups *groups = NULL;
+    clipspan_groups_options options = by_animal(0);
+    options.convention = (clipspan_convention)convention;
+    options.paper = paper;
+    options.last = 2;
+    golden_labels(labels);
+    if (clipspan_groups_open(&groups, terms.store, labels, given.classes, given.classifier, &options, NULL, &err) !=
+        CLIPSPAN_OK)
+        fail_msg("%s", err.message);
+    return groups;
+}
+
+/* One row of the golden; false: there are no more. */
+static bool golden_row(FILE *golden, double *worst)
+{
+    int convention, paper, set;
+    double average, balanced, least;
+    size_t least_group, at = 0, right;
+    assert_int_equal(fscanf(golden, "%d", &convention), 1);
+    if (convention < 0) return false;
+    assert_int_equal(fscanf(golden, "%d %d %lf %lf %lf %zu", &paper, &set, &average, &balanced, &least, &least_group), 6);
+    clipspan_groups *groups = golden_groups(convention, paper);
+    if (set >= 0) {
+        unsigned char heads[ABLATION_HEADS];
+        for (size_t h = 0; h < ABLATION_HEADS; h++) heads[h] = set >> h & 1;
+        at = clipspan_groups_get_info(groups).rows;
+        assert_int_equal(clipspan_groups_add(groups, "set", heads, NULL), CLIPSPAN_OK);
+    }
+    const clipspan_groups_row *row = clipspan_groups_row_get(groups, at);
+    *worst = worse(*worst, fabs(row->average.value - average));
+    *worst = worse(*worst, fabs(row->balanced.value - balanced));
+    *worst = worse(*worst, fabs(row->worst.value - least));
+    assert_int_equal(row->worst_group, least_group);
+    for (size_t g = 0; g < 2 * CLASSES; g++) {
+        assert_int_equal(fscanf(golden, "%zu", &right), 1);
+        assert_int_equal(lround(row->group[g].value * (double)clipspan_groups_get(groups, g)->images), right);
+    }
+    clipspan_groups_free(groups);
+    return true;
+}
+
+/* Returns the largest score of all. */
+static double golden_scores(FILE *golden, int convention, double *worst)
+{
+    enum { SCORES = 5 };
+    const float texts[2][FAKE_EMBED] = {{0.6F, 0.8F}, {0, 0, 1}};
+    double score[SCORES][ABLATION_HEADS], expected, largest = 0;
+    clipspan_groups *groups = golden_groups(convention, 0);
+    assert_int_equal(clipspan_groups_contrast(groups, score[0], NULL), CLIPSPAN_OK);
+    assert_int_equal(clipspan_groups_mistakes(groups, score[1], NULL), CLIPSPAN_OK);
+    assert_int_equal(clipspan_groups_cue(groups, terms.store, texts[0], 2, score[2], score[3], score[4], NULL, NULL),
+                     CLIPSPAN_OK);
+    for (size_t h = 0; h < ABLATION_HEADS; h++)
+        for (size_t s = 0; s < SCORES; s++) {
+            assert_int_equal(fscanf(golden, "%lf", &expected), 1);
+            *worst = worse(*worst, fabs(score[s][h] - expected));
+            largest = fmax(largest, fabs(expected));
+        }
+    clipspan_groups_free(groups);
+    return largest;
+}
+
+static void equals_the_golden(void **state)
+{
+    (void)state;
+    char line[256];
+    double accuracy = 0, score = 0;
+    int rows = 0;
+    FILE *golden = fopen("golden/analysis/groups.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    while (golden_row(golden, &accuracy)) rows++;
+    for (int convention = 0; convention < 2; convention++) assert_true(golden_scores(golden, convention, &score) > 0.2);
+    fclose(golden);
+    printf("golden: accuracies differ by %.1e, scores by %.1e\n", accuracy, score);
+    assert_int_equal(rows, 16);
+    assert_true(accuracy < 1e-11 && score < 5e-7); /* observed 4.3e-13 (twelve digits are written) and 3.6e-8 */
 }
 
 static void refused(const clipspan_groups_options *options, const int *labels, const char *words)
@@ -535,8 +619,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accuracies),    cmocka_unit_test(means_from_a_store), cmocka_unit_test(halves_and_greedy),
         cmocka_unit_test(rankings),      cmocka_unit_test(cue_scores),         cmocka_unit_test(half_moments),
-        cmocka_unit_test(intervals_of_groups),
-        cmocka_unit_test(margin_scores), cmocka_unit_test(what_is_refused),    cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(intervals_of_groups), cmocka_unit_test(equals_the_golden),
+        cmocka_unit_test(what_is_refused),    cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, open_store, close_store);
 }

@@ -8,6 +8,7 @@
 
 #include "clipspan/map.h"
 #include "decompose_fake.h"
+#include "worse.h"
 
 typedef struct setting {
     fake model;
@@ -97,7 +98,7 @@ static double worst_of(const float *got, const double *expected, size_t count)
 {
     double worst = 0, largest = 0;
     for (size_t i = 0; i < count; i++) {
-        worst = fmax(worst, fabs((double)got[i] - expected[i]));
+        worst = worse(worst, fabs((double)got[i] - expected[i]));
         largest = fmax(largest, fabs(expected[i]));
     }
     assert_true(largest > 1e-6); /* nearly nothing would prove nothing */
@@ -117,7 +118,7 @@ static double compare(const setting *s, size_t image, clipspan_convention conven
         assert_int_equal(clipspan_map_batch(out, s->batch, image, convention, heads, s->texts, s->count,
                                             (clipspan_map_detail)detail, 1 + detail % 2, &err),
                          CLIPSPAN_OK);
-        worst = fmax(worst, worst_of(out, expected, size));
+        worst = worse(worst, worst_of(out, expected, size));
         free(out);
         free(expected);
     }
@@ -139,6 +140,42 @@ static void equals_its_definition(void **state)
             if (image == 0) printf("convention %d: %.1e of the largest value, %.1e with heads chosen\n", convention, all, some);
             assert_true(all < 3e-6 && some < 3e-6); /* observed: at most 2e-7 */
         }
+    tear_down(&s);
+}
+
+/* Reads `count` values that come next and compares: relative to the largest. */
+static double next_golden(FILE *golden, const float *got, size_t count)
+{
+    double expected[512];
+    assert_true(count <= sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < count; i++) assert_int_equal(fscanf(golden, "%lf", &expected[i]), 1);
+    return worst_of(got, expected, count);
+}
+
+/* NumPy's figures: tests/golden/analysis/make_maps.py. */
+static void equals_the_golden(void **state)
+{
+    (void)state;
+    setting s;
+    clipspan_error err = {0};
+    char line[256];
+    float out[2 * 3 * 2 * 10];
+    set_up(&s, 4, 2, 5, 9, 10, 2, 3, 2);
+    FILE *golden = fopen("golden/analysis/maps.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    for (int convention = CLIPSPAN_PAPER; convention <= CLIPSPAN_EXACT; convention++) {
+        const clipspan_map_detail details[] = {CLIPSPAN_MAP_HEAD, CLIPSPAN_MAP_WHOLE};
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(clipspan_map_batch(out, s.batch, 1, (clipspan_convention)convention, NULL, s.texts, s.count,
+                                                details[i], 0, &err),
+                             CLIPSPAN_OK);
+            double worst = next_golden(golden, out, s.count * (i ? 1 : 6) * 10);
+            printf("golden, convention %d, %s: %.1e of the largest value\n", convention, i ? "sum" : "heads", worst);
+            assert_true(worst < 2e-6); /* observed 1.6e-7 */
+        }
+    }
+    fclose(golden);
     tear_down(&s);
 }
 
@@ -179,7 +216,7 @@ static void sums_to_the_heads(void **state)
                 clipspan_batch_head(s.batch, (clipspan_convention)convention, head / 4, head % 4, c, &err);
                 for (int e = 0; e < 24; e++) expected += (double)c[24 + e] * (double)s.texts[t * 24 + (size_t)e];
                 double effect = (double)effects[(s.count + t) * 20 + (size_t)head]; /* of image 1 */
-                worst = fmax(worst, fmax(fabs(got - expected), fabs(effect - expected)));
+                worst = worse(worst, worse(fabs(got - expected), fabs(effect - expected)));
                 largest = fmax(largest, fabs(expected));
             }
         printf("convention %d: head sums differ by %.1e of %.1e\n", convention, worst, largest);
@@ -215,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_its_definition),
+        cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(equals_its_definition_at_full_size),
         cmocka_unit_test(sums_to_the_heads),
         cmocka_unit_test(refuses),

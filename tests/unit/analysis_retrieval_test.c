@@ -1,4 +1,5 @@
 /* Retrieval against the unfactored formula: terms made as vectors of the joint space, dot products in double, sorted. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include "clipspan/retrieval.h"
 #include "compute/compute.h"
 #include "store/view.h"
+#include "worse.h"
 
 enum { IMAGES = 150, HEAD = 10, EMBED = 14, ALL = 6 };
 static const world_spec spec = {.layers = 2, .heads = 3, .head_dim = HEAD, .embed_dim = EMBED, .images = IMAGES,
@@ -65,7 +67,7 @@ static double check_hits(const clipspan_retrieval_hit *hits, size_t found, const
     for (size_t k = 0; k < found; k++) {
         assert_true(hits[k].row < IMAGES && hits[k].row != without && !seen[hits[k].row]);
         seen[hits[k].row] = 1;
-        worst = fmax(worst, fabs(hits[k].score - similarity_of(c + hits[k].row * EMBED, q, similarity)));
+        worst = worse(worst, fabs(hits[k].score - similarity_of(c + hits[k].row * EMBED, q, similarity)));
         if (k > 0)
             assert_true(hits[k].score < hits[k - 1].score ||
                         (hits[k].score == hits[k - 1].score && hits[k].row > hits[k - 1].row));
@@ -107,7 +109,7 @@ static void test_rows(void **state)
             const double *q = c + row * EMBED;
             assert_int_equal(clipspan_retrieval_row(retrieval, row, 0, 9, hits, &found, NULL), CLIPSPAN_OK);
             assert_int_equal(found, 9);
-            worst = fmax(worst, check_hits(hits, found, c, q, row, options.similarity) / fmax(1, dot(q, q)));
+            worst = worse(worst, check_hits(hits, found, c, q, row, options.similarity) / fmax(1, dot(q, q)));
             assert_int_equal(clipspan_retrieval_row(retrieval, row, 1, 1000, hits, &found, NULL), CLIPSPAN_OK);
             assert_int_equal(found, IMAGES);
             check_hits(hits, found, c, q, UINT64_MAX, options.similarity);
@@ -368,6 +370,13 @@ static void test_damage(void **state)
     world_close(&w);
 }
 
+/* Head 4 knows the colour: its first numbers are the colour's. */
+static void tell_colour(world *w)
+{
+    for (size_t i = 0; i < IMAGES; i++)
+        if (i % 4 < 3) ((float *)(uintptr_t)w->batch.z)[(4 * IMAGES + i) * HEAD + i % 4] += 1.0F;
+}
+
 /* Two conditions on a neighbour: not the query itself, and a value in the column. */
 static double expected_precision(const double *c, const char *const *values, const unsigned char *asked, size_t k)
 {
@@ -391,6 +400,85 @@ static double expected_precision(const double *c, const char *const *values, con
     return sum / queries;
 }
 
+/* ---- scikit-learn's figures: tests/golden/analysis/make_retrieval.py -------------------------------------------- */
+
+enum { GOLDEN_HITS = 4 };
+static const unsigned char golden_sets[2][ALL] = {{0, 0, 0, 0, 1, 0}, {0, 1, 0, 0, 1, 0}};
+
+/* A query and its nearest: relative to the best score. Negative: no more queries. */
+static double golden_hits(FILE *golden, const clipspan_store *store)
+{
+    int convention, similarity, set;
+    clipspan_retrieval_options options = CLIPSPAN_RETRIEVAL_OPTIONS_INIT;
+    clipspan_retrieval_hit hits[GOLDEN_HITS];
+    uint64_t query, row;
+    size_t found;
+    double score, worst = 0;
+    assert_int_equal(fscanf(golden, "%d", &convention), 1);
+    if (convention < 0) return -1;
+    assert_int_equal(fscanf(golden, "%d %d %d %" SCNu64, &similarity, &options.centred, &set, &query), 4);
+    options.convention = (clipspan_convention)convention;
+    options.similarity = (clipspan_similarity)similarity;
+    options.heads = golden_sets[set];
+    clipspan_retrieval *retrieval = opened(store, &options);
+    assert_int_equal(clipspan_retrieval_row(retrieval, query, 0, GOLDEN_HITS, hits, &found, NULL), CLIPSPAN_OK);
+    for (size_t k = 0; k < GOLDEN_HITS; k++) {
+        assert_int_equal(fscanf(golden, "%" SCNu64 " %lf", &row, &score), 2);
+        assert_int_equal(hits[k].row, row);
+        worst = worse(worst, fabs(hits[k].score - score) / fmax(1, fabs(hits[0].score)));
+    }
+    clipspan_retrieval_free(retrieval);
+    return worst;
+}
+
+static double golden_precisions(FILE *golden, const clipspan_store *store, clipspan_convention convention)
+{
+    static const char *const columns[] = {"colour", "label"};
+    clipspan_error err;
+    clipspan_precision *result = NULL;
+    clipspan_precision_options options = CLIPSPAN_PRECISION_OPTIONS_INIT;
+    clipspan_retrieval_options how = CLIPSPAN_RETRIEVAL_OPTIONS_INIT;
+    double worst = 0;
+    how.heads = golden_sets[1];
+    how.convention = convention;
+    options.k = 7;
+    options.columns = columns;
+    options.column_count = 2;
+    if (clipspan_precision_run(&result, store, &how, &options, NULL, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    for (size_t space = 0; space < 3; space++) /* each head, both */
+        for (size_t column = 0; column < 2; column++) {
+            double expected;
+            assert_int_equal(fscanf(golden, "%lf", &expected), 1);
+            worst = worse(worst, fabs(clipspan_precision_of(result, space, column) - expected));
+        }
+    clipspan_precision_free(result);
+    return worst;
+}
+
+static void test_equals_the_golden(void **state)
+{
+    (void)state;
+    world w;
+    char line[256];
+    double worst = 0, now;
+    int queries = 0;
+    world_open(&w, &spec);
+    tell_colour(&w);
+    clipspan_store *store = world_store(&w, "golden_store", plain_csv(), 0);
+    FILE *golden = fopen("golden/analysis/retrieval.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    for (; (now = golden_hits(golden, store)) >= 0; queries++) worst = worse(worst, now);
+    double precisions = golden_precisions(golden, store, CLIPSPAN_PAPER);
+    precisions = fmax(precisions, golden_precisions(golden, store, CLIPSPAN_EXACT));
+    fclose(golden);
+    printf("golden: scores differ by %.1e of the best, precisions by %.1e\n", worst, precisions);
+    assert_int_equal(queries, 32);
+    assert_true(worst < 2e-6 && precisions < 1e-9); /* observed 1.9e-7 and 5e-11: ten digits are written */
+    clipspan_store_free(store);
+    world_close(&w);
+}
+
 static void test_precision(void **state)
 {
     (void)state;
@@ -405,10 +493,8 @@ static void test_precision(void **state)
     static const char *const colours[] = {"red", "green", "blue", ""};
     double worst = 0, largest = 0, *c = malloc(IMAGES * EMBED * sizeof *c);
     world_open(&w, &spec);
-    /* Head 4 knows the colour: its first numbers are the colour's. */
+    tell_colour(&w);
     for (size_t i = 0; i < IMAGES; i++) {
-        float *z = (float *)(uintptr_t)w.batch.z + (4 * IMAGES + i) * HEAD;
-        if (i % 4 < 3) z[i % 4] += 1.0F;
         values[0][i] = colours[i % 4];
         values[1][i] = i % 3 ? "cat" : "dog";
     }
@@ -434,7 +520,7 @@ static void test_precision(void **state)
         memset(one, 0, sizeof one);
         for (size_t column = 0; column < 2; column++) {
             double expected = expected_precision(c, values[column], asked, 7);
-            worst = fmax(worst, fabs(expected - clipspan_precision_of(result, s, column)));
+            worst = worse(worst, fabs(expected - clipspan_precision_of(result, s, column)));
             if (column == 0) largest = fmax(largest, expected);
         }
     }
@@ -496,7 +582,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_other_queries), cmocka_unit_test(test_ties),
         cmocka_unit_test(test_kernel),     cmocka_unit_test(test_kept_norms),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_damage),     cmocka_unit_test(test_precision),     cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_damage),     cmocka_unit_test(test_precision), cmocka_unit_test(test_equals_the_golden),     cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "clipspan/segmentation.h"
 #include "formats/arrays.h"
+#include "worse.h"
 
 static void open_array(clsp_array *array, const char *name, clsp_dtype dtype)
 {
@@ -38,7 +39,7 @@ static void test_upsampling_as_torch(void **state)
         assert_int_equal(clipspan_segmentation_upsample(out, sizes[s], map.data, 6, NULL), CLIPSPAN_OK);
         for (size_t i = 0; i < expected.count; i++) {
             double value = (double)((const float *)expected.data)[i];
-            worst = fmax(worst, fabs((double)out[i] - value));
+            worst = worse(worst, fabs((double)out[i] - value));
             most = fmax(most, fabs(value));
         }
         clsp_npy_close(&expected);

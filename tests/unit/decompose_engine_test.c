@@ -14,6 +14,7 @@
 #include "clipspan/store.h"
 #include "compute/compute.h"
 #include "model_maker.h"
+#include "worse.h"
 
 static const char *const files[] = {"png_rgb8.png",  "jpeg_420.jpg", "png_grey8.png",    "broken.png", "webp_lossy.webp",
                                     "jpeg_cmyk.jpg", "absent.png",   "png_palette8.png", "jpeg_444.jpg", "png_rgba8.png",
@@ -126,11 +127,11 @@ static void check_tokens(const clipspan_batch *b, clipspan_convention convention
             assert_int_equal(clipspan_batch_tokens(b, convention, l, h, image, rows, NULL), CLIPSPAN_OK);
             assert_int_equal(clipspan_batch_head(b, convention, l, h, head, NULL), CLIPSPAN_OK);
             for (size_t n = 0; n < tokens; n++) add_rows(sum, rows + n * EMBED, EMBED);
-            s->worst_token = fmax(s->worst_token, relative(sum, head + image * EMBED, 1.0));
+            s->worst_token = worse(s->worst_token, relative(sum, head + image * EMBED, 1.0));
             add_rows(own, rows, EMBED);
         }
         assert_int_equal(clipspan_batch_cls(b, convention, l, cls, NULL), CLIPSPAN_OK);
-        s->worst_cls = fmax(s->worst_cls, relative(own, cls + image * EMBED, 1.0));
+        s->worst_cls = worse(s->worst_cls, relative(own, cls + image * EMBED, 1.0));
     }
     free(rows);
 }
@@ -145,7 +146,7 @@ static void check_embedding(const clipspan_batch *b, sums *s)
         assert_int_equal(clipspan_images_preprocess(images, b->index[i], model, pixels, NULL), CLIPSPAN_OK);
         assert_int_equal(clipspan_engine_embed_images(engine, pixels, 1, 0, alone, NULL), CLIPSPAN_OK);
         for (size_t e = 0; e < EMBED; e++) got[e] = (double)b->embedding[i * EMBED + e];
-        s->worst_embedding = fmax(s->worst_embedding, relative(got, alone, 1.0));
+        s->worst_embedding = worse(s->worst_embedding, relative(got, alone, 1.0));
     }
     free(pixels);
 }
@@ -160,7 +161,7 @@ static clipspan_status check_batch(void *user, const clipspan_batch *b, clipspan
         sum_terms(b, c, sum);
         for (size_t i = 0; i < b->images; i++) {
             double scale = c == CLIPSPAN_PAPER ? 1.0 / (double)b->norm[i] : 1.0;
-            s->worst[c] = fmax(s->worst[c], relative(sum + i * EMBED, b->embedding + i * EMBED, scale));
+            s->worst[c] = worse(s->worst[c], relative(sum + i * EMBED, b->embedding + i * EMBED, scale));
         }
         check_tokens(b, c, s);
     }

@@ -15,6 +15,7 @@
 #include "decompose/decompose.h"
 #include "model_maker.h"
 #include "scratch.h"
+#include "worse.h"
 
 enum { BATCH = 4, IMAGES = 11, TOP = 3, LAYERS = 3, MLP = 96, WIDTH = 48, EMBED = 24, TEXTS = 37 };
 
@@ -108,10 +109,10 @@ static clipspan_status take(void *user, const clipspan_batch *batch, clipspan_er
                 for (size_t e = 0; e < EMBED; e++) {
                     w->term[c][l][w->seen + i][e] = (double)term[i * EMBED + e];
                     largest = fmax(largest, fabs((double)term[i * EMBED + e]));
-                    worst = fmax(worst, fabs((double)term[i * EMBED + e] - sum_of(w, batch, c, l, i, e)));
+                    worst = worse(worst, fabs((double)term[i * EMBED + e] - sum_of(w, batch, c, l, i, e)));
                 }
                 assert_true(largest > 1e-3);
-                w->worst = fmax(w->worst, worst / largest);
+                w->worst = worse(w->worst, worst / largest);
                 for (size_t j = 0; j < MLP; j++) {
                     w->a[l][w->seen + i][j] = (double)batch->hidden[(l * batch->images + i) * MLP + j];
                     w->s[c][l][w->seen + i][j] = w->a[l][w->seen + i][j] * scale;
@@ -184,7 +185,7 @@ static void directions(void **state)
             plain_direction(expected, is_bias ? bias : fc2 + j, is_bias ? 1 : MLP, gamma, p, v->projection.transposed);
             for (size_t e = 0; e < EMBED; e++) {
                 largest = fmax(largest, fabs(expected[e]));
-                worst = fmax(worst, fabs(expected[e] - (double)(is_bias ? w->b[l][e] : w->g[l][j][e])));
+                worst = worse(worst, fabs(expected[e] - (double)(is_bias ? w->b[l][e] : w->g[l][j][e])));
                 squares += expected[e] * expected[e];
             }
             if (!is_bias) assert_true(fabs((double)w->neurons->length[l * MLP + j] - sqrt(squares)) < 1e-5 * sqrt(squares));

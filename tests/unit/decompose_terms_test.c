@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "decompose_fake.h"
+#include "worse.h"
 
 /* One model, its captures, its batch. */
 typedef struct setting {
@@ -123,7 +124,7 @@ static double worst_head(const setting *s, clipspan_convention convention)
                 const float *z = s->capture.capture.z + (l * images + i) * f->width + h * f->head_dim;
                 head_vector(f, l, h, z, bias_share(convention, (double)f->heads), m);
                 finish(s, convention, m, (double)f->heads, i, expected);
-                worst = fmax(worst, distance(got + i * f->embed, expected, f->embed));
+                worst = worse(worst, distance(got + i * f->embed, expected, f->embed));
             }
         }
     free(m);
@@ -146,7 +147,7 @@ static double worst_token(const setting *s, clipspan_convention convention)
                 const float *z = s->capture.tokens + ((l * images + i) * f->tokens + n) * f->width + h * f->head_dim;
                 head_vector(f, l, h, z, bias_share(convention, parts), m);
                 finish(s, convention, m, parts, i, expected);
-                worst = fmax(worst, distance(got + n * f->embed, expected, f->embed));
+                worst = worse(worst, distance(got + n * f->embed, expected, f->embed));
             }
         }
     free(m);
@@ -166,7 +167,7 @@ static double worst_mlp(const setting *s, clipspan_convention convention)
         for (size_t i = 0; i < images; i++) {
             for (size_t o = 0; o < f->width; o++) m[o] = (double)s->capture.capture.mlp[(t * images + i) * f->width + o];
             finish(s, convention, m, 1.0, i, expected);
-            worst = fmax(worst, distance(got + i * f->embed, expected, f->embed));
+            worst = worse(worst, distance(got + i * f->embed, expected, f->embed));
         }
     }
     free(m);
@@ -193,7 +194,7 @@ static double worst_cls(const setting *s, clipspan_convention convention)
                 finish(s, convention, m, parts, i, one);
                 for (size_t e = 0; e < f->embed; e++) expected[e] += one[e];
             }
-            worst = fmax(worst, distance(got + i * f->embed, expected, f->embed));
+            worst = worse(worst, distance(got + i * f->embed, expected, f->embed));
         }
     }
     free(m);
@@ -228,7 +229,7 @@ static double worst_sum(const setting *s, clipspan_convention convention)
             got[e] = (float)sum[i * f->embed + e];
             r[e] = (double)s->capture.embedding[i * f->embed + e] * scale;
         }
-        worst = fmax(worst, distance(got, r, f->embed));
+        worst = worse(worst, distance(got, r, f->embed));
     }
     free(sum);
     free(term);

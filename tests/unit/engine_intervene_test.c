@@ -5,6 +5,7 @@
 #include "clipspan/contributions.h"
 #include "clipspan/store.h"
 #include "scratch.h"
+#include "worse.h"
 
 /* observed, relative to the largest value: fp32 8.4e-7, bf16 8.3e-3 */
 static const double f32_limit = 5e-6, bf16_limit = 3e-2;
@@ -49,9 +50,9 @@ static double compare(const clsp_capture *c, const clsp_vision *v, const trace *
         double size = 0.0; /* a layer whose heads are all zero has no relative error */
         for (size_t i = 0; i < d; i++) size = fmax(size, fabs(kept->z[l * d + i]));
         for (size_t i = 0; size == 0.0 && i < d; i++) assert_true(c->z[row * d + i] == 0.0f);
-        if (size > 0.0) worst = fmax(worst, error_of(c->z + row * d, kept->z + l * d, d));
-        worst = fmax(worst, error_of(c->mlp + (row + c->images) * d, kept->mlp + (l + 1) * d, d));
-        worst = fmax(worst, error_of(c->hidden + row * m, kept->hidden + l * m, m));
+        if (size > 0.0) worst = worse(worst, error_of(c->z + row * d, kept->z + l * d, d));
+        worst = worse(worst, error_of(c->mlp + (row + c->images) * d, kept->mlp + (l + 1) * d, d));
+        worst = worse(worst, error_of(c->hidden + row * m, kept->hidden + l * m, m));
     }
     return worst;
 }
@@ -80,8 +81,8 @@ static void replaced_case(const problem *p, clipspan_dtype dtype, bool every_tok
     kept.intervention = &r.intervention;
     for (size_t b = 0; b < BATCH; b++) {
         reference_image(&model, pixels + b * image, &kept, last, expected);
-        worst = fmax(worst, error_of(changed + b * EMBED, expected, EMBED));
-        worst = fmax(worst, compare(&capture, v, &kept, last, b));
+        worst = worse(worst, error_of(changed + b * EMBED, expected, EMBED));
+        worst = worse(worst, compare(&capture, v, &kept, last, b));
         for (size_t e = 0; e < EMBED; e++) moved = fmax(moved, fabs((double)plain[b * EMBED + e] - expected[e]));
     }
     printf("%s, %s, %s%s: error %.1e, embedding moved by %.2f\n", p->name, dtype == CLIPSPAN_BF16 ? "bf16" : "f32",
@@ -146,7 +147,7 @@ static void last_layer_case(const problem *p)
         for (size_t i = 0; i < d; i++) {
             size_t at = b * d + i, mlp = ((last + 1) * BATCH + b) * d + i;
             double before = (double)plain.last[at] - plain.mlp[mlp], after = (double)changed.last[at] - changed.mlp[mlp];
-            worst = fmax(worst, fabs(before - after - wrote[i]));
+            worst = worse(worst, fabs(before - after - wrote[i]));
             largest = fmax(largest, fabs(wrote[i]));
         }
         free(wrote), free(whole);

@@ -3,6 +3,7 @@
  * One table of problems serves correctness in fp32 and bf16, what is captured, and bitwise repeat. Each case prints
  * the errors it saw; the limits stand beside the largest ones observed on an AVX-512 and AMX machine. */
 #include "engine_reference.h"
+#include "worse.h"
 
 /* observed, relative to the largest value: fp32 1.2e-6; bf16 2.3e-2, 1 - cosine 5.6e-4 (a head of width 3) */
 static const double f32_limit = 5e-6, bf16_limit = 6e-2, bf16_cosine = 0.999;
@@ -18,11 +19,11 @@ static double compare_captures(const clsp_capture *c, const clsp_vision *v, cons
     double worst = error_of(c->mlp + b * d, kept->mlp, d);
     for (size_t l = 0; l < layers; l++) {
         size_t plane = (l * c->images + b) * d;
-        worst = fmax(worst, error_of(c->z + plane, kept->z + l * d, d));
-        worst = fmax(worst, error_of(c->cls + plane, kept->cls + l * d, d));
-        worst = fmax(worst, error_of(c->mlp + plane + c->images * d, kept->mlp + (l + 1) * d, d));
-        worst = fmax(worst, error_of(c->tokens + plane * n, kept->tokens + l * n * d, n * d));
-        worst = fmax(worst, error_of(c->hidden + (l * c->images + b) * m, kept->hidden + l * m, m));
+        worst = worse(worst, error_of(c->z + plane, kept->z + l * d, d));
+        worst = worse(worst, error_of(c->cls + plane, kept->cls + l * d, d));
+        worst = worse(worst, error_of(c->mlp + plane + c->images * d, kept->mlp + (l + 1) * d, d));
+        worst = worse(worst, error_of(c->tokens + plane * n, kept->tokens + l * n * d, n * d));
+        worst = worse(worst, error_of(c->hidden + (l * c->images + b) * m, kept->hidden + l * m, m));
     }
     return worst;
 }
@@ -44,7 +45,7 @@ static void image_case(const problem *p, clipspan_dtype dtype)
     double *last = malloc(d * sizeof *last), expected[EMBED], worst = 0.0, captured = 0.0, cosine = 1.0;
     for (size_t b = 0; b < BATCH; b++) {
         reference_image(&model, pixels + b * 3 * (size_t)(v->image_size * v->image_size), &kept, last, expected);
-        worst = fmax(worst, error_of(embeddings + b * EMBED, expected, EMBED));
+        worst = worse(worst, error_of(embeddings + b * EMBED, expected, EMBED));
         cosine = fmin(cosine, cosine_of(embeddings + b * EMBED, expected, EMBED));
         captured = fmax(captured, error_of(capture.last + b * d, last, d));
         captured = fmax(captured, compare_captures(&capture, v, &kept, b));
@@ -98,7 +99,7 @@ static void text_case(const problem *p, clipspan_dtype dtype)
     if (clsp_text_tower_run(tower, &prompts, which, PROMPTS, embeddings, &taken, &err)) fail_msg("%s", err.message);
     assert_int_equal(taken, PROMPTS);
     for (size_t i = 0; i < PROMPTS; i++) {
-        worst = fmax(worst, error_of(embeddings + i * EMBED, expected[i], EMBED));
+        worst = worse(worst, error_of(embeddings + i * EMBED, expected[i], EMBED));
         cosine = fmin(cosine, cosine_of(embeddings + i * EMBED, expected[i], EMBED));
     }
     printf("texts, %s, %s: embedding %.1e, 1 - cosine %.1e\n", p->name, dtype == CLIPSPAN_BF16 ? "bf16" : "f32", worst,

@@ -6,6 +6,7 @@
 
 #include "clipspan/edit.h"
 #include "clipspan/engine.h"
+#include "worse.h"
 
 enum { LAYERS = 3, HEADS = 4, HEAD_DIM = 12, WIDTH = 48, TOKENS = 17, SIDE = 32, EMBED = 24, IMAGES = 3 };
 
@@ -193,7 +194,7 @@ static double distance(const float *a, const float *b)
 {
     double worst = 0, largest = 0;
     for (int i = 0; i < IMAGES * EMBED; i++) {
-        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+        worst = worse(worst, fabs((double)a[i] - (double)b[i]));
         largest = fmax(largest, fabs((double)b[i]));
     }
     return worst / largest;

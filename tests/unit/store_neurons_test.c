@@ -4,8 +4,10 @@
 
 #include <sys/wait.h>
 
+#include "analysis_fake.h"
 #include "compute/compute.h"
 #include "scratch.h"
+#include "worse.h"
 
 enum { TOP = 3, READABLE = 40 };
 
@@ -153,6 +155,108 @@ static void what_comes_back(void **state)
     }
 }
 
+/* ---- NumPy's and scikit-learn's figures: tests/golden/analysis/make_neurons.py ----------------------------------- */
+
+enum { ALL = FAKE_LAYERS * FAKE_MLP, GOLDEN_TEXTS = 20, SHOWN = 3 };
+
+/* The next `count` numbers of the golden: largest difference, relative where a number is above 1. */
+static double next_golden(FILE *golden, const double *got, size_t count)
+{
+    double expected, worst = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(fscanf(golden, "%lf", &expected), 1);
+        assert_true(isfinite(got[i]));
+        worst = worse(worst, fabs(got[i] - expected) / fmax(1, fabs(expected)));
+    }
+    return worst;
+}
+
+static double golden_moments(FILE *golden, const clipspan_neurons *neurons, int convention)
+{
+    double worst = 0;
+    int layer, neuron;
+    for (size_t i = 0; i < ALL; i++) {
+        clipspan_neuron n;
+        assert_int_equal(fscanf(golden, "%d %d", &layer, &neuron), 2);
+        assert_int_equal(clipspan_neuron_get(neurons, convention, layer, neuron, &n, NULL), CLIPSPAN_OK);
+        const double got[] = {n.length, n.mean, n.deviation, n.active, n.rms, n.variance, n.share};
+        worst = worse(worst, next_golden(golden, got, sizeof got / sizeof *got));
+    }
+    for (int l = 0; l < FAKE_LAYERS; l++) {
+        clipspan_mlp_spread spread;
+        assert_int_equal(clipspan_neurons_mlp(neurons, convention, l, &spread, NULL), CLIPSPAN_OK);
+        const double got[] = {spread.mean_length, spread.rms, spread.variance};
+        worst = worse(worst, next_golden(golden, got, sizeof got / sizeof *got));
+    }
+    return worst;
+}
+
+static void golden_ranks(FILE *golden, const clipspan_neurons *neurons, int convention)
+{
+    for (int order = CLIPSPAN_NEURONS_BY_RMS; order <= CLIPSPAN_NEURONS_BY_SHARE; order++) {
+        clipspan_neuron ranked[ALL];
+        size_t found;
+        int expected;
+        assert_int_equal(clipspan_neurons_rank(neurons, convention, order, NULL, ranked, ALL, &found, NULL), CLIPSPAN_OK);
+        assert_int_equal(found, ALL);
+        for (size_t i = 0; i < ALL; i++) {
+            assert_int_equal(fscanf(golden, "%d", &expected), 1);
+            assert_int_equal(ranked[i].layer * FAKE_MLP + ranked[i].neuron, expected);
+        }
+    }
+}
+
+static double golden_texts(FILE *golden, const clipspan_model *model)
+{
+    clipspan_error err = {0};
+    clipspan_neuron asked[ALL];
+    clipspan_neuron_text most[ALL][SHOWN], least[ALL][SHOWN];
+    double worst = 0;
+    int text;
+    float *pool = world_pool(GOLDEN_TEXTS, FAKE_EMBED, 0, 31);
+    for (int i = 0; i < ALL; i++) asked[i] = (clipspan_neuron){.layer = i / FAKE_MLP, .neuron = i % FAKE_MLP};
+    if (clipspan_neurons_describe(model, asked, ALL, pool, GOLDEN_TEXTS, SHOWN, most[0], least[0], 1, NULL, &err))
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < ALL; i++)
+        for (size_t k = 0; k < 2 * SHOWN; k++) {
+            const clipspan_neuron_text *got = k < SHOWN ? &most[i][k] : &least[i][k - SHOWN];
+            assert_int_equal(fscanf(golden, "%d", &text), 1);
+            assert_int_equal(got->text, text);
+            worst = worse(worst, next_golden(golden, &got->cosine, 1));
+        }
+    free(pool);
+    return worst;
+}
+
+static void equals_the_golden(void **state)
+{
+    (void)state;
+    store_fake s;
+    clipspan_error err = {0};
+    clipspan_store *store = NULL;
+    clipspan_neurons *neurons = NULL;
+    char line[256];
+    double moments = 0;
+    init(&s, "golden", 0);
+    run_to_end(&s);
+    assert_int_equal(clipspan_store_open(&store, s.directory, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_store_neurons(store, &neurons, &err), CLIPSPAN_OK);
+    FILE *golden = fopen("golden/analysis/neurons.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    for (int convention = CLIPSPAN_PAPER; convention <= CLIPSPAN_EXACT; convention++) {
+        moments = fmax(moments, golden_moments(golden, neurons, convention));
+        golden_ranks(golden, neurons, convention);
+    }
+    double cosines = golden_texts(golden, &s.model.model);
+    fclose(golden);
+    printf("golden: moments differ by %.1e, cosines by %.1e\n", moments, cosines);
+    assert_true(moments < 1e-6 && cosines < 1e-6); /* observed 7.7e-8 and 1.1e-7 */
+    clipspan_neurons_free(neurons);
+    clipspan_store_free(store);
+    store_fake_clear(&s);
+}
+
 /* A store without neurons says nothing of them, and its shards and moments are those of one with them. */
 static void without_neurons(void **state)
 {
@@ -251,7 +355,7 @@ int main(void)
     clsp_threads(1); /* children are forked, and libgomp's threads do not come along */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_at_every_step), cmocka_unit_test(what_comes_back), cmocka_unit_test(without_neurons),
-        cmocka_unit_test(damage), cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(equals_the_golden), cmocka_unit_test(damage), cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

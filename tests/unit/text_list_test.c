@@ -49,7 +49,7 @@ static void lines_of_standard_input(void **state)
     static const char *const expected[] = {"one", "two"};
     int ends[2], kept = dup(STDIN_FILENO);
     assert_int_equal(pipe(ends), 0);
-    assert_int_equal(write(ends[1], "one\ntwo\n\none", 12), 12);
+    assert_int_equal(write(ends[1], "one\n \t\r\ntwo\n\none", 16), 16);
     close(ends[1]);
     assert_true(dup2(ends[0], STDIN_FILENO) >= 0);
     close(ends[0]);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "trace_fake.h"
+#include "worse.h"
 
 static const double forward_limit = 3e-6, gradient_limit = 1e-5, step = 1e-5;
 
@@ -55,7 +56,7 @@ static void everything_kept_is_right(void **state)
         exact_forward(r, &f->model, pixels, NULL, attention);
         double worst = worst_of(t->r, r, t->embed);
         for (size_t l = 0; l < t->layers; l++)
-            worst = fmax(worst, worst_of(t->layer[l].attention, attention + l * cells, cells));
+            worst = worse(worst, worst_of(t->layer[l].attention, attention + l * cells, cells));
         printf("%s: attention and embedding %.1e\n", fakes[i].name, worst);
         assert_true(worst < forward_limit);
         free(pixels), free(attention);

@@ -14,7 +14,7 @@
 #include "scratch.h"
 #include "trace_fake.h"
 
-static const double step_limit = 2e-5, rolled_limit = 3e-7;
+static const double step_limit = 2e-5, rolled_limit = 3e-7, golden_limit = 2e-5;
 
 static void ok(clipspan_status status, const clipspan_error *err)
 {
@@ -421,6 +421,44 @@ static void a_direction_of_zeros(void **state)
     fake_free(f);
 }
 
+/* ---- torch's figures: tests/golden/trace/make_relevance.py -------------------------------------------------------- */
+
+static double next_golden(FILE *golden, const float *got, size_t count)
+{
+    double expected[300];
+    assert_true(count <= sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < count; i++) assert_int_equal(fscanf(golden, "%lf", &expected[i]), 1);
+    return worst_of(got, expected, count);
+}
+
+static void equals_the_golden(void **state)
+{
+    (void)state;
+    fake *f = fake_new(&fakes[0]);
+    clipspan_tracer *t = fake_tracer(f);
+    clipspan_error err;
+    float out[2 * 100], embedding[16];
+    char line[256], name[64];
+    FILE *golden = fopen("golden/trace/relevance.txt", "r");
+    assert_non_null(golden);
+    assert_non_null(fgets(line, sizeof line, golden)); /* the command */
+    ok(clipspan_tracer_run(t, f->pixels, embedding, &err), &err);
+    double of_embedding = next_golden(golden, embedding, t->embed);
+    printf("golden: embedding %.1e of the largest value\n", of_embedding);
+    assert_true(of_embedding < 3e-6); /* observed 2e-7 */
+    for (clipspan_relevance m = 0; m < CLIPSPAN_RELEVANCES; m++) {
+        assert_int_equal(fscanf(golden, "%63s", name), 1);
+        assert_string_equal(name, clipspan_relevance_get_info(m)->name);
+        ok(clipspan_tracer_map(t, m, f->texts, 2, out, &err), &err);
+        double worst = next_golden(golden, out, 2 * size_of(t, m));
+        printf("golden: %s: %.1e of the largest value\n", name, worst);
+        assert_true(worst < golden_limit); /* observed 4e-6 */
+    }
+    fclose(golden);
+    clipspan_tracer_free(t);
+    fake_free(f);
+}
+
 static fake *walked;
 
 static clipspan_status everything(void)
@@ -450,7 +488,7 @@ int main(void)
         cmocka_unit_test(rolled_out_maps_are_products), cmocka_unit_test(texts_do_not_touch_each_other),
         cmocka_unit_test(surgery_removes_what_texts_share), cmocka_unit_test(methods_have_names),
         cmocka_unit_test(what_is_refused), cmocka_unit_test(a_direction_of_zeros),
-        cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(equals_the_golden), cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,9 +44,10 @@ def unit_rows(count, width, seed):
 
 
 class World:
-    """analysis_fake.h: terms of the heads [I, L, H, E] in both conventions (paper, exact), and |r| [I]."""
+    """analysis_fake.h: terms of the heads [I, L, H, E] in both conventions (paper, exact), and |r| [I].
+    change: what a test does to z [L H, I, d] once it is made."""
 
-    def __init__(self, layers, heads, width, embed, images, factors, noise, seed):
+    def __init__(self, layers, heads, width, embed, images, factors, noise, seed, change=None):
         self.layers, self.heads, self.width, self.images, self.factors, self.noise = layers, heads, width, images, factors, noise
         random, count = Random(seed), layers * heads
         w = random.array(count * width * embed, 0.01, 0.2).reshape(count, width, embed).astype(np.float64)
@@ -55,7 +56,10 @@ class World:
         bias = random.array(layers * embed, 0.02, 0.4).reshape(layers, embed).astype(np.float64)
         random.array(layers, 0.01, 0.02)
         constant = random.array(embed, 0.05, 0.6).astype(np.float64)
-        z = self._z(random).astype(np.float64)
+        z = self._z(random)
+        if change:
+            change(z)
+        z = z.astype(np.float64)
         mu, sigma, self.norm = (random.array(images, *p).astype(np.float64) for p in ((0.1, 0.03), (1.4, 0.1), (9.0, 0.5)))
         written, shares = np.einsum("hid,hde->ihe", z, w), (2 * layers + 1) * heads
         exact = (written - np.einsum("hid,hd->ih", z, w_mean)[:, :, None] * ones) / sigma[:, None, None]

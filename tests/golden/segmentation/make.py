@@ -7,6 +7,7 @@ v7.3 does (an own header of 512 bytes, object references, chunks packed with def
 import pathlib
 import struct
 import sys
+import zlib
 
 import h5py
 import numpy as np
@@ -147,6 +148,18 @@ def one_bad(name, image=None, truth=None, gt="cells", **how):
     m.close()
 
 
+def short_chunk():
+    """A chunk that unpacks to fewer bytes than it has values."""
+    m = Matlab("bad_short.mat")
+    images, truths = pictures()
+    picture = m.array(images[1])
+    dataset = m.file[picture]
+    dataset.id.write_direct_chunk((0,) * dataset.ndim, zlib.compress(bytes(100)))
+    m.cells("img", [picture], (1, 1))
+    m.cells("gt", [m.wrap(m.array(truths[1]))], (1, 1))
+    m.close()
+
+
 def bad():
     images, truths = pictures()
     one_bad("bad_size.mat", truth=truths[1][:-1])
@@ -167,4 +180,5 @@ precisions()
 mask_file()
 matlab()
 bad()
+short_chunk()
 sys.exit(0)
