@@ -4,6 +4,7 @@
  * products made for one thread; there is one pair for each length of the running pass, and for some seen before. */
 #include "compute/clones.h"
 #include "compute/onednn.h"
+#include "compute/tiles.h"
 
 #include <math.h>
 #include <omp.h>
@@ -33,6 +34,7 @@ struct clsp_attention {
     const clsp_workspace *workspace;
     clsp_attention_desc desc;
     float scale; /* 1/sqrt(d) */
+    bool tiles;  /* every query's attention on matrix tiles */
     int threads;
     worker *workers; /* [threads] */
     uint64_t runs;
@@ -67,7 +69,11 @@ static clipspan_status worker_init(worker *w, const clsp_attention *attention, c
     CLSP_TRY(clsp_dnnl_check(dnnl_stream_create(&w->stream, attention->workspace->engine, dnnl_stream_default_flags),
                              "attention", err));
     CLSP_ALLOC(w->scores, clsp_alloc_aligned(cells, sizeof *w->scores));
-    if (attention->desc.type == CLSP_TYPE_BF16) CLSP_ALLOC(w->alpha, clsp_alloc_aligned(cells, sizeof *w->alpha));
+    if (attention->tiles) {
+        w->scratch_bytes = clsp_tiles_head_bytes(longest, attention->desc.head_dim);
+        CLSP_ALLOC(w->scratch, w->scratch_bytes ? clsp_alloc_aligned(w->scratch_bytes, 1) : NULL);
+    } else if (attention->desc.type == CLSP_TYPE_BF16)
+        CLSP_ALLOC(w->alpha, clsp_alloc_aligned(cells, sizeof *w->alpha));
     CLSP_ALLOC(w->z, clsp_alloc_aligned(3 * attention->desc.head_dim, sizeof *w->z));
 out:
     return status;
@@ -97,6 +103,7 @@ clipspan_status clsp_attention_new(clsp_attention **out, const clsp_workspace *w
     attention->workspace = workspace;
     attention->desc = *desc;
     attention->scale = 1.0f / sqrtf((float)desc->head_dim);
+    attention->tiles = desc->type == CLSP_TYPE_BF16 && clsp_tiles_supported();
     attention->threads = omp_get_max_threads();
     CLSP_ALLOC(attention->workers, clsp_alloc_zero((size_t)attention->threads, sizeof *attention->workers));
     for (int t = 0; t < attention->threads; t++) CLSP_TRY(worker_init(&attention->workers[t], attention, err));
@@ -206,7 +213,7 @@ static clipspan_status prepare(clsp_attention *attention, const clsp_attention_i
         if (n == 0 || n > attention->desc.longest)
             return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "attention over %zu tokens, made for 1 to %zu", n,
                              attention->desc.longest);
-        for (int t = 0; !one_query && t < attention->threads; t++)
+        for (int t = 0; !one_query && !attention->tiles && t < attention->threads; t++)
             CLSP_TRY(keep_shape(&attention->workers[t], attention, n, input, err));
     }
 out:
@@ -283,6 +290,21 @@ static void one_query(const run *j, worker *w, size_t s, size_t h)
 
 /* ---- all queries ---------------------------------------------------------------------------------------- */
 
+static void on_tiles(const run *j, worker *w, size_t s, size_t h)
+{
+    const clsp_attention_desc *desc = &j->attention->desc;
+    size_t d = desc->head_dim, first = j->start[s], kv = first * j->input->kv_stride + h * d;
+    bool captured = j->capture.z || j->capture.cls || j->capture.tokens;
+    clsp_tiles_head head = {.out = (uint16_t *)j->out + (first * desc->heads + h) * d, .out_stride = desc->heads * d,
+                            .q = (const uint16_t *)j->input->q + first * j->input->q_stride + h * d,
+                            .k = (const uint16_t *)j->input->k + kv, .v = (const uint16_t *)j->input->v + kv,
+                            .q_stride = j->input->q_stride, .kv_stride = j->input->kv_stride,
+                            .n = j->start[s + 1] - first, .d = d, .scale = j->attention->scale,
+                            .causal = desc->causal, .alpha = captured ? w->scores : NULL};
+    clsp_tiles_attend(&head, w->scratch);
+    if (captured) gather(j, w, w->scores, s, h);
+}
+
 static clipspan_status all_queries(const run *j, worker *w, size_t s, size_t h, clipspan_error *err)
 {
     const clsp_attention *attention = j->attention;
@@ -313,13 +335,20 @@ clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const c
     run job = {.attention = attention, .input = input, .start = start, .out = out, .one_query = one};
     if (capture) job.capture = *capture;
     size_t heads = attention->desc.heads, failures = 0;
-#pragma omp parallel for schedule(static) num_threads(attention->threads) reduction(+ : failures)
-    for (size_t item = 0; item < sequences * heads; item++) {
+#pragma omp parallel num_threads(attention->threads) reduction(+ : failures)
+    {
         worker *w = &attention->workers[omp_get_thread_num()];
-        if (job.one_query)
-            one_query(&job, w, item / heads, item % heads);
-        else if (all_queries(&job, w, item / heads, item % heads, NULL) != CLIPSPAN_OK)
-            failures++;
+        if (attention->tiles) clsp_tiles_begin();
+#pragma omp for schedule(static)
+        for (size_t item = 0; item < sequences * heads; item++) {
+            if (job.one_query)
+                one_query(&job, w, item / heads, item % heads);
+            else if (attention->tiles)
+                on_tiles(&job, w, item / heads, item % heads);
+            else if (all_queries(&job, w, item / heads, item % heads, NULL) != CLIPSPAN_OK)
+                failures++;
+        }
+        if (attention->tiles) clsp_tiles_end();
     }
     if (failures == 0) return CLIPSPAN_OK;
     return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "attention: %zu of %zu products failed in %s", failures,

@@ -1,9 +1,12 @@
-/* Linear layers: one packed copy of the weights, one oneDNN product for each number of rows that has been seen.
+/* Linear layers: one packed copy of the weights, one oneDNN product for each number of rows that has been seen; or, in
+ * bf16 where the processor has matrix tiles, the product of our own for them (tiles.c).
  *
  * The packed layout is the one that oneDNN picks for the usual number of rows; products for other numbers of rows
  * are made for that same layout. */
 #include "compute/onednn.h"
+#include "compute/tiles.h"
 
+#include <omp.h>
 #include <string.h>
 
 enum { KEPT = 32 };
@@ -19,6 +22,7 @@ struct clsp_linear {
     clsp_matrix layout;
     void *weight;
     float *bias; /* [out] or NULL */
+    bool tiles;  /* the weight is packed for tiles, and there are no variants */
     variant variants[KEPT];
     size_t count, oldest; /* the oldest variant makes room for a new one */
 };
@@ -71,6 +75,28 @@ static clipspan_status find_or_make(variant **out, clsp_linear *linear, size_t r
     return CLIPSPAN_OK;
 }
 
+static clipspan_status tiles_new(clsp_linear *linear, const float *weight, bool transposed, clipspan_error *err)
+{
+    size_t in = linear->desc.in, out = linear->desc.out, count;
+    if (!clsp_mul(&count, in, out)) return clsp_fail_memory(err);
+    linear->weight = clsp_alloc_aligned(count, sizeof(uint16_t));
+    if (linear->weight == NULL) return clsp_fail_memory(err);
+    clsp_tiles_pack(linear->weight, weight, transposed, in, out);
+    return clsp_workspace_reserve(linear->workspace, (size_t)omp_get_max_threads() * CLSP_TILES_SCRATCH, err);
+}
+
+static clipspan_status tiles_run(const clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
+                                 size_t rows, clipspan_error *err)
+{
+    int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    clsp_tiles_product product = {.y = y, .x = x, .y_stride = y_stride, .x_stride = x_stride, .weight = linear->weight,
+                                  .bias = linear->bias, .rows = rows, .in = linear->desc.in, .out = linear->desc.out,
+                                  .output = linear->desc.output, .epilogue = linear->desc.epilogue};
+    clipspan_status status = clsp_workspace_reserve(linear->workspace, (size_t)threads * CLSP_TILES_SCRATCH, err);
+    if (status == CLIPSPAN_OK) clsp_tiles_run(&product, linear->workspace->scratch, threads);
+    return status;
+}
+
 clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_linear_desc *desc,
                                 const float *weight, bool transposed, const float *bias, clipspan_error *err)
 {
@@ -85,11 +111,17 @@ clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, co
         CLSP_ALLOC(linear->bias, clsp_alloc_aligned(desc->out, sizeof *bias));
         memcpy(linear->bias, bias, desc->out * sizeof *bias);
     }
+    linear->tiles = desc->compute == CLSP_TYPE_BF16 && clsp_tiles_fit(desc->in, desc->out) && clsp_tiles_supported();
+    if (linear->tiles) {
+        CLSP_TRY(tiles_new(linear, weight, transposed, err));
+        goto done;
+    }
     CLSP_TRY(find_or_make(&usual, linear, desc->rows, desc->in, desc->out, err));
     CLSP_ALLOC(linear->weight, clsp_alloc_aligned(clsp_matrix_bytes(&linear->layout), 1));
     /* b of the product is [in, out]: what PyTorch keeps as [out, in] is its transpose. */
     CLSP_TRY(clsp_matrix_pack(workspace, linear->weight, &linear->layout, weight, !transposed, desc->in, desc->out,
                               err));
+done:
     *out = linear;
     linear = NULL;
 out:
@@ -111,6 +143,7 @@ clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, c
                                 size_t rows, clipspan_error *err)
 {
     if (rows == 0) return CLIPSPAN_OK;
+    if (linear->tiles) return tiles_run(linear, y, y_stride, x, x_stride, rows, err);
     variant *v;
     clipspan_status status = find_or_make(&v, linear, rows, x_stride, y_stride, err);
     if (status != CLIPSPAN_OK) return status;
@@ -120,5 +153,5 @@ clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, c
 
 const char *clsp_linear_implementation(const clsp_linear *linear)
 {
-    return linear->variants[0].product.name;
+    return linear->tiles ? "clipspan:amx_bf16" : linear->variants[0].product.name;
 }

@@ -89,6 +89,9 @@ static void block_clear(clsp_block *b)
 
 /* ---- buffers --------------------------------------------------------------------------------------------- */
 
+/* Elements between the rows that bf16 products read: rows a power of two apart would share few sets of a cache. */
+static size_t gap_of(clsp_type type) { return type == CLSP_TYPE_BF16 ? 32 : 0; }
+
 static size_t size_of(clsp_type type) { return type == CLSP_TYPE_BF16 ? sizeof(uint16_t) : sizeof(float); }
 
 /* Zeroed, aligned: rows behind the sequences must be finite from the first pass on. */
@@ -105,10 +108,10 @@ static clipspan_status buffers_new(clsp_tower *t, size_t work_bytes, clipspan_er
 {
     clipspan_status status = CLIPSPAN_OK;
     size_t width = (size_t)t->config.width, hidden = (size_t)t->config.mlp_width, size = size_of(t->type);
-    size_t room = clsp_max(3 * width, hidden);
+    size_t room = clsp_max(3 * width, hidden) + gap_of(t->type);
     if (!clsp_mul(&room, room, t->rows) || !clsp_mul(&room, room, size)) return clsp_fail_memory(err);
     CLSP_ALLOC(t->x, rows_new(t->rows, width, sizeof *t->x));
-    CLSP_ALLOC(t->h, rows_new(t->rows, width, size));
+    CLSP_ALLOC(t->h, rows_new(t->rows, width + gap_of(t->type), size));
     CLSP_ALLOC(t->work, rows_new(clsp_max(room, work_bytes), 1, 1));
     CLSP_ALLOC(t->pooled, rows_new(t->sequences, width, sizeof *t->pooled));
     CLSP_ALLOC(t->before, rows_new(t->sequences, width, sizeof *t->before));
@@ -186,15 +189,15 @@ static void keep_mlp(float *kept, const float *before, const float *x, const siz
     }
 }
 
-/* The pooled tokens' neurons, from rows [.., M] in the tower's type. rows NULL: row s is sequence s's. */
-static void keep_hidden(const clsp_tower *t, const clsp_pass *pass, size_t layer, const void *hidden,
+/* The pooled tokens' neurons, from rows [.., M] in the tower's type, `stride` apart. rows NULL: row s is sequence s's. */
+static void keep_hidden(const clsp_tower *t, const clsp_pass *pass, size_t layer, const void *hidden, size_t stride,
                         const size_t *rows)
 {
     if (pass->capture == NULL || pass->capture->hidden == NULL) return;
     size_t m = (size_t)t->config.mlp_width;
     float *to = pass->capture->hidden + layer * pass->capture->images * m;
     for (size_t s = 0; s < pass->sequences; s++, to += m) {
-        size_t from = (rows ? rows[s] : s) * m;
+        size_t from = (rows ? rows[s] : s) * stride;
         if (t->type == CLSP_TYPE_F32) memcpy(to, (const float *)hidden + from, m * sizeof *to);
         else
             for (size_t j = 0; j < m; j++) to[j] = clsp_bf16_to_f32(((const uint16_t *)hidden)[from + j]);
@@ -219,20 +222,21 @@ static clipspan_status run_block(clsp_tower *t, const clsp_pass *pass, size_t l,
     clipspan_status status = CLIPSPAN_OK;
     const clsp_block *b = &t->blocks[l];
     size_t d = (size_t)t->config.width, m = (size_t)t->config.mlp_width, rows = pass->rows, size = size_of(t->type);
+    size_t hs = d + gap_of(t->type), ms = m + gap_of(t->type); /* strides of h and of the hidden rows */
     float eps = t->config.ln_eps, *kept = mlp_capture(t, pass, l + 1);
     clsp_attention_capture captures = attention_capture(t, pass, l);
     clsp_attention_input input = {.q = t->work, .k = (char *)t->work + d * size, .v = (char *)t->work + 2 * d * size,
                                   .q_stride = 3 * d, .kv_stride = 3 * d};
-    clsp_layer_norm(t->h, t->x, b->ln1_gamma, b->ln1_beta, eps, rows, d, d, d, t->type);
-    CLSP_TRY(clsp_linear_run(b->qkv, t->work, 3 * d, t->h, d, rows, err));
+    clsp_layer_norm(t->h, t->x, b->ln1_gamma, b->ln1_beta, eps, rows, d, d, hs, t->type);
+    CLSP_TRY(clsp_linear_run(b->qkv, t->work, 3 * d, t->h, hs, rows, err));
     CLSP_TRY(clsp_attention_run(t->attention, t->h, &input, pass->start, pass->sequences, false, &captures, err));
     visit_heads(t, pass, l, t->h, pass->start[1] - pass->start[0], captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->x, d, t->h, d, rows, err));
     if (kept) pick_rows(t->before, t->x, pass->pooled, pass->sequences, d * sizeof *t->x);
-    clsp_layer_norm(t->h, t->x, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, d, t->type);
-    CLSP_TRY(clsp_linear_run(b->fc1, t->work, m, t->h, d, rows, err));
-    keep_hidden(t, pass, l, t->work, pass->pooled);
-    CLSP_TRY(clsp_linear_run(b->fc2, t->x, d, t->work, m, rows, err));
+    clsp_layer_norm(t->h, t->x, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, hs, t->type);
+    CLSP_TRY(clsp_linear_run(b->fc1, t->work, ms, t->h, hs, rows, err));
+    keep_hidden(t, pass, l, t->work, ms, pass->pooled);
+    CLSP_TRY(clsp_linear_run(b->fc2, t->x, d, t->work, ms, rows, err));
     if (kept) keep_mlp(kept, t->before, t->x, pass->pooled, pass->sequences, d);
 out:
     return status;
@@ -261,7 +265,7 @@ static clipspan_status run_last_block(clsp_tower *t, const clsp_pass *pass, size
     if (kept) memcpy(t->before, t->pooled, pass->sequences * d * sizeof *t->before);
     clsp_layer_norm(t->pooled_h, t->pooled, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, d, t->type);
     CLSP_TRY(clsp_linear_run(b->fc1, t->pooled_hidden, m, t->pooled_h, d, rows, err));
-    keep_hidden(t, pass, l, t->pooled_hidden, NULL);
+    keep_hidden(t, pass, l, t->pooled_hidden, m, NULL);
     CLSP_TRY(clsp_linear_run(b->fc2, t->pooled, d, t->pooled_hidden, m, rows, err));
     if (kept) keep_mlp(kept, t->before, t->pooled, NULL, pass->sequences, d);
 out:

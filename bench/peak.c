@@ -1,0 +1,125 @@
+/* peak.c - what this processor's arithmetic units give at most: loops of independent fused multiply-adds (fp32), bf16
+ * dot products and, where there are, bf16 tile products, on registers alone. Prints JSON, GFLOP/s by thread count.
+ *     build/release/bench/peak [THREADS]
+ * A multiply and an add count as two. Each figure is the best of several runs: units, not the machine's other work. */
+#define _GNU_SOURCE
+#include <immintrin.h>
+#include <omp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CHAINS = 12, ROUNDS = 2000000, TRIES = 5, TILE_ROUNDS = 400000 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+__attribute__((target("avx512f"))) static double fma512(void)
+{
+    __m512 sums[CHAINS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
+    for (int i = 0; i < ROUNDS; i++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_fmadd_ps(sums[c], a, b);
+        __asm__ volatile("" ::: "memory");
+    }
+    volatile float sink = 0;
+    for (int c = 0; c < CHAINS; c++) sink += _mm512_reduce_add_ps(sums[c]);
+    return 2.0 * 16 * CHAINS * (double)ROUNDS;
+}
+
+__attribute__((target("avx2,fma"))) static double fma256(void)
+{
+    __m256 sums[CHAINS], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_ps((float)c);
+    for (int i = 0; i < ROUNDS; i++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_fmadd_ps(sums[c], a, b);
+        __asm__ volatile("" ::: "memory");
+    }
+    volatile float sink = 0;
+    for (int c = 0; c < CHAINS; c++) sink += _mm256_cvtss_f32(sums[c]);
+    return 2.0 * 8 * CHAINS * (double)ROUNDS;
+}
+
+__attribute__((target("avx512bf16,avx512f"))) static double dot512(void)
+{
+    __m512 sums[CHAINS];
+    __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80), b = (__m512bh)_mm512_set1_epi32(0x3a803a80);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
+    for (int i = 0; i < ROUNDS; i++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_dpbf16_ps(sums[c], a, b);
+        __asm__ volatile("" ::: "memory");
+    }
+    volatile float sink = 0;
+    for (int c = 0; c < CHAINS; c++) sink += _mm512_reduce_add_ps(sums[c]);
+    return 4.0 * 16 * CHAINS * (double)ROUNDS;
+}
+
+typedef struct tiles {
+    uint8_t palette, start, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} tiles;
+
+__attribute__((target("amx-tile,amx-bf16"))) static double tile(void)
+{
+    static uint8_t zeros[1024];
+    tiles config = {.palette = 1};
+    for (int i = 0; i < 8; i++) config.bytes[i] = 64, config.rows[i] = 16;
+    __asm__ volatile("" ::"r"(&config) : "memory"); /* the intrinsic names 8 of its 64 bytes */
+    _tile_loadconfig(&config);
+    _tile_loadd(4, zeros, 64);
+    _tile_loadd(5, zeros, 64);
+    _tile_loadd(6, zeros, 64);
+    _tile_loadd(7, zeros, 64);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int i = 0; i < TILE_ROUNDS; i++) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_release();
+    return 4.0 * 2 * 16 * 16 * 32 * (double)TILE_ROUNDS;
+}
+
+static int tiles_allowed(void)
+{
+    return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0;
+}
+
+static double measure(double (*loop)(void), int threads)
+{
+    double best = 0;
+    for (int t = 0; t < TRIES; t++) {
+        double work = 0, began = now();
+#pragma omp parallel num_threads(threads) reduction(+ : work)
+        work += loop();
+        double rate = work / (now() - began) * 1e-9;
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+int main(int argc, char **argv)
+{
+    int threads = argc > 1 ? atoi(argv[1]) : omp_get_max_threads();
+    int wide = __builtin_cpu_supports("avx512f"), half = __builtin_cpu_supports("avx512bf16");
+    printf("{\"threads\": %d, \"f32\": %.0f", threads, measure(wide ? fma512 : fma256, threads));
+    if (half) printf(", \"bf16_dot\": %.0f", measure(dot512, threads));
+    if (tiles_allowed()) printf(", \"bf16_tile\": %.0f", measure(tile, threads));
+    printf("}\n");
+    return 0;
+}
