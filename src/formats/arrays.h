@@ -20,6 +20,8 @@ typedef struct clsp_array {
  * where NumPy (1.14 and later) or clsp_npy_create wrote the file; other writers promise nothing. */
 clipspan_status clsp_npy_open(clsp_array *array, const char *path, clipspan_error *err);
 void clsp_npy_close(clsp_array *array);
+/* Tells the system that the mapped pages are not needed for now (they come back when touched). */
+void clsp_npy_drop_pages(const clsp_array *array);
 
 /* Streams an npy file: rows of the leading axis may be appended in any pieces; the shape is fixed at the start,
  * except that shape[0] = SIZE_MAX means "as many as come" (the header is written again at the commit). */

@@ -2,6 +2,7 @@
  * Python, so nothing in a file is ever evaluated. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "formats/arrays.h"
 #include "formats/safetensors_bytes.h"
@@ -191,6 +192,11 @@ void clsp_npy_close(clsp_array *array)
 {
     clsp_map_close(&array->map);
     *array = (clsp_array){0};
+}
+
+void clsp_npy_drop_pages(const clsp_array *array)
+{
+    if (array->map.mapping != NULL) madvise(array->map.mapping, array->map.size, MADV_DONTNEED);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------ */

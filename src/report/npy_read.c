@@ -26,6 +26,19 @@ static clipspan_status check(const clsp_array *array, const char *path, clipspan
                      clsp_dtype_name(array->dtype));
 }
 
+/* In pieces, so that a file of gigabytes is not in memory beside its values. */
+static clipspan_status convert(float *values, const clsp_array *array, const char *path, clipspan_error *err)
+{
+    enum { PIECE = 1 << 20 };
+    const clsp_tensor tensor = {.file = path, .name = "", .dtype = array->dtype, .count = array->count, .data = array->data};
+    clipspan_status status = CLIPSPAN_OK;
+    for (size_t at = 0; status == CLIPSPAN_OK && at < array->count; at += PIECE) {
+        status = clsp_tensor_floats(&tensor, at, clsp_min(PIECE, array->count - at), values + at, err);
+        clsp_npy_drop_pages(array);
+    }
+    return status;
+}
+
 static clipspan_status check_finite(const float *values, size_t rows, size_t columns, const char *path, clipspan_error *err)
 {
     for (size_t i = 0; i < rows * columns; i++)
@@ -45,8 +58,7 @@ clipspan_status clipspan_npy_read(float **out, size_t *rows, size_t *columns, co
     CLSP_TRY(clsp_npy_open(&array, path, err));
     CLSP_TRY(check(&array, path, err));
     CLSP_ALLOC(values, clsp_alloc(array.count, sizeof *values));
-    const clsp_tensor tensor = {.file = path, .name = "", .dtype = array.dtype, .count = array.count, .data = array.data};
-    CLSP_TRY(clsp_tensor_floats(&tensor, 0, array.count, values, err));
+    CLSP_TRY(convert(values, &array, path, err));
     CLSP_TRY(check_finite(values, array.shape[0], array.shape[1], path, err));
     *rows = array.shape[0];
     *columns = array.shape[1];

@@ -92,6 +92,26 @@ static void no_rows(void **state)
     free(values);
 }
 
+/* More than is converted at a time. */
+static void many_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 350001, COLUMNS = 7 };
+    size_t count = (size_t)ROWS * COLUMNS, rows = 0, columns = 0;
+    double *wide = malloc(count * sizeof *wide);
+    float *values = NULL;
+    assert_non_null(wide);
+    for (size_t i = 0; i < count; i++) wide[i] = (double)i - 5;
+    const char *path = written("many.npy", CLSP_F64, 2, (const size_t[]){ROWS, COLUMNS}, wide, count);
+    assert_int_equal(clipspan_npy_read(&values, &rows, &columns, path, NULL), CLIPSPAN_OK);
+    assert_int_equal(rows, ROWS);
+    for (size_t i = 0; i < count; i++)
+        if (values[i] != (float)wide[i]) fail_msg("element %zu is %g", i, (double)values[i]);
+    assert_int_equal(remove(path), 0);
+    free(values);
+    free(wide);
+}
+
 static clipspan_status read_once(void)
 {
     float *values = NULL;
@@ -111,7 +131,7 @@ static void allocations_fail(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(types), cmocka_unit_test(refused), cmocka_unit_test(no_rows),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(types), cmocka_unit_test(refused), cmocka_unit_test(no_rows), cmocka_unit_test(many_rows),
                                        cmocka_unit_test(allocations_fail)};
     return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }
