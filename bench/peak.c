@@ -21,48 +21,25 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-__attribute__((target("avx512f"))) static double fma512(void)
-{
-    __m512 sums[CHAINS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
-    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
-    for (int i = 0; i < ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_fmadd_ps(sums[c], a, b);
-        __asm__ volatile("" ::: "memory");
+/* CHAINS independent sums in registers: a loop that waits for no result. */
+#define UNROLL _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)
+#define LOOP(name, instructions, vector, lanes, start, step, first)                                                     \
+    __attribute__((target(instructions))) static double name(void)                                                      \
+    {                                                                                                                   \
+        vector sums[CHAINS];                                                                                            \
+        volatile float sink = 0;                                                                                        \
+        UNROLL sums[c] = start((float)c);                                                                               \
+        for (int i = 0; i < ROUNDS; i++) UNROLL sums[c] = step;                                                         \
+        UNROLL sink += first(sums[c]);                                                                                  \
+        return 2.0 * (lanes) * CHAINS * (double)ROUNDS;                                                                 \
     }
-    volatile float sink = 0;
-    for (int c = 0; c < CHAINS; c++) sink += _mm512_reduce_add_ps(sums[c]);
-    return 2.0 * 16 * CHAINS * (double)ROUNDS;
-}
-
-__attribute__((target("avx2,fma"))) static double fma256(void)
-{
-    __m256 sums[CHAINS], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
-    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_ps((float)c);
-    for (int i = 0; i < ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_fmadd_ps(sums[c], a, b);
-        __asm__ volatile("" ::: "memory");
-    }
-    volatile float sink = 0;
-    for (int c = 0; c < CHAINS; c++) sink += _mm256_cvtss_f32(sums[c]);
-    return 2.0 * 8 * CHAINS * (double)ROUNDS;
-}
-
-__attribute__((target("avx512bf16,avx512f"))) static double dot512(void)
-{
-    __m512 sums[CHAINS];
-    __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80), b = (__m512bh)_mm512_set1_epi32(0x3a803a80);
-    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
-    for (int i = 0; i < ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_dpbf16_ps(sums[c], a, b);
-        __asm__ volatile("" ::: "memory");
-    }
-    volatile float sink = 0;
-    for (int c = 0; c < CHAINS; c++) sink += _mm512_reduce_add_ps(sums[c]);
-    return 4.0 * 16 * CHAINS * (double)ROUNDS;
-}
+LOOP(fma512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps(sums[c], _mm512_set1_ps(0.999f), _mm512_set1_ps(1e-3f)),
+     _mm512_cvtss_f32)
+LOOP(fma256, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps(sums[c], _mm256_set1_ps(0.999f), _mm256_set1_ps(1e-3f)),
+     _mm256_cvtss_f32)
+LOOP(dot512, "avx512bf16,avx512f", __m512, 32, _mm512_set1_ps,
+     _mm512_dpbf16_ps(sums[c], (__m512bh)_mm512_set1_epi32(0x3f803f80), (__m512bh)_mm512_set1_epi32(0x3a803a80)),
+     _mm512_cvtss_f32)
 
 typedef struct tiles {
     uint8_t palette, start, reserved[14];
