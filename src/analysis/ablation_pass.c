@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "analysis/ablation_study.h"
-#include "analysis/wide.h"
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
@@ -43,7 +42,7 @@ typedef struct pass {
 /* ---- what becomes of an image ------------------------------------------------------------------------------- */
 
 /* How many of a + b exceed `right`, or reach it where ties count. */
-CLSP_WIDE static size_t above(const float *a, const float *b, size_t n, float right, bool ties)
+CLSP_CLONES static size_t above(const float *a, const float *b, size_t n, float right, bool ties)
 {
     uint32_t count = 0;
     if (ties)
@@ -53,7 +52,7 @@ CLSP_WIDE static size_t above(const float *a, const float *b, size_t n, float ri
     return count;
 }
 
-CLSP_WIDE static size_t above_alone(const float *a, size_t n, float right, bool ties)
+CLSP_CLONES static size_t above_alone(const float *a, size_t n, float right, bool ties)
 {
     uint32_t count = 0;
     for (size_t c = 0; c < n; c++) count += ties ? a[c] >= right : a[c] > right;
@@ -74,7 +73,7 @@ void clsp_ablation_judge(const clipspan_ablation_study *study, clsp_outcomes *ou
 }
 
 /* x = weight * mean - x, and sum += x: what replacing the term changes. */
-CLSP_WIDE static void differ(float *restrict x, const float *restrict mean, float weight, float *restrict sum, size_t n)
+CLSP_CLONES static void differ(float *restrict x, const float *restrict mean, float weight, float *restrict sum, size_t n)
 {
     for (size_t c = 0; c < n; c++) {
         x[c] = weight * mean[c] - x[c];
@@ -82,7 +81,7 @@ CLSP_WIDE static void differ(float *restrict x, const float *restrict mean, floa
     }
 }
 
-CLSP_WIDE static void add(float *restrict sum, const float *restrict x, size_t n)
+CLSP_CLONES static void add(float *restrict sum, const float *restrict x, size_t n)
 {
     for (size_t c = 0; c < n; c++) sum[c] += x[c];
 }

@@ -13,7 +13,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "analysis/wide.h"
 
 enum { BLOCK = 512 }; /* texts whose two dot products run side by side */
 
@@ -55,7 +54,7 @@ static void search_close(search *s)
 }
 
 /* score = sum v p^2 over texts [first, first + n). */
-CLSP_WIDE static void score_block(const search *s, size_t first, size_t n)
+CLSP_CLONES static void score_block(const search *s, size_t first, size_t n)
 {
     double *restrict score = s->score + first;
     memset(score, 0, n * sizeof *score);
@@ -66,7 +65,7 @@ CLSP_WIDE static void score_block(const search *s, size_t first, size_t n)
     }
 }
 
-CLSP_WIDE static void update_block(const search *s, const double *n, double nw, size_t first, size_t count)
+CLSP_CLONES static void update_block(const search *s, const double *n, double nw, size_t first, size_t count)
 {
     double along[BLOCK] = {0}, with[BLOCK] = {0};
     for (size_t i = 0; i < s->span->k; i++) {
@@ -109,7 +108,7 @@ static void remove_chosen(const search *s, double *x)
 }
 
 /* q [k] = basis [k, E] t [E], in double. */
-CLSP_WIDE static void coordinates(double *q, const double *basis, const float *t, size_t k, size_t e)
+CLSP_CLONES static void coordinates(double *q, const double *basis, const float *t, size_t k, size_t e)
 {
     enum { LANES = 16 };
     for (size_t i = 0; i < k; i++) {
@@ -125,7 +124,7 @@ CLSP_WIDE static void coordinates(double *q, const double *basis, const float *t
 }
 
 /* direction [E] = n [k] basis [k, E] */
-CLSP_WIDE static void direction_of(float *direction, const double *n, const double *basis, size_t k, size_t e)
+CLSP_CLONES static void direction_of(float *direction, const double *n, const double *basis, size_t k, size_t e)
 {
     enum { STRIP = 64 };
     for (size_t first = 0; first < e; first += STRIP) {

@@ -14,7 +14,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "analysis/wide.h"
 #include "compute/compute.h"
 
 /* A pivot below this share of a row's squared length means that the row depends on those before it. */
@@ -50,7 +49,7 @@ static inline double dot(const double *a, const double *b, size_t n)
 }
 
 /* c [m, n] = a [m, k] b [k, n] */
-CLSP_WIDE static void product(double *restrict c, const double *a, const double *b, size_t m, size_t n, size_t k)
+CLSP_CLONES static void product(double *restrict c, const double *a, const double *b, size_t m, size_t n, size_t k)
 {
     memset(c, 0, m * n * sizeof *c);
     for (size_t i = 0; i < m; i++)
@@ -61,7 +60,7 @@ CLSP_WIDE static void product(double *restrict c, const double *a, const double 
 }
 
 /* c [m, m] = a s a' with a: [m, n], s: [n, n] symmetric; scratch: [n, m]. */
-CLSP_WIDE static void congruence(double *c, const double *a, const double *s, size_t m, size_t n, double *scratch)
+CLSP_CLONES static void congruence(double *c, const double *a, const double *s, size_t m, size_t n, double *scratch)
 {
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < m; i++) scratch[j * m + i] = dot(s + j * n, a + i * n, n);
@@ -93,7 +92,7 @@ static void workspace_close(workspace *w)
     clsp_free(w->pivot);
 }
 
-CLSP_WIDE static void gram_of_unit_rows(workspace *w, const double *map)
+CLSP_CLONES static void gram_of_unit_rows(workspace *w, const double *map)
 {
     size_t n = w->n, e = w->embed_dim;
     for (size_t i = 0; i < n; i++) w->length[i] = sqrt(dot(map + i * e, map + i * e, e));
@@ -234,7 +233,7 @@ static inline void piece_of_axis(const workspace *w, const double *map, size_t r
 }
 
 /* basis [k, E] = coefficients [k, r] times the pivot rows of M, in strips of E that stay in the first cache. */
-CLSP_WIDE static void axes_in_joint_space(const workspace *w, const double *map, size_t k, double *basis)
+CLSP_CLONES static void axes_in_joint_space(const workspace *w, const double *map, size_t k, double *basis)
 {
     size_t e = w->embed_dim;
     for (size_t first = 0; first < e; first += STRIP) {

@@ -16,6 +16,16 @@
 #define CLSP_PRINTF(f, a)
 #endif
 
+/* A loop compiled for several processors, the best one picked when the program starts. Contraction into fused multiply-add
+ * is off (cmake/warnings.cmake), so that with sums in a fixed order every clone gives the same bits. Sanitizers instrument
+ * the functions that pick a clone, which run before the sanitizer is ready. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CLSP_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CLSP_CLONES
+#endif
+
 /* ---- errors ------------------------------------------------------------------------------------------- */
 
 /* Writes the message (err may be NULL) and returns `status`, so that `return clsp_fail(err, ...)` reads well. */

@@ -1,4 +1,4 @@
-/* compute/clones.h - loops compiled for several processors at once, the best one picked when the program starts.
+/* compute/clones.h - what loops under CLSP_CLONES (base.h) sum with.
  *
  * Sums over a row are 16 running sums, in the compiler's vector type, that are added at the end in a fixed order, so
  * that every clone gives the same bits: contraction into fused multiply-add is off (cmake/warnings.cmake). Written as
@@ -14,14 +14,6 @@
 #include <string.h>
 
 #include "compute/compute.h"
-
-/* Sanitizers instrument the functions that pick a clone, which run before the sanitizer is ready. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CLSP_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CLSP_CLONES
-#endif
 
 enum { CLSP_LANES = 16 };
 typedef float clsp_lanes __attribute__((vector_size(CLSP_LANES * sizeof(float))));

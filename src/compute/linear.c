@@ -75,7 +75,21 @@ static clipspan_status find_or_make(variant **out, clsp_linear *linear, size_t r
     return CLIPSPAN_OK;
 }
 
-static clipspan_status tiles_new(clsp_linear *linear, const float *weight, bool transposed, clipspan_error *err)
+static clipspan_status pack(clsp_linear *linear, const float *weight, bool transposed, clipspan_error *err)
+{
+    const clsp_linear_desc *d = &linear->desc;
+    variant *usual;
+    clipspan_status status = CLIPSPAN_OK;
+    CLSP_TRY(find_or_make(&usual, linear, d->rows, d->in, d->out, err));
+    CLSP_ALLOC(linear->weight, clsp_alloc_aligned(clsp_matrix_bytes(&linear->layout), 1));
+    /* b of the product is [in, out]: what PyTorch keeps as [out, in] is its transpose. */
+    CLSP_TRY(clsp_matrix_pack(linear->workspace, linear->weight, &linear->layout, weight, !transposed, d->in, d->out,
+                              err));
+out:
+    return status;
+}
+
+static clipspan_status pack_tiles(clsp_linear *linear, const float *weight, bool transposed, clipspan_error *err)
 {
     size_t in = linear->desc.in, out = linear->desc.out, count;
     if (!clsp_mul(&count, in, out)) return clsp_fail_memory(err);
@@ -102,7 +116,6 @@ clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, co
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_linear *linear = NULL;
-    variant *usual;
     *out = NULL;
     CLSP_ALLOC(linear, clsp_alloc_zero(1, sizeof *linear));
     linear->workspace = workspace;
@@ -112,16 +125,7 @@ clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, co
         memcpy(linear->bias, bias, desc->out * sizeof *bias);
     }
     linear->tiles = desc->compute == CLSP_TYPE_BF16 && clsp_tiles_fit(desc->in, desc->out) && clsp_tiles_supported();
-    if (linear->tiles) {
-        CLSP_TRY(tiles_new(linear, weight, transposed, err));
-        goto done;
-    }
-    CLSP_TRY(find_or_make(&usual, linear, desc->rows, desc->in, desc->out, err));
-    CLSP_ALLOC(linear->weight, clsp_alloc_aligned(clsp_matrix_bytes(&linear->layout), 1));
-    /* b of the product is [in, out]: what PyTorch keeps as [out, in] is its transpose. */
-    CLSP_TRY(clsp_matrix_pack(workspace, linear->weight, &linear->layout, weight, !transposed, desc->in, desc->out,
-                              err));
-done:
+    CLSP_TRY(linear->tiles ? pack_tiles(linear, weight, transposed, err) : pack(linear, weight, transposed, err));
     *out = linear;
     linear = NULL;
 out:

@@ -1,6 +1,7 @@
 /* One head's attention on matrix tiles: 32 queries at a time, their scores in L1 from the first product to the second.
  *
  * Letters: n tokens, d head width; N and D are both rounded up to 32, the room between filled with zeros. */
+#include "compute/clones.h"
 #include "compute/tiles_x86.h"
 
 #include <string.h>
@@ -154,18 +155,6 @@ VECTOR float exponentials(uint16_t *weights, const float *scores, float scale, s
     return 1.0f / _mm512_reduce_add_ps(sum);
 }
 
-VECTOR void keep_alpha(float *alpha, const float *scores, float scale, size_t n)
-{
-    float most = scores[0], sum = 0.0f;
-    for (size_t i = 1; i < n; i++) most = scores[i] > most ? scores[i] : most;
-    for (size_t i = 0; i < n; i += 16) {
-        __m512 s = _mm512_sub_ps(_mm512_load_ps(scores + i), _mm512_set1_ps(most));
-        _mm512_mask_storeu_ps(alpha + i, first_lanes(n - i), exponential(_mm512_mul_ps(s, _mm512_set1_ps(scale))));
-    }
-    for (size_t i = 0; i < n; i++) sum += alpha[i];
-    for (size_t i = 0; i < n; i++) alpha[i] /= sum;
-}
-
 VECTOR void store_rows(const clsp_tiles_head *h, const float *sums, const float *inverse, size_t first, size_t rows,
                        size_t column)
 {
@@ -196,8 +185,8 @@ MATRIX void strip(const clsp_tiles_head *h, const room *at, size_t first)
     for (size_t token = 0; token < end; token += SIDE)
         block_product(at->scores + token, all, q, stride, at->keys + token * steps * SIDE, steps);
     if (first == 0 && h->alpha) {
-        memset(h->alpha, 0, h->n * sizeof *h->alpha);
-        keep_alpha(h->alpha, at->scores, h->scale, h->causal ? 1 : h->n);
+        memcpy(h->alpha, at->scores, h->n * sizeof *h->alpha);
+        clsp_softmax_row(h->alpha, NULL, h->scale, h->causal ? 1 : h->n, h->n);
     }
     for (size_t r = 0; r < rows; r++)
         inverse[r] = exponentials(at->weights + r * all, at->scores + r * all, h->scale,
