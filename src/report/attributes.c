@@ -133,8 +133,9 @@ static void text_header(const subject *s, clsp_report *report, size_t width)
     clsp_report_add(report, s->textspan ? "   texts\n" : "\n");
 }
 
-static void as_text(const subject *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     size_t width = name_width(s);
     clsp_report_add(report,
                     "share: of a head's variance over the images, what lies between images of different value (eta "
@@ -152,8 +153,9 @@ static void as_text(const subject *s, clsp_report *report)
 
 /* ---- CSV: one line a head and attribute --------------------------------------------------------------------- */
 
-static void as_csv(const subject *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     clsp_report_add(report, "layer,head,attribute,share,chance,excess,values,images\n");
     for (const place *at = s->places; at < s->places + s->count; at++)
         for (size_t a = 0; a < clipspan_attributes_count(s->result); a++) {
@@ -244,17 +246,6 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
     return status;
 }
 
-static clipspan_status as_table(const subject *s, clipspan_format format, const char *path, clipspan_error *err)
-{
-    clsp_report report;
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(s, &report);
-    else
-        as_text(s, &report);
-    return clsp_report_finish(&report, path, err);
-}
-
 clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                            const clipspan_textspan *textspan, clipspan_format format, const char *path,
                                            clipspan_error *err)
@@ -263,7 +254,7 @@ clipspan_status clipspan_report_attributes(const clipspan_attributes *result, co
     clipspan_status status = clsp_report_check(format, err);
     if (status == CLIPSPAN_OK) status = subject_open(&s, store, err);
     if (status == CLIPSPAN_OK)
-        status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : as_table(&s, format, path, err);
+        status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : clsp_report_table(&s, format, as_csv, as_text, path, err);
     clsp_free(s.order);
     clsp_free(s.places);
     return status;

@@ -135,8 +135,9 @@ static void text_choices(const subject *s, clsp_report *report)
     }
 }
 
-static void as_text(const subject *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     text_accuracy(s, report);
     text_prompts(s, report);
     if (s->info->labelled == 0) {
@@ -149,8 +150,9 @@ static void as_text(const subject *s, clsp_report *report)
 
 /* ---- CSV ---------------------------------------------------------------------------------------------------- */
 
-static void as_csv(const subject *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     clsp_report_add(report, "row,name,label,right");
     for (int k = 1; k <= BEST; k++) clsp_report_add(report, ",class_%d,probability_%d", k, k);
     clsp_report_add(report, "\n");
@@ -295,11 +297,5 @@ clipspan_status clipspan_report_classification(const clipspan_classification *re
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(&s, path, err);
-    clsp_report report;
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(&s, &report);
-    else
-        as_text(&s, &report);
-    return clsp_report_finish(&report, path, err);
+    return clsp_report_table(&s, format, as_csv, as_text, path, err);
 }

@@ -97,8 +97,9 @@ static void text_scores(const clipspan_edit_summary *s, clsp_report *report)
                     "see the change.\nmean cosine of an image's embeddings before and after: %.4f\n", s->cosine);
 }
 
-static void as_text(const clipspan_edit_summary *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const clipspan_edit_summary *s = given;
     clsp_report_add(report, "%s: written. %zu of %d heads are taken out: ", s->edited, chosen_count(s), s->layers * s->heads);
     text_heads(s, report);
     clsp_report_add(report, ";\n");
@@ -108,8 +109,9 @@ static void as_text(const clipspan_edit_summary *s, clsp_report *report)
 
 /* ---- CSV ------------------------------------------------------------------------------------------------------ */
 
-static void as_csv(const clipspan_edit_summary *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const clipspan_edit_summary *s = given;
     clsp_report_add(report, "group,images,before,direct,total\n");
     for (size_t i = 0; i < s->count; i++) {
         clsp_report_field(report, true, s->scores[i].name);
@@ -186,11 +188,5 @@ clipspan_status clipspan_report_edit(const clipspan_edit_summary *summary, clips
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(summary, path, err);
-    clsp_report report;
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(summary, &report);
-    else
-        as_text(summary, &report);
-    return clsp_report_finish(&report, path, err);
+    return clsp_report_table(summary, format, as_csv, as_text, path, err);
 }

@@ -55,8 +55,9 @@ static void text_images(const subject *s, clsp_report *report, size_t i, int low
     if (count > 0) clsp_report_add(report, "\n");
 }
 
-static void as_text(const subject *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     const clipspan_neurons_table *t = s->table;
     const clipspan_neurons_info *info = clipspan_neurons_get_info(t->neurons);
     char images[32], name[32];
@@ -100,8 +101,9 @@ static void csv_image(const subject *s, clsp_report *report, size_t i, int lowes
         clsp_report_add(report, ",");
 }
 
-static void as_csv(const subject *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     clsp_report_add(report, "layer,neuron,rms,variance,share,length,mean,deviation,active,most_text,most_cosine,"
                             "least_text,least_cosine,most_image,most_activation,least_image,least_activation\n");
     for (size_t i = 0; i < s->table->count; i++) {
@@ -209,17 +211,6 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
     return status;
 }
 
-static clipspan_status as_table(const subject *s, clipspan_format format, const char *path, clipspan_error *err)
-{
-    clsp_report report;
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(s, &report);
-    else
-        as_text(s, &report);
-    return clsp_report_finish(&report, path, err);
-}
-
 clipspan_status clipspan_report_neurons(const clipspan_neurons_table *table, const clipspan_store *store,
                                         clipspan_format format, const char *path, clipspan_error *err)
 {
@@ -228,7 +219,7 @@ clipspan_status clipspan_report_neurons(const clipspan_neurons_table *table, con
     subject s = {.table = table, .store = store};
     s.images = clsp_alloc((size_t)clipspan_neurons_get_info(table->neurons)->top, sizeof *s.images);
     if (s.images == NULL) return clsp_fail_memory(err);
-    status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : as_table(&s, format, path, err);
+    status = format == CLIPSPAN_JSON ? as_json(&s, path, err) : clsp_report_table(&s, format, as_csv, as_text, path, err);
     clsp_free(s.images);
     return status;
 }

@@ -151,6 +151,15 @@ clipspan_status clsp_report_finish(clsp_report *report, const char *path, clipsp
     return status;
 }
 
+clipspan_status clsp_report_table(const void *subject, clipspan_format format, clsp_report_fn as_csv, clsp_report_fn as_text,
+                                  const char *path, clipspan_error *err)
+{
+    clsp_report report;
+    clsp_report_open(&report);
+    (format == CLIPSPAN_CSV ? as_csv : as_text)(subject, &report);
+    return clsp_report_finish(&report, path, err);
+}
+
 const char *clsp_convention_name(clipspan_convention convention)
 {
     return convention == CLIPSPAN_EXACT ? "exact" : "paper";

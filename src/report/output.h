@@ -31,6 +31,11 @@ const char *clsp_report_count(char out[32], uint64_t value);
 /* Writes (path "-": standard output; else whole or absent) and frees. Call it once, whatever happened before. */
 clipspan_status clsp_report_finish(clsp_report *report, const char *path, clipspan_error *err);
 
+/* The whole of a report that is not JSON: one of the two writes what `subject` points to, and the result goes to path. */
+typedef void (*clsp_report_fn)(const void *subject, clsp_report *report);
+clipspan_status clsp_report_table(const void *subject, clipspan_format format, clsp_report_fn as_csv, clsp_report_fn as_text,
+                                  const char *path, clipspan_error *err);
+
 size_t clsp_text_width(const char *text); /* code points */
 const char *clsp_convention_name(clipspan_convention convention);
 void clsp_report_head_name(char out[32], int layer, int head); /* "L22.H13" */

@@ -58,8 +58,9 @@ static void text_space(const subject *s, clsp_report *report, const clipspan_nei
                         s->given->column);
 }
 
-static void as_text(const subject *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     const clipspan_neighbours_report *g = s->given;
     char images[32];
     if (g->query_row != UINT64_MAX)
@@ -80,8 +81,9 @@ static void as_text(const subject *s, clsp_report *report)
 
 /* ---- neighbours: CSV and JSON ------------------------------------------------------------------------------- */
 
-static void as_csv(const subject *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     const clipspan_neighbours_report *g = s->given;
     clsp_report_add(report, "space,rank,row,name,score");
     if (g->column != NULL) clsp_report_field(report, false, g->column);
@@ -163,16 +165,10 @@ clipspan_status clipspan_report_neighbours(const clipspan_neighbours_report *giv
                                            clipspan_format format, const char *path, clipspan_error *err)
 {
     const subject s = {given, store};
-    clsp_report report;
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(&s, path, err);
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(&s, &report);
-    else
-        as_text(&s, &report);
-    return clsp_report_finish(&report, path, err);
+    return clsp_report_table(&s, format, as_csv, as_text, path, err);
 }
 
 /* ---- precision ---------------------------------------------------------------------------------------------- */

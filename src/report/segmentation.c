@@ -123,8 +123,9 @@ static void text_classes(const clipspan_segmentation_table *t, clsp_report *repo
     clsp_report_add(report, "\n");
 }
 
-static void as_text(const clipspan_segmentation_table *t, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const clipspan_segmentation_table *t = given;
     text_setting(t, report);
     text_rows(t, report);
     if (t->values) text_classes(t, report);
@@ -132,8 +133,9 @@ static void as_text(const clipspan_segmentation_table *t, clsp_report *report)
 
 /* ---- CSV: one line a method ----------------------------------------------------------------------------------- */
 
-static void as_csv(const clipspan_segmentation_table *t, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const clipspan_segmentation_table *t = given;
     clsp_report_add(report, "method,protocol,images");
     for (size_t k = 0; k < SCORES; k++)
         clsp_report_add(report, ",%s,%s_low,%s_high", scores[k].key, scores[k].key, scores[k].key);
@@ -242,14 +244,8 @@ static clipspan_status as_json(const clipspan_segmentation_table *t, const char 
 clipspan_status clipspan_report_segmentation(const clipspan_segmentation_table *table, clipspan_format format,
                                              const char *path, clipspan_error *err)
 {
-    clsp_report report;
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK || format == CLIPSPAN_JSON)
         return status != CLIPSPAN_OK ? status : as_json(table, path, err);
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(table, &report);
-    else
-        as_text(table, &report);
-    return clsp_report_finish(&report, path, err);
+    return clsp_report_table(table, format, as_csv, as_text, path, err);
 }

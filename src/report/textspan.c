@@ -73,8 +73,9 @@ static void text_head(const subject *s, clsp_report *report, size_t i)
     }
 }
 
-static void as_text(const subject *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     char heads[32], texts[32], images[32];
     clsp_report_add(report,
                     "TextSpan: %s heads, %s images, %s texts to choose from, %s convention.\n"
@@ -123,8 +124,9 @@ static void csv_head(const subject *s, clsp_report *report, size_t i)
     }
 }
 
-static void as_csv(const subject *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     clsp_report_add(report, "layer,head,pick,text,explained,score,head_variance,images%s\n",
                     clipspan_textspan_resamples(s->result) > 0 ? ",stability" : "");
     for (size_t i = 0; i < clipspan_textspan_head_count(s->result); i++) csv_head(s, report, i);
@@ -237,11 +239,5 @@ clipspan_status clipspan_report_textspan(const clipspan_textspan *result, const 
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(&s, path, err);
-    clsp_report report;
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(&s, &report);
-    else
-        as_text(&s, &report);
-    return clsp_report_finish(&report, path, err);
+    return clsp_report_table(&s, format, as_csv, as_text, path, err);
 }

@@ -41,8 +41,9 @@ static void text_pool(const subject *s, clsp_report *report)
     }
 }
 
-static void as_text(subject *s, clsp_report *report)
+static void as_text(const void *given, clsp_report *report)
 {
+    subject own = *(const subject *)given, *s = &own;
     char found[32], measured[32], scored[32];
     const clipspan_textspan_evaluation_info *i = &s->info;
     clsp_report_add(report, "TextSpan evaluated: the %d heads of the last %d of %d layers may say m texts each (%s convention).\n", i->heads,
@@ -68,8 +69,9 @@ static void as_text(subject *s, clsp_report *report)
 
 /* ---- CSV ---------------------------------------------------------------------------------------------------- */
 
-static void as_csv(const subject *s, clsp_report *report)
+static void as_csv(const void *given, clsp_report *report)
 {
+    const subject *s = given;
     clsp_report_add(report, "pool,size,top1,distinct,explained,held_out,stability\n");
     for (size_t p = 0; p < s->info.pools; p++)
         for (size_t i = 0; i < s->info.sizes; i++) {
@@ -182,11 +184,5 @@ clipspan_status clipspan_report_textspan_evaluation(const clipspan_textspan_eval
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
     if (format == CLIPSPAN_JSON) return as_json(&s, path, err);
-    clsp_report report;
-    clsp_report_open(&report);
-    if (format == CLIPSPAN_CSV)
-        as_csv(&s, &report);
-    else
-        as_text(&s, &report);
-    return clsp_report_finish(&report, path, err);
+    return clsp_report_table(&s, format, as_csv, as_text, path, err);
 }
