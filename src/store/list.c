@@ -116,9 +116,7 @@ clipspan_status clsp_list_write(const clipspan_images *images, const char *direc
     for (size_t s = 0; s < count; s++) CLSP_TRY(write_strings(writer, &sources[s], images, err));
     CLSP_TRY(write_labels(writer, images, err));
     snprintf(file->name, sizeof file->name, "%s", CLSP_STORE_LIST);
-    status = clsp_safetensors_writer_commit(writer, file->hash, err);
-    writer = NULL;
-    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
+    status = clsp_store_file_commit(file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(sources);

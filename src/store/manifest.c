@@ -164,7 +164,7 @@ clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shar
 
 /* ---- the files that it names ---------------------------------------------------------------------------- */
 
-clipspan_status clsp_store_file_measure(clsp_store_file *file, const char *path, clipspan_error *err)
+static clipspan_status measure(clsp_store_file *file, const char *path, clipspan_error *err)
 {
     struct stat about;
     if (stat(path, &about) != 0) return clsp_fail_errno(err, "%s", path);
@@ -172,11 +172,19 @@ clipspan_status clsp_store_file_measure(clsp_store_file *file, const char *path,
     return CLIPSPAN_OK;
 }
 
+clipspan_status clsp_store_file_commit(clsp_store_file *file, clsp_safetensors_writer **writer, const char *path,
+                                       clipspan_error *err)
+{
+    clipspan_status status = clsp_safetensors_writer_commit(*writer, file->hash, err);
+    *writer = NULL;
+    return status == CLIPSPAN_OK ? measure(file, path, err) : status;
+}
+
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory)
 {
     clsp_store_file own = {0};
     char *path = clsp_path_join(directory, CLSP_STORE_MANIFEST);
-    if (path != NULL) clsp_store_file_measure(&own, path, NULL);
+    if (path != NULL) measure(&own, path, NULL);
     clsp_free(path);
     uint64_t total = own.bytes + manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes +
                      manifest->neurons.bytes;

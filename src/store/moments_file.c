@@ -47,9 +47,7 @@ clipspan_status clsp_moments_write(const clipspan_moments *moments, const uint64
         CLSP_TRY(clsp_safetensors_writer_add(writer, moments->sum[c], sum_count(b, c) * sizeof(double), err));
         CLSP_TRY(clsp_safetensors_writer_add(writer, moments->second[c], second_count(b, c) * sizeof(double), err));
     }
-    status = clsp_safetensors_writer_commit(writer, file->hash, err);
-    writer = NULL;
-    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
+    status = clsp_store_file_commit(file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(path);
@@ -133,9 +131,7 @@ clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *direct
     for (int p = 0; p < CLSP_BASIS_PARTS; p++)
         CLSP_TRY(clsp_safetensors_writer_add(writer, *parts[p].field, parts[p].count * sizeof(float), err));
     snprintf(file->name, sizeof file->name, "%s", CLSP_STORE_BASIS);
-    status = clsp_safetensors_writer_commit(writer, file->hash, err);
-    writer = NULL;
-    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
+    status = clsp_store_file_commit(file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(path);

@@ -28,9 +28,7 @@ clipspan_status clsp_neurons_write(clipspan_neurons *neurons, const char *direct
     for (int p = 0; p < CLSP_NEURON_PARTS; p++)
         CLSP_TRY(clsp_safetensors_writer_add(writer, parts[p].values, parts[p].count * clsp_dtype_size(parts[p].dtype),
                                              err));
-    status = clsp_safetensors_writer_commit(writer, file->hash, err);
-    writer = NULL;
-    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
+    status = clsp_store_file_commit(file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(path);

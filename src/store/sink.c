@@ -171,9 +171,7 @@ static clipspan_status write_shard(const clsp_sink *sink, clsp_store_file *file,
     CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, sink->field_count, NULL, err));
     for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, err));
     step(sink, "shard");
-    status = clsp_safetensors_writer_commit(writer, file->hash, err);
-    writer = NULL;
-    if (status == CLIPSPAN_OK) status = clsp_store_file_measure(file, path, err);
+    status = clsp_store_file_commit(file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(plans);

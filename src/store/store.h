@@ -71,8 +71,9 @@ clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, 
 void clsp_manifest_clear(clsp_manifest *manifest);
 clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err);
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory); /* of all files */
-/* Sets the size from what was just written at `path`. */
-clipspan_status clsp_store_file_measure(clsp_store_file *file, const char *path, clipspan_error *err);
+/* Ends the writer, which goes to `path`, and sets its hash and size. *writer becomes NULL, whatever comes of it. */
+clipspan_status clsp_store_file_commit(clsp_store_file *file, clsp_safetensors_writer **writer, const char *path,
+                                       clipspan_error *err);
 /* The file is there and as long as recorded. */
 clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err);
 /* Of a file that was read unchecked and found wrong: where its checksum differs, the message says so instead. */
