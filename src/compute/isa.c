@@ -1,0 +1,53 @@
+/* Which vector instructions there are, and which may be used. */
+#include "compute/isa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static clsp_isa_level limit(void)
+{
+    static const char *const names[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx"};
+    const char *word = getenv("CLIPSPAN_MAX_ISA");
+    for (int i = 0; word && i < CLSP_ISA_AMX; i++)
+        if (strcmp(word, names[i]) == 0) return (clsp_isa_level)i;
+    return CLSP_ISA_AMX;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+static clsp_isa_level processor(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return CLSP_ISA_PORTABLE;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+        return CLSP_ISA_AVX2;
+    return __builtin_cpu_supports("avx512bf16") ? CLSP_ISA_AVX512_BF16 : CLSP_ISA_AVX512;
+}
+#else
+static clsp_isa_level processor(void) { return CLSP_ISA_PORTABLE; }
+#endif
+
+/* Two threads that ask at once get the same answer. */
+static int once(int *answer, clsp_isa_level (*ask)(void))
+{
+    int known = __atomic_load_n(answer, __ATOMIC_RELAXED);
+    if (known == 0) {
+        known = 1 + (int)ask();
+        __atomic_store_n(answer, known, __ATOMIC_RELAXED);
+    }
+    return known - 1;
+}
+
+bool clsp_isa_allows(clsp_isa_level level)
+{
+    static int answer;
+    return (int)level <= once(&answer, limit);
+}
+
+clsp_isa_level clsp_isa(void)
+{
+    static int answer;
+    int there = once(&answer, processor);
+    while (!clsp_isa_allows((clsp_isa_level)there)) there--;
+    return (clsp_isa_level)there;
+}
