@@ -16,27 +16,41 @@ typedef struct clsp_workspace clsp_workspace;
 clipspan_status clsp_workspace_new(clsp_workspace **out, clipspan_error *err);
 void clsp_workspace_free(clsp_workspace *workspace); /* after everything that was made with it */
 
-/* ---- linear layers: y = act(x W' + b) or y += x W' + b, weights packed once ---------------------------- */
+/* ---- packed weights: laid out once in the order in which products read them ---------------------------- */
+
+/* The weights of one linear layer. Once filled they are read alone: any number of layers, engines and threads may share
+ * them. Weight and bias are borrowed: whoever fills them owns the block, which may be a mapped file. */
+typedef struct clsp_packed {
+    clsp_type type; /* of the weights and of x */
+    size_t in, out;
+    size_t rows;        /* the usual number of rows, for which a library chooses its layout */
+    const char *layout; /* its name, such as "amx_bf16": equal names and sizes, equal bytes. NULL: a library's own */
+    size_t bytes;       /* of weight */
+    const void *weight; /* aligned to 64 bytes; NULL: not filled yet */
+    const float *bias;  /* [out] or NULL */
+    struct clsp_matrix *matrix; /* the library's description of its layout; NULL: none */
+} clsp_packed;
+/* Chooses the layout and says how many bytes it takes. */
+clipspan_status clsp_packed_init(clsp_packed *packed, clsp_type type, size_t in, size_t out, size_t rows,
+                                 clipspan_error *err);
+/* weight: [out, in], or [in, out] if transposed, packed to `to`: [packed->bytes], aligned to 64 bytes, which
+ * packed->weight then is. Different weights may be filled at the same time. */
+clipspan_status clsp_packed_fill(clsp_packed *packed, void *to, const float *weight, bool transposed,
+                                 clipspan_error *err);
+void clsp_packed_clear(clsp_packed *packed); /* not what was borrowed; a zeroed one is fine */
+
+/* ---- linear layers: y = act(x W' + b) or y += x W' + b -------------------------------------------------- */
 
 typedef enum clsp_epilogue {
     CLSP_EPILOGUE_NONE, CLSP_EPILOGUE_GELU, CLSP_EPILOGUE_QUICK_GELU, CLSP_EPILOGUE_GELU_TANH,
     CLSP_EPILOGUE_ADD /* y += ...: the residual stream */
 } clsp_epilogue;
 
-typedef struct clsp_linear_desc {
-    size_t in, out;
-    size_t rows;       /* the usual number of rows, for which the packed layout is chosen */
-    clsp_type compute; /* of weights and x */
-    clsp_type output;  /* of y; ADD needs F32 */
-    clsp_epilogue epilogue;
-} clsp_linear_desc;
-
 typedef struct clsp_linear clsp_linear;
-/* weight: [out, in], or [in, out] if transposed; bias: [out] or NULL. Both are copied (packed). The workspace is
- * borrowed. Products run with the thread count that the calling thread has (clsp_threads) when a number of rows is
- * first seen. */
-clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_linear_desc *desc,
-                                const float *weight, bool transposed, const float *bias, clipspan_error *err);
+/* A layer that runs packed weights, which it borrows, as it does the workspace. output: type of y; ADD needs F32.
+ * Products run with the thread count that the calling thread has (clsp_threads) when a number of rows is first seen. */
+clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_packed *packed,
+                                clsp_type output, clsp_epilogue epilogue, clipspan_error *err);
 void clsp_linear_free(clsp_linear *linear);
 /* y: [rows, out], row stride y_stride; x: [rows, in], row stride x_stride; strides in elements. Any number of rows;
  * no allocation once a number of rows (with its strides) has been seen; 32 of them are kept. One thread at a time. */

@@ -81,11 +81,16 @@ static double now(void)
 static double product_seconds(clsp_workspace *workspace, size_t width, clsp_type type)
 {
     enum { ROWS = 256, TRIES = 4 };
-    clsp_linear_desc desc = {.in = width, .out = width, .rows = ROWS, .compute = type, .output = type};
+    clsp_packed packed;
     clsp_linear *linear = NULL;
     double best = -1.0;
     float *zeros = clsp_alloc_zero(width, width * sizeof *zeros), *x = clsp_alloc_zero(2 * ROWS, width * sizeof *x);
-    if (zeros == NULL || x == NULL || clsp_linear_new(&linear, workspace, &desc, zeros, false, NULL, NULL)) goto out;
+    void *weight = NULL;
+    if (clsp_packed_init(&packed, type, width, width, ROWS, NULL) != CLIPSPAN_OK || zeros == NULL || x == NULL ||
+        (weight = clsp_alloc_aligned(packed.bytes, 1)) == NULL ||
+        clsp_packed_fill(&packed, weight, zeros, false, NULL) != CLIPSPAN_OK ||
+        clsp_linear_new(&linear, workspace, &packed, type, CLSP_EPILOGUE_NONE, NULL) != CLIPSPAN_OK)
+        goto out;
     for (int i = 0; i < TRIES; i++) {
         double began = now();
         if (clsp_linear_run(linear, x + ROWS * width, width, x, width, ROWS, NULL)) goto out;
@@ -94,6 +99,8 @@ static double product_seconds(clsp_workspace *workspace, size_t width, clsp_type
     }
 out:
     clsp_linear_free(linear);
+    clsp_packed_clear(&packed);
+    clsp_free(weight);
     clsp_free(zeros);
     clsp_free(x);
     return best;

@@ -17,6 +17,7 @@ struct clsp_text_tower {
     clsp_linear *projection;              /* D -> E, fp32 in both types */
     size_t *start, *pooled;               /* [S + 1], [S] */
     float *projected;                     /* [S, E] */
+    struct clsp_packed_node *packed;
 };
 
 static size_t rounded(size_t n, size_t step) { return (n + step - 1) / step * step; }
@@ -130,6 +131,7 @@ clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *works
     t->text = text;
     t->embed_dim = (size_t)model->embed_dim;
     CLSP_TRY(clsp_packer_init(&packer, workspace, type, &text->config, width, t->embed_dim, err));
+    packer.kept = &t->packed;
     CLSP_TRY(pack_ends(t, &packer, prompts, err));
     CLSP_TRY(clsp_tower_init(&t->tower, &packer, &text->config, text->blocks, rows, prompts, context, true, 0,
                              model->weights, err));
@@ -146,6 +148,7 @@ void clsp_text_tower_free(clsp_text_tower *t)
     if (t == NULL) return;
     clsp_tower_clear(&t->tower);
     clsp_linear_free(t->projection);
+    clsp_packed_list_free(t->packed);
     void *all[] = {t->position, t->ln_gamma, t->ln_beta, t->start, t->pooled, t->projected};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
     clsp_free(t);

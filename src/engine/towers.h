@@ -22,7 +22,9 @@ typedef struct clsp_packer {
     float *matrix;  /* [matrix_room] */
     float *bias;    /* [bias_room] */
     size_t matrix_room, bias_room;
+    struct clsp_packed_node **kept; /* where what is packed is listed; whose owner frees it (clsp_packed_list_free) */
 } clsp_packer;
+void clsp_packed_list_free(struct clsp_packed_node *list);
 /* Room for every layer of the tower's blocks and for one of other_in -> other_out. */
 clipspan_status clsp_packer_init(clsp_packer *packer, clsp_workspace *workspace, clsp_type type,
                                  const clsp_tower_config *config, size_t other_in, size_t other_out,
@@ -34,6 +36,11 @@ typedef struct clsp_stack {
     const clsp_weight *weights[3], *biases[3];
     int count;
 } clsp_stack;
+typedef struct clsp_linear_desc {
+    size_t in, out, rows;
+    clsp_type compute, output;
+    clsp_epilogue epilogue;
+} clsp_linear_desc;
 clipspan_status clsp_pack_linear(clsp_linear **out, const clsp_packer *packer, const clsp_linear_desc *desc,
                                  const clsp_stack *stack, clipspan_error *err);
 clipspan_status clsp_read_vector(float **out, const clsp_weight *weight, size_t count, clipspan_error *err);

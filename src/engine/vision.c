@@ -14,6 +14,7 @@ struct clsp_vision_tower {
     float *class_token, *position, *ln_pre_gamma, *ln_pre_beta, *ln_post_gamma, *ln_post_beta;
     size_t *start, *pooled;  /* [B + 1], [B] */
     float *projected;        /* [B, E] */
+    struct clsp_packed_node *packed;
 };
 
 /* ---- capture --------------------------------------------------------------------------------------------- */
@@ -126,6 +127,7 @@ clipspan_status clsp_vision_tower_new(clsp_vision_tower **out, clsp_workspace *w
                              .embed_dim = (size_t)model->embed_dim};
     CLSP_TRY(clsp_packer_init(&packer, workspace, type, &v->config, clsp_max(t->patch_values, width),
                               clsp_max(width, t->embed_dim), err));
+    packer.kept = &t->packed;
     CLSP_TRY(read_vectors(t, v, err));
     CLSP_TRY(pack_ends(t, &packer, v, err));
     CLSP_TRY(sequences_new(t, err));
@@ -145,6 +147,7 @@ void clsp_vision_tower_free(clsp_vision_tower *t)
     clsp_tower_clear(&t->tower);
     clsp_linear_free(t->patch);
     clsp_linear_free(t->projection);
+    clsp_packed_list_free(t->packed);
     void *all[] = {t->class_token, t->position, t->ln_pre_gamma, t->ln_pre_beta, t->ln_post_gamma, t->ln_post_beta,
                    t->start, t->pooled, t->projected};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);

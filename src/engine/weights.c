@@ -26,6 +26,46 @@ void clsp_packer_clear(clsp_packer *packer)
     *packer = (clsp_packer){0};
 }
 
+typedef struct clsp_packed_node {
+    clsp_packed packed;
+    void *weight;
+    float *bias;
+    struct clsp_packed_node *next;
+} clsp_packed_node;
+
+void clsp_packed_list_free(clsp_packed_node *list)
+{
+    while (list) {
+        clsp_packed_node *next = list->next;
+        clsp_packed_clear(&list->packed);
+        clsp_free(list->weight);
+        clsp_free(list->bias);
+        clsp_free(list);
+        list = next;
+    }
+}
+
+static clipspan_status keep(clsp_linear **out, const clsp_packer *packer, const clsp_linear_desc *desc,
+                            bool transposed, bool has_bias, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_packed_node *node;
+    CLSP_ALLOC(node, clsp_alloc_zero(1, sizeof *node));
+    node->next = *packer->kept;
+    *packer->kept = node;
+    CLSP_TRY(clsp_packed_init(&node->packed, desc->compute, desc->in, desc->out, desc->rows, err));
+    CLSP_ALLOC(node->weight, clsp_alloc_aligned(node->packed.bytes, 1));
+    CLSP_TRY(clsp_packed_fill(&node->packed, node->weight, packer->matrix, transposed, err));
+    if (has_bias) {
+        CLSP_ALLOC(node->bias, clsp_alloc_aligned(desc->out, sizeof *node->bias));
+        memcpy(node->bias, packer->bias, desc->out * sizeof *node->bias);
+        node->packed.bias = node->bias;
+    }
+    CLSP_TRY(clsp_linear_new(out, packer->workspace, &node->packed, desc->output, desc->epilogue, err));
+out:
+    return status;
+}
+
 clipspan_status clsp_pack_linear(clsp_linear **out, const clsp_packer *packer, const clsp_linear_desc *desc,
                                  const clsp_stack *stack, clipspan_error *err)
 {
@@ -42,8 +82,7 @@ clipspan_status clsp_pack_linear(clsp_linear **out, const clsp_packer *packer, c
         has_bias = has_bias || stack->biases[i]->tensor != NULL;
         CLSP_TRY(clsp_weight_floats(stack->biases[i], rows, packer->bias + (size_t)i * rows, err));
     }
-    CLSP_TRY(clsp_linear_new(out, packer->workspace, desc, packer->matrix, stack->weights[0]->transposed,
-                             has_bias ? packer->bias : NULL, err));
+    CLSP_TRY(keep(out, packer, desc, stack->weights[0]->transposed, has_bias, err));
 out:
     return status;
 }

@@ -141,6 +141,33 @@ static void assert_gaps_kept(const layer *l, const layer_data *d)
             assert_true(get(d->y, r * d->y_stride + o, l->output) == kept(d->before[r * d->y_stride + o], l->output));
 }
 
+/* A layer with the weights that it runs. */
+typedef struct packed_layer {
+    clsp_packed packed;
+    void *block;
+    clsp_linear *linear;
+} packed_layer;
+
+static packed_layer *packed_layer_new(clsp_workspace *workspace, const layer *l, const float *weight, const float *bias)
+{
+    clipspan_error err;
+    packed_layer *p = calloc(1, sizeof *p);
+    require(clsp_packed_init(&p->packed, l->compute, l->in, l->out, l->rows, &err), &err);
+    p->block = clsp_alloc_aligned(p->packed.bytes, 1);
+    require(clsp_packed_fill(&p->packed, p->block, weight, l->transposed, &err), &err);
+    p->packed.bias = l->bias ? bias : NULL;
+    require(clsp_linear_new(&p->linear, workspace, &p->packed, l->output, l->epilogue, &err), &err);
+    return p;
+}
+
+static void packed_layer_free(packed_layer *p)
+{
+    clsp_linear_free(p->linear);
+    clsp_packed_clear(&p->packed);
+    clsp_free(p->block);
+    free(p);
+}
+
 static void linear_layers(void **state)
 {
     (void)state;
@@ -151,9 +178,8 @@ static void linear_layers(void **state)
         const layer *l = &layers[i];
         if (l->compute == CLSP_TYPE_BF16 && !clsp_bf16_supported()) continue;
         layer_data d = layer_data_new(l);
-        clsp_linear_desc desc = {l->in, l->out, l->rows, l->compute, l->output, l->epilogue};
-        clsp_linear *linear = NULL;
-        require(clsp_linear_new(&linear, workspace, &desc, d.weight, l->transposed, l->bias ? d.bias : NULL, &err), &err);
+        packed_layer *p = packed_layer_new(workspace, l, d.weight, d.bias);
+        clsp_linear *linear = p->linear;
         require(clsp_linear_run(linear, d.y, d.y_stride, d.packed_x, d.x_stride, l->rows, &err), &err);
         require(clsp_linear_run(linear, d.again, d.y_stride, d.packed_x, d.x_stride, l->rows, &err), &err);
         double error = layer_error(l, &d);
@@ -163,7 +189,7 @@ static void linear_layers(void **state)
         assert_true(error < (l->output == CLSP_TYPE_BF16 ? 8e-3 : 5e-6));
         assert_memory_equal(d.y, d.again, d.y_bytes);
         assert_gaps_kept(l, &d);
-        clsp_linear_free(linear);
+        packed_layer_free(p);
         free(d.weight), free(d.bias), free(d.x), free(d.before), free(d.packed_x), free(d.y), free(d.again);
     }
     clsp_workspace_free(workspace);
@@ -175,13 +201,13 @@ static void many_row_counts(void **state)
     (void)state;
     enum { IN = 24, OUT = 40, MOST = 70 };
     clsp_workspace *workspace = NULL;
-    clsp_linear *linear = NULL;
     clipspan_error err;
     float *weight = random_floats(IN * OUT), *x = random_floats(MOST * IN), *first = calloc(MOST * OUT, sizeof *first);
     float *y = calloc(MOST * OUT, sizeof *y);
-    clsp_linear_desc desc = {.in = IN, .out = OUT, .rows = MOST};
+    const layer l = {.in = IN, .out = OUT, .rows = MOST};
     require(clsp_workspace_new(&workspace, &err), &err);
-    require(clsp_linear_new(&linear, workspace, &desc, weight, false, NULL, &err), &err);
+    packed_layer *p = packed_layer_new(workspace, &l, weight, NULL);
+    clsp_linear *linear = p->linear;
     require(clsp_linear_run(linear, first, OUT, x, IN, MOST, &err), &err);
     for (int round = 0; round < 2; round++)
         for (size_t rows = 0; rows <= MOST; rows++) {
@@ -190,7 +216,7 @@ static void many_row_counts(void **state)
             for (size_t i = 0; i < rows * OUT; i++) assert_true(fabsf(y[i] - first[i]) < 2e-6f);
             for (size_t i = rows * OUT; i < MOST * OUT; i++) assert_true(y[i] == 0.0f);
         }
-    clsp_linear_free(linear);
+    packed_layer_free(p);
     clsp_workspace_free(workspace);
     free(weight), free(x), free(first), free(y);
 }
@@ -427,17 +453,16 @@ static void rows_alone_and_in_company(void **state)
     (void)state;
     enum { IN = 544, OUT = 1056, ROWS = 300 };
     clsp_workspace *workspace = NULL;
-    clsp_linear *linear = NULL;
     clipspan_error err;
     if (!clsp_tiles_supported()) skip();
-    clsp_linear_desc desc = {.in = IN, .out = OUT, .rows = ROWS, .compute = CLSP_TYPE_BF16, .output = CLSP_TYPE_F32,
-                             .epilogue = CLSP_EPILOGUE_GELU};
+    const layer l = {.in = IN, .out = OUT, .rows = ROWS, .compute = CLSP_TYPE_BF16, .epilogue = CLSP_EPILOGUE_GELU};
     float *weight = random_floats(IN * OUT), *random = random_floats(ROWS * IN);
     float *all = malloc(ROWS * OUT * sizeof *all), *one = malloc(ROWS * OUT * sizeof *one);
     uint16_t *x = malloc(ROWS * IN * sizeof *x);
     clsp_to_bf16(x, random, ROWS * IN);
     require(clsp_workspace_new(&workspace, &err), &err);
-    require(clsp_linear_new(&linear, workspace, &desc, weight, false, NULL, &err), &err);
+    packed_layer *p = packed_layer_new(workspace, &l, weight, NULL);
+    clsp_linear *linear = p->linear;
     require(clsp_linear_run(linear, all, OUT, x, IN, ROWS, &err), &err);
     for (size_t r = 0; r < ROWS; r += 37) {
         require(clsp_linear_run(linear, one, OUT, x + r * IN, IN, 1, &err), &err);
@@ -449,7 +474,7 @@ static void rows_alone_and_in_company(void **state)
         clsp_threads(before);
         assert_memory_equal(one, all, ROWS * OUT * sizeof *one);
     }
-    clsp_linear_free(linear);
+    packed_layer_free(p);
     clsp_workspace_free(workspace);
     free(weight), free(random), free(all), free(one), free(x);
 }
