@@ -56,6 +56,10 @@ CLIPSPAN_API clipspan_status clipspan_neurons_new(clipspan_neurons **out, const 
                                                   clipspan_error *err);
 CLIPSPAN_API clipspan_status clipspan_neurons_add(clipspan_neurons *neurons, const clipspan_batch *batch,
                                                   clipspan_error *err);
+/* into += from: of the same model and as many top images, else CLIPSPAN_ERROR_MISMATCH. Of equal activations the image of the
+ * lower position stays first, so the order of merging does not show in the top images (in the last bits of the sums it may). */
+CLIPSPAN_API clipspan_status clipspan_neurons_merge(clipspan_neurons *into, const clipspan_neurons *from,
+                                                    clipspan_error *err);
 CLIPSPAN_API void clipspan_neurons_free(clipspan_neurons *neurons); /* NULL is fine */
 CLIPSPAN_API const clipspan_neurons_info *clipspan_neurons_get_info(const clipspan_neurons *neurons);
 

@@ -95,6 +95,10 @@ struct clipspan_moments {
     double *second[2]; /* [L, H, k (k + 1) / 2] */
 };
 size_t clsp_moments_packed(const clipspan_basis *basis, clipspan_convention convention); /* k (k + 1) / 2 */
+/* As clipspan_moments_new, but the basis stays the caller's, who keeps it as long. */
+clipspan_status clsp_moments_borrow(clipspan_moments **out, const clipspan_basis *basis, clipspan_error *err);
+clipspan_status clsp_moments_own(clipspan_moments *moments, clipspan_error *err); /* copies what was borrowed */
+void clsp_moments_clear(clipspan_moments *moments); /* of no images again */
 /* One head's means over images: mean [k] of y, second [k, k] of y y' (uncentred); either may be NULL. Zero images
  * give zeros. */
 void clsp_moments_head(const clipspan_moments *moments, clipspan_convention convention, int layer, int head,
@@ -129,6 +133,7 @@ struct clipspan_neurons {
 bool clsp_neuron_parts(clipspan_neurons *neurons, clsp_neuron_part parts[CLSP_NEURON_PARTS]);
 /* Zeroed arrays for info, whose images are 0; lengths too. */
 clipspan_status clsp_neurons_alloc(clipspan_neurons **out, const clipspan_neurons_info *info, clipspan_error *err);
+void clsp_neurons_clear(clipspan_neurons *neurons); /* of no images again; the lengths stay */
 
 /* Directions of one model's neurons, read layer by layer. */
 typedef struct clsp_directions clsp_directions;

@@ -19,13 +19,23 @@ size_t clsp_moments_packed(const clipspan_basis *basis, clipspan_convention conv
     return k * (k + 1) / 2;
 }
 
-clipspan_status clipspan_moments_new(clipspan_moments **out, const clipspan_basis *basis, clipspan_error *err)
+static size_t sum_count(const clipspan_basis *basis, int convention)
+{
+    return head_count(basis) * clsp_head_width(basis, convention);
+}
+
+static size_t second_count(const clipspan_basis *basis, int convention)
+{
+    return head_count(basis) * clsp_moments_packed(basis, convention);
+}
+
+clipspan_status clsp_moments_borrow(clipspan_moments **out, const clipspan_basis *basis, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clipspan_moments *moments = NULL;
     *out = NULL;
     CLSP_ALLOC(moments, clsp_alloc_zero(1, sizeof *moments));
-    CLSP_TRY(clsp_basis_copy(&moments->basis, &moments->block, basis, err));
+    moments->basis = *basis;
     for (int c = CLIPSPAN_PAPER; c <= CLIPSPAN_EXACT; c++) {
         size_t sums, seconds;
         if (!clsp_mul(&sums, head_count(basis), clsp_head_width(basis, c)) ||
@@ -39,6 +49,31 @@ clipspan_status clipspan_moments_new(clipspan_moments **out, const clipspan_basi
 out:
     clipspan_moments_free(moments);
     return status;
+}
+
+clipspan_status clipspan_moments_new(clipspan_moments **out, const clipspan_basis *basis, clipspan_error *err)
+{
+    clipspan_status status = clsp_moments_borrow(out, basis, err);
+    if (status == CLIPSPAN_OK) status = clsp_moments_own(*out, err);
+    if (status == CLIPSPAN_OK) return status;
+    clipspan_moments_free(*out);
+    *out = NULL;
+    return status;
+}
+
+clipspan_status clsp_moments_own(clipspan_moments *moments, clipspan_error *err)
+{
+    const clipspan_basis theirs = moments->basis;
+    return clsp_basis_copy(&moments->basis, &moments->block, &theirs, err);
+}
+
+void clsp_moments_clear(clipspan_moments *moments)
+{
+    for (int c = CLIPSPAN_PAPER; c <= CLIPSPAN_EXACT; c++) {
+        memset(moments->sum[c], 0, sum_count(&moments->basis, c) * sizeof *moments->sum[c]);
+        memset(moments->second[c], 0, second_count(&moments->basis, c) * sizeof *moments->second[c]);
+    }
+    moments->images = 0;
 }
 
 void clipspan_moments_free(clipspan_moments *moments)
@@ -167,10 +202,8 @@ clipspan_status clipspan_moments_merge(clipspan_moments *into, const clipspan_mo
 {
     if (!same_shape(&into->basis, &from->basis)) return shape_error(&into->basis, &from->basis, err);
     for (int c = CLIPSPAN_PAPER; c <= CLIPSPAN_EXACT; c++) {
-        size_t sums = head_count(&into->basis) * clsp_head_width(&into->basis, c);
-        size_t seconds = head_count(&into->basis) * clsp_moments_packed(&into->basis, c);
-        for (size_t i = 0; i < sums; i++) into->sum[c][i] += from->sum[c][i];
-        for (size_t i = 0; i < seconds; i++) into->second[c][i] += from->second[c][i];
+        for (size_t i = 0; i < sum_count(&into->basis, c); i++) into->sum[c][i] += from->sum[c][i];
+        for (size_t i = 0; i < second_count(&into->basis, c); i++) into->second[c][i] += from->second[c][i];
     }
     into->images += from->images;
     return CLIPSPAN_OK;

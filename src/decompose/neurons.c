@@ -55,15 +55,25 @@ clipspan_status clsp_neurons_alloc(clipspan_neurons **out, const clipspan_neuron
         CLSP_ALLOC(n->mlp_sum[c], clsp_alloc_zero(terms, sizeof *n->mlp_sum[c]));
         CLSP_ALLOC(n->mlp_squares[c], clsp_alloc_zero(layers, sizeof *n->mlp_squares[c]));
     }
-    CLSP_ALLOC(n->value, clsp_alloc_zero(tops, sizeof *n->value));
+    CLSP_ALLOC(n->value, clsp_alloc(tops, sizeof *n->value));
     CLSP_ALLOC(n->image, clsp_alloc(tops, sizeof *n->image));
-    memset(n->image, 0xff, tops * sizeof *n->image); /* -1: none yet */
     CLSP_ALLOC(n->term, clsp_alloc(terms, sizeof *n->term));
+    clsp_neurons_clear(n);
     *out = n;
     n = NULL;
 out:
     clipspan_neurons_free(n);
     return status;
+}
+
+void clsp_neurons_clear(clipspan_neurons *n)
+{
+    clsp_neuron_part parts[CLSP_NEURON_PARTS];
+    clsp_neuron_parts(n, parts);
+    for (int p = 1; p < CLSP_NEURON_PARTS; p++) /* the first are the lengths */
+        memset(parts[p].values, 0, parts[p].count * clsp_dtype_size(parts[p].dtype));
+    memset(n->image, 0xff, parts[CLSP_NEURON_PARTS - 1].count * sizeof *n->image); /* -1: none yet */
+    n->info.images = 0;
 }
 
 void clipspan_neurons_free(clipspan_neurons *neurons)
@@ -143,11 +153,13 @@ out:
 
 /* ---- adding images ------------------------------------------------------------------------------------------------ */
 
-/* Keeps `a` among the `top` largest of sign * a, the largest first. Equal values stay behind those that came before. */
+/* Keeps `a` among the `top` largest of sign * a, the largest first. Of equal values the lower position is first. */
 static void keep_top(float *value, int64_t *image, size_t top, float sign, float a, int64_t whose)
 {
     size_t at = top;
-    while (at > 0 && (image[at - 1] < 0 || sign * a > sign * value[at - 1])) at--;
+    while (at > 0 && (image[at - 1] < 0 || sign * a > sign * value[at - 1] ||
+                      (sign * a >= sign * value[at - 1] && whose < image[at - 1])))
+        at--;
     if (at == top) return;
     memmove(value + at + 1, value + at, (top - 1 - at) * sizeof *value);
     memmove(image + at + 1, image + at, (top - 1 - at) * sizeof *image);
@@ -213,5 +225,41 @@ clipspan_status clipspan_neurons_add(clipspan_neurons *neurons, const clipspan_b
             add_term(neurons, batch, CLIPSPAN_EXACT, (size_t)l, i);
         }
     neurons->info.images += batch->images;
+    return CLIPSPAN_OK;
+}
+
+/* ---- merging ------------------------------------------------------------------------------------------------------ */
+
+static void add_doubles(double *into, const double *from, size_t count)
+{
+    for (size_t i = 0; i < count; i++) into[i] += from[i];
+}
+
+static void merge_tops(clipspan_neurons *into, const clipspan_neurons *from, size_t lists)
+{
+    size_t top = (size_t)into->info.top;
+    for (size_t l = 0; l < lists; l++)
+        for (size_t k = l * top; k < (l + 1) * top && from->image[k] >= 0; k++)
+            keep_top(into->value + l * top, into->image + l * top, top, l % 2 ? -1.0F : 1.0F, from->value[k],
+                     from->image[k]);
+}
+
+clipspan_status clipspan_neurons_merge(clipspan_neurons *into, const clipspan_neurons *from, clipspan_error *err)
+{
+    const clipspan_neurons_info *a = &into->info, *b = &from->info;
+    size_t layers = (size_t)a->layers, neurons = layers * (size_t)a->width, terms = layers * (size_t)a->embed_dim;
+    if (a->layers != b->layers || a->width != b->width || a->top != b->top || a->embed_dim != b->embed_dim)
+        return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH,
+                         "neurons of %d layers of %d in %d dimensions with %d top images cannot take %d of %d in %d with %d",
+                         a->layers, a->width, a->embed_dim, a->top, b->layers, b->width, b->embed_dim, b->top);
+    for (int c = CLIPSPAN_PAPER; c <= CLIPSPAN_EXACT; c++) {
+        add_doubles(into->sum[c], from->sum[c], neurons);
+        add_doubles(into->squares[c], from->squares[c], neurons);
+        add_doubles(into->mlp_sum[c], from->mlp_sum[c], terms);
+        add_doubles(into->mlp_squares[c], from->mlp_squares[c], layers);
+    }
+    for (size_t n = 0; n < neurons; n++) into->active[n] += from->active[n];
+    merge_tops(into, from, 2 * neurons);
+    into->info.images += b->images;
     return CLIPSPAN_OK;
 }
