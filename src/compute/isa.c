@@ -4,16 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const names[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx"};
+
+const char *clsp_isa_name(clsp_isa_level level) { return names[level]; }
+
 static clsp_isa_level limit(void)
 {
-    static const char *const names[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx"};
     const char *word = getenv("CLIPSPAN_MAX_ISA");
     for (int i = 0; word && i < CLSP_ISA_AMX; i++)
         if (strcmp(word, names[i]) == 0) return (clsp_isa_level)i;
     return CLSP_ISA_AMX;
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if CLSP_X86
 static clsp_isa_level processor(void)
 {
     __builtin_cpu_init();

@@ -8,6 +8,13 @@
 
 #include "compute/compute.h"
 
+/* Kernels are written for GCC's and Clang's x86-64; elsewhere the portable ones run. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CLSP_X86 1
+#else
+#define CLSP_X86 0
+#endif
+
 /* Each level has those below it. AVX2 is with FMA; AVX512 is F, BW, DQ and VL. */
 typedef enum clsp_isa_level {
     CLSP_ISA_PORTABLE, CLSP_ISA_AVX2, CLSP_ISA_AVX512, CLSP_ISA_AVX512_BF16, CLSP_ISA_AMX
@@ -19,5 +26,7 @@ bool clsp_isa_allows(clsp_isa_level level);
 /* The highest level that the processor has, the system lets programs use and CLIPSPAN_MAX_ISA allows; at most
  * CLSP_ISA_AVX512_BF16: whether there are matrix tiles says clsp_tiles_supported. Asked once. */
 clsp_isa_level clsp_isa(void);
+/* The variable's word for a level. Borrowed. */
+const char *clsp_isa_name(clsp_isa_level level);
 
 #endif
