@@ -78,6 +78,14 @@ void clsp_widen(float *out, const void *values, bool half, size_t count);
  * was set before. */
 int clsp_half_way(int most);
 
+/* ---- one vector against picked rows --------------------------------------------------------------------- */
+
+/* out[j] = a . rows[which[j]]: rows of n floats, `stride` apart. On the calling thread; sums in f32, whose order is the
+ * same on every processor and does not depend on which other rows are asked for. */
+void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n);
+/* Sum over n of (size (a - times centre))^2. Likewise. */
+float clsp_weighted_square(const float *a, const float *centre, float times, const float *size, size_t n);
+
 /* ---- norms and conversions ---------------------------------------------------------------------------- */
 
 /* y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta over rows of `width`; y in `output` type. x may equal y. */
@@ -113,8 +121,7 @@ typedef struct clsp_attention_capture {
 } clsp_attention_capture;
 typedef struct clsp_attention clsp_attention;
 /* One scratch area for each thread that the calling thread's loops have now (clsp_threads). */
-clipspan_status clsp_attention_new(clsp_attention **out, const clsp_workspace *workspace,
-                                   const clsp_attention_desc *desc, clipspan_error *err);
+clipspan_status clsp_attention_new(clsp_attention **out, const clsp_attention_desc *desc, clipspan_error *err);
 void clsp_attention_free(clsp_attention *attention);
 /* capture: NULL is fine. */
 clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const clsp_attention_input *input,

@@ -5,19 +5,9 @@
 #include <omp.h>
 #include <string.h>
 
-/* Nearest even; NaN stays NaN. The same as clsp_f32_to_bf16, in a form that becomes vector code. */
-static inline uint16_t round_bf16(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    uint32_t nan = bits >> 16 | 0x40u;
-    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
-}
-
 CLSP_CLONES static void to_bf16(uint16_t *restrict y, const float *restrict x, size_t count)
 {
-    for (size_t i = 0; i < count; i++) y[i] = round_bf16(x[i]);
+    for (size_t i = 0; i < count; i++) y[i] = clsp_round_bf16(x[i]);
 }
 
 void clsp_to_bf16(uint16_t *y, const float *x, size_t count)
@@ -62,7 +52,7 @@ CLSP_CLONES static void scale_row(float *y, const float *x, float mean, float rs
 CLSP_CLONES static void scale_row_bf16(uint16_t *restrict y, const float *restrict x, float mean, float rstd,
                                        const float *restrict gamma, const float *restrict beta, size_t width)
 {
-    for (size_t i = 0; i < width; i++) y[i] = round_bf16((x[i] - mean) * rstd * gamma[i] + beta[i]);
+    for (size_t i = 0; i < width; i++) y[i] = clsp_round_bf16((x[i] - mean) * rstd * gamma[i] + beta[i]);
 }
 
 void clsp_layer_norm(void *y, const float *x, const float *gamma, const float *beta, float eps, size_t rows,

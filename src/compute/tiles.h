@@ -14,7 +14,7 @@
 #error "compute/tiles.h is private to src/compute"
 #endif
 
-#include "compute/compute.h"
+#include "compute/attention_head.h"
 
 /* The processor has them, the system lets this process use them, and oneDNN was not told to pass them over
  * (ONEDNN_MAX_CPU_ISA). Asked once. */
@@ -43,21 +43,10 @@ void clsp_tiles_run(const clsp_tiles_product *product, void *scratch, int thread
 
 /* ---- attention --------------------------------------------------------------------------------------------- */
 
-/* One head of one sequence: out = softmax(scale q k') v, n tokens of d values. Scores of 32 queries at a time stay in
- * L1. The weights are rounded to bf16 before their sum divides them. */
-typedef struct clsp_tiles_head {
-    uint16_t *out;           /* [n, d] bf16 */
-    const uint16_t *q, *k, *v; /* [n, d] */
-    size_t out_stride, q_stride, kv_stride;
-    size_t n, d;
-    float scale;
-    bool causal;  /* query i sees tokens 0 .. i */
-    float *alpha; /* [n]: receives the first query's weights in fp32; NULL: not asked */
-} clsp_tiles_head;
-size_t clsp_tiles_head_bytes(size_t n, size_t d); /* of scratch, aligned to 64 bytes; 0: too large */
-/* Between _begin and _end on the same thread, which set up and let go the tiles. */
+/* One head, in bf16. Scores of 32 queries at a time stay in L1. The weights are rounded to bf16 before their sum divides
+ * them. To be run between _begin and _end on the same thread, which set up and let go the tiles. */
+extern const clsp_head_kernel clsp_tiles_head;
 void clsp_tiles_begin(void);
-void clsp_tiles_attend(const clsp_tiles_head *head, void *scratch);
 void clsp_tiles_end(void);
 
 #endif

@@ -4,6 +4,10 @@
 #include "compute/clones.h"
 #include "compute/tiles_x86.h"
 
+#if CLSP_TILES
+#include "compute/transpose_x86.h"
+#endif
+
 #include <string.h>
 
 static size_t rounded(size_t x) { return (x + SIDE - 1) / SIDE * SIDE; }
@@ -33,7 +37,7 @@ static size_t lay_out(room *r, void *scratch, size_t n, size_t d)
     return bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4] + bytes[5];
 }
 
-size_t clsp_tiles_head_bytes(size_t n, size_t d)
+static size_t bytes(size_t n, size_t d)
 {
     room r;
     if (n > 1 << 20 || d > 1 << 16) return 0;
@@ -50,30 +54,7 @@ VECTOR __m512i load_values(const uint16_t *row, size_t count)
     return _mm512_maskz_loadu_epi16(count >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << count) - 1, row);
 }
 
-/* Rows of 16 pairs become columns: to[r] holds pair r of every row. Four rounds of exchanging ever larger pieces. */
-VECTOR void transpose(__m512i to[16], const __m512i from[16])
-{
-    __m512i a[16], b[16];
-    for (int i = 0; i < 16; i += 2) {
-        a[i] = _mm512_unpacklo_epi32(from[i], from[i + 1]);
-        a[i + 1] = _mm512_unpackhi_epi32(from[i], from[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 2; j++) { /* b[i + 2j + (0, 1)]: column 2j + (0, 1) of four rows, in every 128 bits */
-            b[i + 2 * j] = _mm512_unpacklo_epi64(a[i + j], a[i + j + 2]);
-            b[i + 2 * j + 1] = _mm512_unpackhi_epi64(a[i + j], a[i + j + 2]);
-        }
-    for (int j = 0; j < 4; j++) { /* rows 0-3, 4-7, 8-11, 12-15 of columns j, j + 4, j + 8, j + 12 */
-        __m512i low = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x44), low_2 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x44);
-        __m512i high = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xee), high_2 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xee);
-        to[j] = _mm512_shuffle_i32x4(low, low_2, 0x88);
-        to[j + 4] = _mm512_shuffle_i32x4(low, low_2, 0xdd);
-        to[j + 8] = _mm512_shuffle_i32x4(high, high_2, 0x88);
-        to[j + 12] = _mm512_shuffle_i32x4(high, high_2, 0xdd);
-    }
-}
-
-VECTOR void pack_keys(uint16_t *keys, const clsp_tiles_head *h)
+VECTOR void pack_keys(uint16_t *keys, const clsp_head *h)
 {
     size_t steps = rounded(h->d) / SIDE;
     for (size_t token = 0; token < rounded(h->n); token += 16)
@@ -81,15 +62,15 @@ VECTOR void pack_keys(uint16_t *keys, const clsp_tiles_head *h)
             __m512i rows[16], columns[16];
             for (size_t i = 0; i < 16; i++)
                 rows[i] = token + i < h->n
-                              ? load_values(h->k + (token + i) * h->kv_stride + s * SIDE, h->d - s * SIDE)
+                              ? load_values((const uint16_t *)h->k + (token + i) * h->kv_stride + s * SIDE, h->d - s * SIDE)
                               : _mm512_setzero_si512();
-            transpose(columns, rows);
+            clsp_transpose(columns, rows);
             uint16_t *tile = keys + (token / SIDE * steps + s) * STEP + token / 16 % 2 * (STEP / 2);
             for (size_t r = 0; r < 16; r++) _mm512_store_si512(tile + r * SIDE, columns[r]);
         }
 }
 
-VECTOR void pack_values(uint16_t *values, const clsp_tiles_head *h)
+VECTOR void pack_values(uint16_t *values, const clsp_head *h)
 {
     static const uint16_t order[2][32] __attribute__((aligned(64))) = {
         {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47},
@@ -98,7 +79,7 @@ VECTOR void pack_values(uint16_t *values, const clsp_tiles_head *h)
     __m512i low = _mm512_load_si512(order[0]), high = _mm512_load_si512(order[1]);
     for (size_t j = 0; j < rounded(h->d) / SIDE; j++)
         for (size_t token = 0; token < rounded(h->n); token += 2) {
-            const uint16_t *row = h->v + token * h->kv_stride + j * SIDE;
+            const uint16_t *row = (const uint16_t *)h->v + token * h->kv_stride + j * SIDE;
             __m512i even = _mm512_setzero_si512(), odd = even;
             if (token < h->n) even = load_values(row, h->d - j * SIDE);
             if (token + 1 < h->n) odd = load_values(row + h->kv_stride, h->d - j * SIDE);
@@ -155,7 +136,7 @@ VECTOR float exponentials(uint16_t *weights, const float *scores, float scale, s
     return 1.0f / _mm512_reduce_add_ps(sum);
 }
 
-VECTOR void store_rows(const clsp_tiles_head *h, const float *sums, const float *inverse, size_t first, size_t rows,
+VECTOR void store_rows(const clsp_head *h, const float *sums, const float *inverse, size_t first, size_t rows,
                        size_t column)
 {
     size_t there = clsp_min(h->d - column, SIDE);
@@ -164,16 +145,16 @@ VECTOR void store_rows(const clsp_tiles_head *h, const float *sums, const float 
         __m512 factor = _mm512_set1_ps(inverse[r]);
         __m512 low = _mm512_mul_ps(_mm512_load_ps(sums + r * SIDE), factor);
         __m512 high = _mm512_mul_ps(_mm512_load_ps(sums + r * SIDE + 16), factor);
-        _mm512_mask_storeu_epi16(h->out + (first + r) * h->out_stride + column, mask,
+        _mm512_mask_storeu_epi16((uint16_t *)h->out + (first + r) * h->out_stride + column, mask,
                                  (__m512i)_mm512_cvtne2ps_pbh(high, low));
     }
 }
 
-MATRIX void strip(const clsp_tiles_head *h, const room *at, size_t first)
+MATRIX void strip(const clsp_head *h, const room *at, size_t first)
 {
     size_t steps = rounded(h->d) / SIDE, all = rounded(h->n), rows = clsp_min(h->n - first, SIDE);
     size_t end = h->causal ? first + SIDE : all; /* tokens that these queries may see, rounded up */
-    const uint16_t *q = h->q + first * h->q_stride;
+    const uint16_t *q = (const uint16_t *)h->q + first * h->q_stride;
     size_t stride = h->q_stride;
     float inverse[SIDE];
     if (rows < SIDE || h->d % SIDE) {
@@ -197,7 +178,7 @@ MATRIX void strip(const clsp_tiles_head *h, const room *at, size_t first)
     }
 }
 
-void clsp_tiles_attend(const clsp_tiles_head *head, void *scratch)
+static void attend(const clsp_head *head, void *scratch)
 {
     room at;
     lay_out(&at, scratch, head->n, head->d);
@@ -209,10 +190,12 @@ void clsp_tiles_attend(const clsp_tiles_head *head, void *scratch)
 
 #else
 
-void clsp_tiles_attend(const clsp_tiles_head *head, void *scratch)
+static void attend(const clsp_head *head, void *scratch)
 {
     (void)head;
     (void)scratch;
 }
 
 #endif
+
+const clsp_head_kernel clsp_tiles_head = {bytes, attend};

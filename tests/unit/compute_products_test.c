@@ -319,7 +319,7 @@ static void one_query_equals_the_row_of_all(void **state)
     clsp_attention_desc desc = {.heads = HEADS, .head_dim = DIM, .longest = 30, .causal = true};
     clsp_attention_input input = {qkv, qkv + WIDTH, qkv + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
     require(clsp_workspace_new(&workspace, &err), &err);
-    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    require(clsp_attention_new(&attention, &desc, &err), &err);
     require(clsp_attention_run(attention, all, &input, start, SEQUENCES, false, NULL, &err), &err);
     for (size_t s = 0; s < SEQUENCES; s++) memcpy(q + s * WIDTH, qkv + (start[s + 1] - 1) * 3 * WIDTH, WIDTH * sizeof *q);
     clsp_attention_input last = {q, qkv + WIDTH, qkv + 2 * WIDTH, WIDTH, 3 * WIDTH};
@@ -348,11 +348,11 @@ static void more_lengths_than_are_kept(void **state)
     clsp_attention_desc desc = {.heads = HEADS, .head_dim = DIM, .longest = LENGTHS, .causal = true};
     for (size_t s = 0; s < LENGTHS; s++) start[s + 1] = start[s] + s + 1;
     require(clsp_workspace_new(&workspace, &err), &err);
-    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    require(clsp_attention_new(&attention, &desc, &err), &err);
     clsp_attention_input input = {qkv, qkv + WIDTH, qkv + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
     require(clsp_attention_run(attention, together, &input, start, LENGTHS, false, NULL, &err), &err);
     clsp_attention_free(attention);
-    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    require(clsp_attention_new(&attention, &desc, &err), &err);
     for (size_t s = 0; s < LENGTHS; s++) {
         const float *at = qkv + start[s] * 3 * WIDTH;
         const size_t one[] = {0, s + 1};
@@ -412,7 +412,7 @@ static void check_heads(const heads_case *c, clsp_workspace *workspace)
     clsp_attention *attention = NULL;
     clipspan_error err;
     for (size_t i = 0; i < values; i++) qkv[i] = clsp_f32_to_bf16(2.0f * random[i]);
-    require(clsp_attention_new(&attention, workspace, &desc, &err), &err);
+    require(clsp_attention_new(&attention, &desc, &err), &err);
     require(clsp_attention_run(attention, out, &input, start, 2, false, &capture, &err), &err);
     for (size_t s = 0; s < 2; s++)
         for (size_t h = 0; h < HEADS; h++) {

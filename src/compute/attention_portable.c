@@ -1,0 +1,37 @@
+/* One head's attention in plain C, for processors without a kernel of their own: vectors of four, as the compiler sees
+ * fit. It also says which kernel an instruction set has. */
+#include "compute/attention_head.h"
+
+#include <math.h>
+#include <string.h>
+
+#define KERNEL clsp_head_portable
+#define TARGET
+#define PAIRS 0
+#define BLOCK 2
+enum { LANES = 4 };
+typedef float vec __attribute__((vector_size(LANES * 4), may_alias));
+typedef int32_t choice __attribute__((vector_size(LANES * 4)));
+
+static inline vec larger(vec a, vec b)
+{
+    choice first = a > b;
+    return (vec)((first & (choice)a) | (~first & (choice)b));
+}
+
+#define SPLAT(x) ((vec){(x), (x), (x), (x)})
+#define BROADCAST(p) SPLAT(*(p))
+#define FMA(a, b, c) ((a) * (b) + (c))
+#define DOT(sum, a, b) FMA(a, b, sum)
+#define MAX(a, b) larger(a, b)
+#define TRANSPOSE(to, from, stride)                                                                                    \
+    for (size_t i_ = 0; i_ < LANES * LANES; i_++) (to)[i_] = (from)[i_ % LANES * (stride) + i_ / LANES]
+
+#include "compute/attention_kernel.h"
+
+const clsp_head_kernel *clsp_head_kernel_for(clsp_isa_level isa, clsp_type type)
+{
+    if (isa >= CLSP_ISA_AVX512_BF16 && type == CLSP_TYPE_BF16) return &clsp_head_avx512_bf16;
+    if (isa >= CLSP_ISA_AVX512) return &clsp_head_avx512;
+    return isa == CLSP_ISA_AVX2 ? &clsp_head_avx2 : &clsp_head_portable;
+}
