@@ -1,94 +1,20 @@
-/* Linear layers: packed weights that run, one oneDNN product for each number of rows that has been seen; or, in bf16 where
- * the processor has matrix tiles, the product of our own for them (tiles.c). */
+/* Linear layers: packed weights that run, by the products of our own: on matrix tiles (tiles.c) or on vector registers
+ * (gemm.c), as the weights were packed. */
 #include "compute/onednn.h"
-#include "compute/tiles.h"
+#include "compute/packed.h"
 
 #include <omp.h>
-
-enum { KEPT = 32 };
-
-typedef struct variant {
-    size_t rows, x_stride, y_stride;
-    clsp_product product;
-} variant;
 
 struct clsp_linear {
     clsp_workspace *workspace;
     const clsp_packed *packed;
     clsp_type output;
     clsp_epilogue epilogue;
-    variant variants[KEPT]; /* none where the weights are packed for tiles */
-    size_t count, oldest;   /* the oldest variant makes room for a new one */
+    size_t thread_scratch; /* bytes */
 };
 
-static clipspan_status variant_new(variant *v, clsp_linear *linear, size_t rows, size_t x_stride, size_t y_stride,
-                                   clipspan_error *err)
-{
-    const clsp_packed *w = linear->packed;
-    clsp_product_desc desc = {.m = rows, .n = w->out, .k = w->in, .a_stride = x_stride, .c_stride = y_stride,
-                              .bias = w->bias != NULL, .input = w->type, .output = linear->output,
-                              .epilogue = linear->epilogue, .packed = w->matrix};
-    clipspan_status status = CLIPSPAN_OK;
-    CLSP_TRY(clsp_product_new(&v->product, linear->workspace, &desc, err));
-    CLSP_TRY(clsp_workspace_reserve(linear->workspace, v->product.scratch_bytes, err));
-    v->rows = rows;
-    v->x_stride = x_stride;
-    v->y_stride = y_stride;
-out:
-    if (status != CLIPSPAN_OK) clsp_product_clear(&v->product);
-    return status;
-}
-
-static variant *find(clsp_linear *linear, size_t rows, size_t x_stride, size_t y_stride)
-{
-    for (size_t i = 0; i < linear->count; i++) {
-        variant *v = &linear->variants[i];
-        if (v->rows == rows && v->x_stride == x_stride && v->y_stride == y_stride) return v;
-    }
-    return NULL;
-}
-
-static clipspan_status find_or_make(variant **out, clsp_linear *linear, size_t rows, size_t x_stride, size_t y_stride,
-                                    clipspan_error *err)
-{
-    *out = find(linear, rows, x_stride, y_stride);
-    if (*out) return CLIPSPAN_OK;
-    variant made = {0};
-    clipspan_status status = variant_new(&made, linear, rows, x_stride, y_stride, err);
-    if (status != CLIPSPAN_OK) return status;
-    size_t place = linear->count;
-    if (linear->count < KEPT) {
-        linear->count++;
-    } else {
-        place = linear->oldest;
-        linear->oldest = (linear->oldest + 1) % KEPT;
-        clsp_product_clear(&linear->variants[place].product);
-    }
-    linear->variants[place] = made;
-    *out = &linear->variants[place];
-    return CLIPSPAN_OK;
-}
-
-static clipspan_status tiles_run(const clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
-                                 size_t rows, clipspan_error *err)
-{
-    int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
-    clsp_tiles_product product = {.y = y, .x = x, .y_stride = y_stride, .x_stride = x_stride, .weight = linear->packed->weight,
-                                  .bias = linear->packed->bias, .rows = rows, .in = linear->packed->in,
-                                  .out = linear->packed->out, .output = linear->output, .epilogue = linear->epilogue};
-    clipspan_status status = clsp_workspace_reserve(linear->workspace, (size_t)threads * CLSP_TILES_SCRATCH, err);
-    if (status == CLIPSPAN_OK) clsp_tiles_run(&product, linear->workspace->scratch, threads);
-    return status;
-}
-
-static clipspan_status prepare(clsp_linear *linear, clipspan_error *err)
-{
-    const clsp_packed *w = linear->packed;
-    variant *usual;
-    if (w->matrix == NULL)
-        return clsp_workspace_reserve(linear->workspace, (size_t)omp_get_max_threads() * CLSP_TILES_SCRATCH, err);
-    return find_or_make(&usual, linear, w->rows, w->in, w->out, err);
-}
+/* Products inside a parallel region run on their own thread. */
+static int threads_now(void) { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
 clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_packed *packed,
                                 clsp_type output, clsp_epilogue epilogue, clipspan_error *err)
@@ -101,7 +27,9 @@ clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, co
     linear->packed = packed;
     linear->output = output;
     linear->epilogue = epilogue;
-    CLSP_TRY(prepare(linear, err));
+    linear->thread_scratch = clsp_packed_for_tiles(packed) ? CLSP_TILES_SCRATCH
+                                                           : clsp_gemm_scratch(packed->type, packed->in, packed->out);
+    CLSP_TRY(clsp_workspace_reserve(workspace, (size_t)omp_get_max_threads() * linear->thread_scratch, err));
     *out = linear;
     linear = NULL;
 out:
@@ -109,26 +37,40 @@ out:
     return status;
 }
 
-void clsp_linear_free(clsp_linear *linear)
+void clsp_linear_free(clsp_linear *linear) { clsp_free(linear); }
+
+static void tiles_run(const clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                      int threads)
 {
-    if (linear == NULL) return;
-    for (size_t i = 0; i < linear->count; i++) clsp_product_clear(&linear->variants[i].product);
-    clsp_free(linear);
+    const clsp_packed *w = linear->packed;
+    clsp_tiles_product product = {.y = y, .x = x, .y_stride = y_stride, .x_stride = x_stride, .weight = w->weight,
+                                  .bias = w->bias, .rows = rows, .in = w->in, .out = w->out, .output = linear->output,
+                                  .epilogue = linear->epilogue};
+    clsp_tiles_run(&product, linear->workspace->scratch, threads);
+}
+
+static void gemm_run(const clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride, size_t rows,
+                     int threads)
+{
+    const clsp_packed *w = linear->packed;
+    clsp_gemm_product product = {.y = y, .x = x, .y_stride = y_stride, .x_stride = x_stride, .weight = w->weight,
+                                 .bias = w->bias, .rows = rows, .in = w->in, .out = w->out, .compute = w->type,
+                                 .output = linear->output, .epilogue = linear->epilogue};
+    clsp_gemm_run(&product, linear->workspace->scratch, threads);
 }
 
 clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
                                 size_t rows, clipspan_error *err)
 {
     if (rows == 0) return CLIPSPAN_OK;
-    if (linear->packed->matrix == NULL) return tiles_run(linear, y, y_stride, x, x_stride, rows, err);
-    variant *v;
-    clipspan_status status = find_or_make(&v, linear, rows, x_stride, y_stride, err);
+    int threads = threads_now();
+    clipspan_status status = clsp_workspace_reserve(linear->workspace, (size_t)threads * linear->thread_scratch, err);
     if (status != CLIPSPAN_OK) return status;
-    clsp_product_data data = {.a = x, .b = linear->packed->weight, .bias = linear->packed->bias, .c = y};
-    return clsp_product_run(&v->product, linear->workspace->stream, linear->workspace->scratch, &data, err);
+    if (clsp_packed_for_tiles(linear->packed))
+        tiles_run(linear, y, y_stride, x, x_stride, rows, threads);
+    else
+        gemm_run(linear, y, y_stride, x, x_stride, rows, threads);
+    return CLIPSPAN_OK;
 }
 
-const char *clsp_linear_implementation(const clsp_linear *linear)
-{
-    return linear->packed->matrix == NULL ? linear->packed->layout : linear->variants[0].product.name;
-}
+const char *clsp_linear_implementation(const clsp_linear *linear) { return linear->packed->layout; }

@@ -1,0 +1,220 @@
+/* The blocking of products of our own, the same for every instruction set.
+ *
+ * A thread has a rectangle of rows and columns. Blocks of up to 126 rows are copied, up to three slices of 384 steps at a
+ * time, into its L2 (580 KB); panel after panel of weights then passes by once for a block: slice after slice of it (48
+ * KB) stays in L1 for the block's nine strips. Sums of a tile wait in memory between slices, those of a whole block
+ * between groups of three. */
+#include "compute/gemm_kernels.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum { BLOCK_ROWS = 126, GROUP = 3 };
+
+static const clsp_gemm_kernel *kernel_of(clsp_type type)
+{
+    clsp_isa_level isa = clsp_isa();
+    if (isa >= CLSP_ISA_AVX512) return clsp_gemm_avx512(type, isa >= CLSP_ISA_AVX512_BF16);
+    return isa == CLSP_ISA_AVX2 ? clsp_gemm_avx2(type) : clsp_gemm_portable(type);
+}
+
+const char *clsp_gemm_layout(clsp_type type) { return kernel_of(type)->name; }
+
+static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+static size_t steps_of(const clsp_gemm_kernel *kernel, size_t in)
+{
+    return kernel->step == CLSP_GEMM_PAIR ? divide_up(in, 2) : in;
+}
+
+/* Of one step of one column. */
+static size_t step_bytes(const clsp_gemm_kernel *kernel) { return kernel->step == CLSP_GEMM_WIDEN ? 2 : 4; }
+
+/* ---- packing weights ---------------------------------------------------------------------------------------- */
+
+size_t clsp_gemm_packed_bytes(clsp_type type, size_t in, size_t out)
+{
+    const clsp_gemm_kernel *kernel = kernel_of(type);
+    size_t bytes;
+    if (in > SIZE_MAX / 2 || out > SIZE_MAX / 2) return 0;
+    if (!clsp_mul(&bytes, divide_up(out, kernel->nr) * kernel->nr, steps_of(kernel, in))) return 0;
+    return clsp_mul(&bytes, bytes, step_bytes(kernel)) ? bytes : 0;
+}
+
+/* Where element (input, output) of weights stands. */
+typedef struct source {
+    const float *values;
+    size_t input_stride, output_stride, in, out;
+} source;
+
+/* One panel: zeros beyond the last column, and in the second half of an odd last pair. */
+static void pack_panel(const clsp_gemm_kernel *kernel, void *to, const source *from, size_t panel)
+{
+    size_t nr = kernel->nr, pair = kernel->step == CLSP_GEMM_PAIR ? 2 : 1, steps = steps_of(kernel, from->in);
+    size_t columns = clsp_min(from->out - panel * nr, nr);
+    memset(to, 0, steps * nr * step_bytes(kernel));
+    for (size_t first = 0; first < from->in; first += 64) /* 64 inputs of all columns stay in L1 */
+        for (size_t j = 0; j < columns; j++) {
+            const float *column = from->values + (panel * nr + j) * from->output_stride;
+            for (size_t i = first; i < clsp_min(first + 64, from->in); i++) {
+                float value = column[i * from->input_stride];
+                size_t at = i / pair * nr * pair + j * pair + i % pair;
+                if (kernel->step == CLSP_GEMM_F32)
+                    ((float *)to)[at] = value;
+                else
+                    ((uint16_t *)to)[at] = clsp_f32_to_bf16(value);
+            }
+        }
+}
+
+void clsp_gemm_pack(void *to, clsp_type type, const float *weight, bool transposed, size_t in, size_t out)
+{
+    const clsp_gemm_kernel *kernel = kernel_of(type);
+    source from = {weight, transposed ? out : 1, transposed ? 1 : in, in, out};
+    size_t bytes = steps_of(kernel, in) * kernel->nr * step_bytes(kernel);
+#pragma omp parallel for schedule(static)
+    for (size_t panel = 0; panel < divide_up(out, kernel->nr); panel++)
+        pack_panel(kernel, (char *)to + panel * bytes, &from, panel);
+}
+
+/* ---- one thread's rectangle --------------------------------------------------------------------------------- */
+
+/* Steps are cut into slices of equal length, the last one shorter. */
+typedef struct plan {
+    const clsp_gemm_kernel *kernel;
+    size_t steps, slice, slices, group; /* steps; of a slice; slices, of which so many are copied at a time */
+} plan;
+
+static plan plan_of(clsp_type type, size_t in)
+{
+    plan p = {.kernel = kernel_of(type)};
+    p.steps = steps_of(p.kernel, in);
+    p.slices = clsp_max(divide_up(p.steps, CLSP_GEMM_STEPS), 1);
+    p.slice = divide_up(p.steps, p.slices);
+    p.group = clsp_min(p.slices, GROUP);
+    return p;
+}
+
+static size_t strip_floats(const plan *p) { return p->kernel->mr * CLSP_GEMM_STRIDE; }
+static size_t tile_floats(const plan *p) { return p->kernel->mr * p->kernel->nr; }
+
+size_t clsp_gemm_scratch(clsp_type type, size_t in, size_t out)
+{
+    plan p = plan_of(type, in);
+    size_t strips = BLOCK_ROWS / p.kernel->mr;
+    size_t panels = p.slices > p.group ? divide_up(out, p.kernel->nr) : 1;
+    return strips * (p.group * strip_floats(&p) + panels * tile_floats(&p)) * sizeof(float);
+}
+
+typedef struct rectangle {
+    size_t row, row_end, panel, panel_end;
+} rectangle;
+
+static void copy_row(float *to, const plan *p, const void *x, size_t first, size_t in)
+{
+    size_t pair = p->kernel->step == CLSP_GEMM_PAIR ? 2 : 1, begin = first * pair;
+    size_t count = clsp_min(in - begin, p->slice * pair);
+    if (p->kernel->step == CLSP_GEMM_F32) {
+        memcpy(to, (const float *)x + begin, count * sizeof(float));
+    } else if (p->kernel->step == CLSP_GEMM_PAIR) {
+        memcpy(to, (const uint16_t *)x + begin, count * sizeof(uint16_t));
+        if (count % 2) ((uint16_t *)to)[count] = 0;
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            uint32_t bits = (uint32_t)((const uint16_t *)x)[begin + i] << 16;
+            memcpy(to + i, &bits, sizeof bits);
+        }
+    }
+}
+
+/* Slices [first, end) of rows [row, row + rows): slice after slice, strip after strip. */
+static void copy_rows(float *strips, const plan *p, const clsp_gemm_product *product, size_t row, size_t rows, size_t first,
+                      size_t end)
+{
+    size_t bytes = product->compute == CLSP_TYPE_BF16 ? 2 : 4, high = divide_up(rows, p->kernel->mr) * p->kernel->mr;
+    for (size_t slice = first; slice < end; slice++)
+        for (size_t r = 0; r < rows; r++)
+            copy_row(strips + ((slice - first) * high + r) * CLSP_GEMM_STRIDE, p,
+                     (const char *)product->x + (row + r) * product->x_stride * bytes, slice * p->slice, product->in);
+}
+
+static void finish_tile(const plan *p, const clsp_gemm_product *product, const float *tile, size_t row, size_t rows,
+                        size_t column)
+{
+    size_t bytes = product->output == CLSP_TYPE_BF16 ? 2 : 4;
+    clsp_gemm_target target = {.y = (char *)product->y + (row * product->y_stride + column) * bytes,
+                               .y_stride = product->y_stride, .bias = product->bias ? product->bias + column : NULL,
+                               .output = product->output, .epilogue = product->epilogue};
+    p->kernel->finish(&target, tile, rows, clsp_min(product->out - column, p->kernel->nr));
+}
+
+/* One panel against the strips of a block, over slices [first, end). */
+static void run_panel(const plan *p, const clsp_gemm_product *product, const float *strips, float *tiles, size_t panel,
+                      size_t row, size_t rows, size_t first, size_t end)
+{
+    const clsp_gemm_kernel *k = p->kernel;
+    size_t high = divide_up(rows, k->mr);
+    for (size_t slice = first; slice < end; slice++) {
+        size_t step = slice * p->slice, steps = clsp_min(p->steps - step, p->slice);
+        const char *weight = (const char *)product->weight + (panel * p->steps + step) * k->nr * step_bytes(k);
+        for (size_t s = 0; s < high; s++) {
+            size_t count = clsp_min(rows - s * k->mr, k->mr);
+            float *tile = tiles + s * tile_floats(p);
+            k->multiply(tile, strips + ((slice - first) * high + s) * strip_floats(p), weight, steps, count, slice == 0);
+            if (slice + 1 == p->slices) finish_tile(p, product, tile, row + s * k->mr, count, panel * k->nr);
+        }
+    }
+}
+
+static void run_rectangle(const plan *p, const clsp_gemm_product *product, const rectangle *at, float *scratch)
+{
+    size_t strips = BLOCK_ROWS / p->kernel->mr;
+    float *tiles = scratch + p->group * strips * strip_floats(p);
+    for (size_t row = at->row; row < at->row_end; row += BLOCK_ROWS) {
+        size_t rows = clsp_min(at->row_end - row, BLOCK_ROWS);
+        for (size_t first = 0; first < p->slices; first += p->group) {
+            size_t end = clsp_min(first + p->group, p->slices);
+            copy_rows(scratch, p, product, row, rows, first, end);
+            for (size_t panel = at->panel; panel < at->panel_end; panel++) {
+                size_t place = p->slices > p->group ? panel - at->panel : 0;
+                run_panel(p, product, scratch, tiles + place * strips * tile_floats(p), panel, row, rows, first, end);
+            }
+        }
+    }
+}
+
+/* ---- all threads -------------------------------------------------------------------------------------------- */
+
+/* Into how many parts the panels are cut, the rows into threads / parts: what takes the slowest thread least, a step of an
+ * output 1/32 cycle, and a step of a row or column that is fetched half a cycle. */
+static size_t column_parts(size_t rows, size_t panels, size_t nr, size_t threads)
+{
+    size_t best = 1, least = SIZE_MAX;
+    for (size_t parts = 1; parts <= threads; parts++) {
+        if (threads % parts != 0) continue;
+        size_t high = divide_up(rows, threads / parts), wide = divide_up(panels, parts) * nr;
+        size_t cost = high * wide + 16 * (high + wide);
+        if (cost < least) {
+            least = cost;
+            best = parts;
+        }
+    }
+    return best;
+}
+
+void clsp_gemm_run(const clsp_gemm_product *product, void *scratch, int threads)
+{
+    plan p = plan_of(product->compute, product->in);
+    size_t bytes = clsp_gemm_scratch(product->compute, product->in, product->out);
+    size_t panels = divide_up(product->out, p.kernel->nr);
+    size_t parts = column_parts(product->rows, panels, p.kernel->nr, (size_t)threads);
+    size_t high = divide_up(product->rows, (size_t)threads / parts), wide = divide_up(panels, parts);
+#pragma omp parallel num_threads(threads)
+#pragma omp for schedule(static)
+    for (size_t i = 0; i < (size_t)threads; i++) {
+        rectangle at = {.row = i / parts * high, .panel = i % parts * wide};
+        at.row_end = clsp_min(at.row + high, product->rows);
+        at.panel_end = clsp_min(at.panel + wide, panels);
+        run_rectangle(&p, product, &at, (float *)((char *)scratch + i * bytes));
+    }
+}

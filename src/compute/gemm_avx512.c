@@ -1,0 +1,53 @@
+/* Kernels for AVX-512, with bf16 dot products where there are any: tiles of 14 x 32. */
+#include "compute/gemm_kernels.h"
+
+#if CLSP_GEMM_X86
+#include <immintrin.h>
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET_DOT __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
+typedef __m512 vec;
+typedef int32_t ivec __attribute__((vector_size(64)));
+enum { LANES = 16, MR = 14, NV = 2 };
+
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define SET(f) _mm512_set1_ps(f)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define LESSER(a, b) _mm512_min_ps(a, b)
+#define GREATER(a, b) _mm512_max_ps(a, b)
+#define ABSOLUTE(a) _mm512_abs_ps(a)
+#define STORE_HIGH(p, bits) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32((__m512i)(bits), 16)))
+
+#define MORE_ROWS(name)                                                                                                \
+    CASE_ROWS(name, 7) CASE_ROWS(name, 8) CASE_ROWS(name, 9) CASE_ROWS(name, 10) CASE_ROWS(name, 11)                   \
+    CASE_ROWS(name, 12) CASE_ROWS(name, 13) CASE_ROWS(name, 14)
+#include "compute/gemm_template.h"
+
+#define WIDENED(p) (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16)
+#define PAIRS(p) (__m512bh)_mm512_loadu_si512(p)
+#define PAIR(p) (__m512bh)_mm512_set1_ps(*(p))
+#define FIRST(p) _mm512_set1_ps(*(p))
+#define MULTIPLY_ADD(sum, x, w) _mm512_fmadd_ps(x, w, sum)
+
+MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
+MULTIPLY(multiply_widened, TARGET, uint16_t, WIDENED, vec, FIRST, MULTIPLY_ADD)
+MULTIPLY(multiply_pairs, TARGET_DOT, uint32_t, PAIRS, __m512bh, PAIR, _mm512_dpbf16_ps)
+
+static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, finish};
+static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, finish};
+static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs, finish};
+
+const clsp_gemm_kernel *clsp_gemm_avx512(clsp_type type, bool dot)
+{
+    return type == CLSP_TYPE_F32 ? &kernel_f32 : dot ? &kernel_pairs : &kernel_widened;
+}
+
+#else
+const clsp_gemm_kernel *clsp_gemm_avx512(clsp_type type, bool dot)
+{
+    (void)type;
+    (void)dot;
+    return NULL;
+}
+#endif
