@@ -1,13 +1,10 @@
-/* peak.c - what this processor's arithmetic units give at most: loops of independent fused multiply-adds (fp32), bf16
- * dot products and, where there are, bf16 tile products, on registers alone. Prints JSON, GFLOP/s by thread count.
- *     build/release/bench/peak [THREADS]
+/* Loops of independent fused multiply-adds (fp32), bf16 dot products and, where there are, bf16 tile products.
  * A multiply and an add count as two. Each figure is the best of several runs: units, not the machine's other work. */
-#define _GNU_SOURCE
+#include "peak.h"
+
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -90,13 +87,12 @@ static double measure(double (*loop)(void), int threads)
     return best;
 }
 
-int main(int argc, char **argv)
+bench_peaks bench_peaks_measure(int threads)
 {
-    int threads = argc > 1 ? atoi(argv[1]) : omp_get_max_threads();
-    int wide = __builtin_cpu_supports("avx512f"), half = __builtin_cpu_supports("avx512bf16");
-    printf("{\"threads\": %d, \"f32\": %.0f", threads, measure(wide ? fma512 : fma256, threads));
-    if (half) printf(", \"bf16_dot\": %.0f", measure(dot512, threads));
-    if (tiles_allowed()) printf(", \"bf16_tile\": %.0f", measure(tile, threads));
-    printf("}\n");
-    return 0;
+    bench_peaks peaks = {0};
+    if (threads <= 0) threads = omp_get_max_threads();
+    peaks.f32 = measure(__builtin_cpu_supports("avx512f") ? fma512 : fma256, threads);
+    if (__builtin_cpu_supports("avx512bf16")) peaks.dot = measure(dot512, threads);
+    if (tiles_allowed()) peaks.tile = measure(tile, threads);
+    return peaks;
 }
