@@ -30,6 +30,7 @@ typedef struct run {
     clsp_attention *attention;
     const clsp_attention_input *input;
     const size_t *start;
+    size_t sequences;
     clsp_attention_capture capture;
     void *out;
     bool one_query;
@@ -161,6 +162,16 @@ static void one_query(const run *j, worker *w, size_t s, size_t h)
 
 /* ---- all queries ---------------------------------------------------------------------------------------- */
 
+/* From a head's rows to those of the next item, where that sequence is as long. */
+static size_t next_item(const run *j, size_t s, size_t h)
+{
+    const clsp_attention_desc *desc = &j->attention->desc;
+    size_t n = j->start[s + 1] - j->start[s], stride = j->input->kv_stride;
+    if (h + 1 < desc->heads) return desc->head_dim;
+    if (s + 1 == j->sequences || j->start[s + 2] - j->start[s + 1] != n || j->input->q_stride != stride) return 0;
+    return n * stride - h * desc->head_dim;
+}
+
 static void all_queries(const run *j, worker *w, size_t s, size_t h)
 {
     const clsp_attention *attention = j->attention;
@@ -172,7 +183,7 @@ static void all_queries(const run *j, worker *w, size_t s, size_t h)
                       .q = at(j->input->q, first * j->input->q_stride + h * d, desc->type),
                       .k = at(j->input->k, kv, desc->type), .v = at(j->input->v, kv, desc->type),
                       .q_stride = j->input->q_stride, .kv_stride = j->input->kv_stride, .n = n, .d = d,
-                      .type = desc->type, .scale = attention->scale, .causal = desc->causal, .alpha = alpha};
+                      .type = desc->type, .ahead = next_item(j, s, h), .scale = attention->scale, .causal = desc->causal, .alpha = alpha};
     attention->kernel->attend(&head, w->scratch);
     if (alpha) gather(j, w, alpha, s, h);
 }
@@ -196,7 +207,7 @@ clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const c
 {
     clipspan_status status = check_lengths(attention, start, sequences, err);
     if (status != CLIPSPAN_OK) return status;
-    run job = {.attention = attention, .input = input, .start = start, .out = out, .one_query = one};
+    run job = {.attention = attention, .input = input, .start = start, .sequences = sequences, .out = out, .one_query = one};
     if (capture) job.capture = *capture;
     size_t heads = attention->desc.heads;
 #pragma omp parallel num_threads(attention->threads)

@@ -17,6 +17,8 @@ typedef __m512 vec;
 #define BROADCAST(p) _mm512_set1_ps(*(p))
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MAX(a, b) _mm512_max_ps(a, b)
+#define SUM(v) _mm512_reduce_add_ps(v)
+#define LARGEST(v) _mm512_reduce_max_ps(v)
 #define TRANSPOSE(to, from, stride)                                                                                    \
     do {                                                                                                               \
         __m512i rows_[LANES], columns_[LANES];                                                                         \

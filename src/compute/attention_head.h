@@ -20,6 +20,7 @@ typedef struct clsp_head {
     size_t out_stride, q_stride, kv_stride; /* of rows, in elements */
     size_t n, d;
     clsp_type type; /* of all four */
+    size_t ahead; /* elements from these rows of q, k, v to those of the head that comes next; 0: none */
     float scale;
     bool causal;  /* query i sees tokens 0 .. i */
     float *alpha; /* [n]: receives the first query's weights; NULL: not asked */

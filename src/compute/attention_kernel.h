@@ -8,6 +8,7 @@
  *   FMA(a, b, c)    a b + c
  *   DOT(sum, a, b)  sum + a b for words
  *   MAX(a, b)       the larger one; b where one of them is not a number
+ *   SUM(v), LARGEST(v)  over the lanes
  *   TRANSPOSE(to, from, stride)  to [LANES, LANES] = from', words, rows of `from` `stride` apart
  *
  * Both products are c = a b with a read word by word and b in panels of LANES columns: [panels, steps, LANES]. Keys: a
@@ -55,17 +56,25 @@ static size_t bytes(size_t n, size_t d)
 
 /* ---- packing ----------------------------------------------------------------------------------------------- */
 
+/* Short rows: a call of the library costs more than the copy. */
+INNER void copy(void *to, const void *from, size_t size)
+{
+    size_t i = 0;
+    for (; i + sizeof(vec) <= size; i += sizeof(vec)) memcpy((char *)to + i, (const char *)from + i, sizeof(vec));
+    if (i < size) memcpy((char *)to + i, (const char *)from + i, size - i);
+}
+
 /* Row `row` of q, k or v as words; zeros behind d, to the end of a word. */
 INNER void read_row(float *to, const clsp_head *h, const void *from, size_t stride, size_t row)
 {
     if (PAIRS) {
         to[words_of(h->d) - 1] = 0.0f;
-        memcpy(to, (const uint16_t *)from + row * stride, h->d * sizeof(uint16_t));
+        copy(to, (const uint16_t *)from + row * stride, h->d * sizeof(uint16_t));
     } else if (h->type == CLSP_TYPE_BF16) {
         const uint16_t *half = (const uint16_t *)from + row * stride;
         for (size_t i = 0; i < h->d; i++) to[i] = clsp_widen_bf16(half[i]);
     } else
-        memcpy(to, (const float *)from + row * stride, h->d * sizeof *to);
+        copy(to, (const float *)from + row * stride, h->d * sizeof *to);
 }
 
 INNER void read_rows(float *to, const clsp_head *h, const void *from, size_t stride, size_t first, size_t count,
@@ -107,8 +116,8 @@ TARGET static void pack_values(const places *p, const clsp_head *h)
     for (size_t t = 0; t < steps; t++) {
         if (PAIRS) {
             const uint16_t *row = (const uint16_t *)h->v + 2 * t * h->kv_stride;
-            memcpy(even, row, h->d * sizeof *even);
-            if (2 * t + 1 < h->n) memcpy(odd, row + h->kv_stride, h->d * sizeof *odd);
+            copy(even, row, h->d * sizeof *even);
+            if (2 * t + 1 < h->n) copy(odd, row + h->kv_stride, h->d * sizeof *odd);
             else memset(odd, 0, h->d * sizeof *odd);
             pair_rows(p->rows, even, odd, width);
         } else
@@ -199,25 +208,51 @@ INNER void put_weights(float *weights, size_t i, vec e)
 #endif
 }
 
-/* weights [end] = e^(scale (s - max s)) of the first n scores, zeros behind; 1 / their sum. */
-INNER float exponentials(float *weights, float *scores, float scale, size_t n, size_t end)
+/* All bits in the first `count` < LANES lanes. */
+INNER lane_bits first_lanes(size_t count)
 {
-    size_t padded = panels_of(n) * LANES;
-    for (size_t i = n; i < padded; i++) scores[i] = -INFINITY;
-    vec most = *(const vec *)scores, sum = SPLAT(0.0f);
-    for (size_t i = LANES; i < padded; i += LANES) most = MAX(most, *(const vec *)(scores + i));
-    float maximum = most[0], total = 0.0f;
-    for (int i = 1; i < LANES; i++) maximum = most[i] > maximum ? most[i] : maximum;
-    vec factor = SPLAT(scale), highest = SPLAT(maximum);
-    for (size_t i = 0; i < padded; i += LANES) {
-        vec e = exponential((*(const vec *)(scores + i) - highest) * factor);
+    static const int32_t ones[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    lane_bits mask;
+    memcpy(&mask, ones + 16 - count, sizeof mask);
+    return mask;
+}
+
+/* v in the first `count` < LANES lanes, `other` behind. */
+INNER vec keep_first(vec v, size_t count, vec other)
+{
+    lane_bits there = first_lanes(count);
+    return (vec)(((lane_bits)v & there) | ((lane_bits)other & ~there));
+}
+
+INNER float largest(const float *scores, size_t n)
+{
+    const vec lowest = SPLAT(-INFINITY);
+    vec most = lowest;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) most = MAX(most, *(const vec *)(scores + i));
+    if (i < n) most = MAX(most, keep_first(*(const vec *)(scores + i), n - i, lowest));
+    return LARGEST(most);
+}
+
+/* weights [end] = e^(scale (s - highest)) of the first n scores, zeros behind; 1 / their sum. */
+INNER float exponentials(float *weights, const float *scores, float highest, float scale, size_t n, size_t end)
+{
+    const vec zero = SPLAT(0.0f), most = SPLAT(highest), factor = SPLAT(scale);
+    vec sum = zero;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec e = exponential((*(const vec *)(scores + i) - most) * factor);
         sum += e;
         put_weights(weights, i, e);
     }
-    size_t size = PAIRS ? sizeof(uint16_t) : sizeof(float);
-    memset((char *)weights + n * size, 0, (end - n) * size);
-    for (int i = 0; i < LANES; i++) total += sum[i];
-    return 1.0f / total;
+    if (i < n) {
+        vec e = keep_first(exponential((*(const vec *)(scores + i) - most) * factor), n - i, zero);
+        sum += e;
+        put_weights(weights, i, e);
+        i += LANES;
+    }
+    for (; i < end; i += LANES) put_weights(weights, i, zero);
+    return 1.0f / SUM(sum);
 }
 
 /* ---- a head ------------------------------------------------------------------------------------------------ */
@@ -233,21 +268,47 @@ INNER void write_row(const clsp_head *h, const float *restrict sums, float facto
     }
 }
 
+/* Scores of `rows` queries become weights, and factors what makes their sums one. The rows' maxima first, all of them:
+ * one row after another would wait for each. */
+INNER void soften(const clsp_head *h, const places *p, float *factors, size_t first, size_t rows, size_t seen, size_t end)
+{
+    size_t stride = panels_of(h->n) * LANES, counts[QUERIES];
+    float highest[QUERIES];
+    for (size_t r = 0; r < rows; r++) {
+        counts[r] = h->causal ? clsp_min(first + r + 1, seen) : h->n;
+        highest[r] = largest(p->scores + r * stride, counts[r]);
+    }
+    for (size_t r = 0; r < rows; r++)
+        factors[r] = exponentials(p->weights + r * words_of(stride), p->scores + r * stride, highest[r], h->scale,
+                                  counts[r], end);
+}
+
+/* The same rows of the head that comes next, so that they wait in the cache when it is packed. */
+INNER void fetch_next(const clsp_head *h, size_t first, size_t count)
+{
+    size_t size = h->type == CLSP_TYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    for (size_t r = first; r < first + count; r++)
+        for (size_t i = 0; i < h->d * size; i += 64) {
+            __builtin_prefetch((const char *)h->q + (r * h->q_stride + h->ahead) * size + i, 0, 2);
+            __builtin_prefetch((const char *)h->k + (r * h->kv_stride + h->ahead) * size + i, 0, 2);
+            __builtin_prefetch((const char *)h->v + (r * h->kv_stride + h->ahead) * size + i, 0, 2);
+        }
+}
+
 TARGET static void attend_queries(const clsp_head *h, const places *p, size_t first)
 {
     size_t words = words_of(h->d), tokens = panels_of(h->n) * LANES, width = panels_of(h->d) * LANES;
     size_t count = clsp_min(h->n - first, QUERIES), tiles = (count + ROWS - 1) / ROWS;
     size_t seen = h->causal ? first + count : h->n, end = panels_of(seen) * LANES;
     float factors[QUERIES];
+    if (h->ahead) fetch_next(h, first, count);
     read_rows(p->rows, h, h->q, h->q_stride, first, count, tiles * ROWS);
     multiply(p->scores, tokens, p->rows, words, p->keys, words * LANES, end / LANES, words, tiles);
     if (first == 0 && h->alpha) {
         memcpy(h->alpha, p->scores, h->n * sizeof *h->alpha);
         clsp_softmax_row(h->alpha, NULL, h->scale, h->causal ? 1 : h->n, h->n);
     }
-    for (size_t r = 0; r < tiles * ROWS; r++)
-        factors[r] = exponentials(p->weights + r * words_of(tokens), p->scores + r * tokens, h->scale,
-                                  h->causal ? clsp_min(first + r + 1, seen) : h->n, end);
+    soften(h, p, factors, first, tiles * ROWS, seen, end);
     multiply(p->sums, width, p->weights, words_of(tokens), p->values, words_of(h->n) * LANES, width / LANES,
              words_of(seen), tiles);
     for (size_t r = 0; r < count; r++) write_row(h, p->sums + r * width, factors[r], first + r);

@@ -19,11 +19,15 @@ static inline vec larger(vec a, vec b)
     return (vec)((first & (choice)a) | (~first & (choice)b));
 }
 
+static inline float greater(float a, float b) { return a > b ? a : b; }
+
 #define SPLAT(x) ((vec){(x), (x), (x), (x)})
 #define BROADCAST(p) SPLAT(*(p))
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define DOT(sum, a, b) FMA(a, b, sum)
 #define MAX(a, b) larger(a, b)
+#define SUM(v) (((v)[0] + (v)[2]) + ((v)[1] + (v)[3]))
+#define LARGEST(v) greater(greater((v)[0], (v)[2]), greater((v)[1], (v)[3]))
 #define TRANSPOSE(to, from, stride)                                                                                    \
     for (size_t i_ = 0; i_ < LANES * LANES; i_++) (to)[i_] = (from)[i_ % LANES * (stride) + i_ / LANES]
 
