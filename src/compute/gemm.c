@@ -148,6 +148,23 @@ static void finish_tile(const plan *p, const clsp_gemm_product *product, const f
     p->kernel->finish(&target, tile, rows, clsp_min(product->out - column, p->kernel->nr));
 }
 
+/* The lines of y that a tile will be written to, fetched while it is computed. */
+static void fetch_target(const clsp_gemm_product *product, size_t row, size_t rows, size_t column)
+{
+    size_t bytes = product->output == CLSP_TYPE_BF16 ? 2 : 4;
+    for (size_t r = 0; r < rows; r++) {
+        const char *y = (const char *)product->y + ((row + r) * product->y_stride + column) * bytes;
+        __builtin_prefetch(y, 1, 3);
+        if (bytes == 4) __builtin_prefetch(y + 64, 1, 3);
+    }
+}
+
+static const char *weights_at(const plan *p, const clsp_gemm_product *product, size_t panel, size_t slice)
+{
+    size_t step = panel * p->steps + slice * p->slice;
+    return (const char *)product->weight + step * p->kernel->nr * step_bytes(p->kernel);
+}
+
 /* One panel against the strips of a block, over slices [first, end). */
 static void run_panel(const plan *p, const clsp_gemm_product *product, const float *strips, float *tiles, size_t panel,
                       size_t row, size_t rows, size_t first, size_t end)
@@ -155,13 +172,17 @@ static void run_panel(const plan *p, const clsp_gemm_product *product, const flo
     const clsp_gemm_kernel *k = p->kernel;
     size_t high = divide_up(rows, k->mr);
     for (size_t slice = first; slice < end; slice++) {
-        size_t step = slice * p->slice, steps = clsp_min(p->steps - step, p->slice);
-        const char *weight = (const char *)product->weight + (panel * p->steps + step) * k->nr * step_bytes(k);
+        size_t step = slice * p->slice, steps = clsp_min(p->steps - step, p->slice), bytes = steps * k->nr * step_bytes(k);
+        const char *weight = weights_at(p, product, panel, slice);
+        const char *next = slice + 1 < end ? weight + bytes : weights_at(p, product, panel + 1, first);
+        bool last = slice + 1 == p->slices;
         for (size_t s = 0; s < high; s++) {
             size_t count = clsp_min(rows - s * k->mr, k->mr);
             float *tile = tiles + s * tile_floats(p);
-            k->multiply(tile, strips + ((slice - first) * high + s) * strip_floats(p), weight, steps, count, slice == 0);
-            if (slice + 1 == p->slices) finish_tile(p, product, tile, row + s * k->mr, count, panel * k->nr);
+            if (last) fetch_target(product, row + s * k->mr, count, panel * k->nr);
+            k->multiply(tile, strips + ((slice - first) * high + s) * strip_floats(p), weight, next + s * steps * 64 % bytes,
+                        steps, count, slice == 0);
+            if (last) finish_tile(p, product, tile, row + s * k->mr, count, panel * k->nr);
         }
     }
 }

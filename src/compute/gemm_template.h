@@ -10,6 +10,7 @@
 
 #include "compute/gemm_kernels.h"
 
+#define UNROLLED _Pragma("GCC unroll 16")
 #define INLINE TARGET __attribute__((always_inline)) static inline
 
 /* ---- activations: x g(x), g rising from 0 to 1 with g(-x) = 1 - g(x) ---------------------------------------- */
@@ -95,46 +96,85 @@ INLINE void store_part(float *to, vec v, size_t count)
 INLINE void store_bf16(uint16_t *to, vec v, size_t count)
 {
     ivec bits = (ivec)v, nan = (ivec)(v != v);
-    ivec rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    uint16_t part[LANES];
-    STORE_HIGH(part, (rounded & ~nan) | ((bits | 0x400000) & nan));
-    memcpy(to, part, (count < LANES ? count : LANES) * sizeof *part);
-}
-
-INLINE void finish_vector(const clsp_gemm_target *t, vec v, size_t at, size_t column, size_t count)
-{
-    if (t->scaled) {
-        vec scaled = v * SET(t->alpha);
-        if (t->beta != 0.0f) scaled = FMA(SET(t->beta), load_part((const float *)t->y + at, count), scaled);
-        store_part((float *)t->y + at, scaled, count);
+    bits = ((bits + 0x7fff + ((bits >> 16) & 1)) & ~nan) | ((bits | 0x400000) & nan);
+    if (count >= LANES) {
+        STORE_HIGH(to, bits);
         return;
     }
+    uint16_t part[LANES];
+    STORE_HIGH(part, bits);
+    memcpy(to, part, count * sizeof *part);
+}
+
+INLINE void finish_vector(const clsp_gemm_target *t, vec v, size_t at, size_t column, size_t count,
+                          clsp_epilogue epilogue, clsp_type output)
+{
     if (t->bias) v = v + load_part(t->bias + column, count);
-    v = activate(v, t->epilogue);
-    if (t->epilogue == CLSP_EPILOGUE_ADD) v = load_part((const float *)t->y + at, count) + v;
-    if (t->output == CLSP_TYPE_BF16)
+    v = activate(v, epilogue);
+    if (epilogue == CLSP_EPILOGUE_ADD) v = load_part((const float *)t->y + at, count) + v;
+    if (output == CLSP_TYPE_BF16)
         store_bf16((uint16_t *)t->y + at, v, count);
     else
         store_part((float *)t->y + at, v, count);
 }
 
-TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t rows, size_t columns)
+INLINE void finish_as(const clsp_gemm_target *t, const float *tile, size_t rows, size_t columns, clsp_epilogue epilogue,
+                      clsp_type output)
+{
+    for (size_t r = 0; r < rows; r++, tile += NV * LANES) {
+        size_t at = r * t->y_stride;
+        if (columns == NV * LANES) {
+            UNROLLED for (size_t j = 0; j < NV * LANES; j += LANES)
+                finish_vector(t, LOAD(tile + j), at + j, j, LANES, epilogue, output);
+        } else {
+            for (size_t j = 0; j < columns; j += LANES)
+                finish_vector(t, LOAD(tile + j), at + j, j, columns - j, epilogue, output);
+        }
+    }
+}
+
+TARGET static void finish_scaled(const clsp_gemm_target *t, const float *tile, size_t rows, size_t columns)
 {
     for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < columns; j += LANES)
-            finish_vector(t, LOAD(tile + r * NV * LANES + j), r * t->y_stride + j, j, columns - j);
+        for (size_t j = 0; j < columns; j += LANES) {
+            float *y = (float *)t->y + r * t->y_stride + j;
+            vec v = LOAD(tile + r * NV * LANES + j) * SET(t->alpha);
+            if (t->beta != 0.0f) v = FMA(SET(t->beta), load_part(y, columns - j), v);
+            store_part(y, v, columns - j);
+        }
+}
+
+/* One copy of the loop for each activation and type of output. */
+TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t rows, size_t columns)
+{
+#define CASE_EPILOGUE(name)                                                                                            \
+    case CLSP_EPILOGUE_##name:                                                                                         \
+        if (t->output == CLSP_TYPE_BF16)                                                                               \
+            finish_as(t, tile, rows, columns, CLSP_EPILOGUE_##name, CLSP_TYPE_BF16);                                   \
+        else                                                                                                           \
+            finish_as(t, tile, rows, columns, CLSP_EPILOGUE_##name, CLSP_TYPE_F32);                                    \
+        break;
+    if (t->scaled) {
+        finish_scaled(t, tile, rows, columns);
+        return;
+    }
+    switch (t->epilogue) {
+        CASE_EPILOGUE(NONE) CASE_EPILOGUE(GELU) CASE_EPILOGUE(QUICK_GELU) CASE_EPILOGUE(GELU_TANH)
+    case CLSP_EPILOGUE_ADD: finish_as(t, tile, rows, columns, CLSP_EPILOGUE_ADD, CLSP_TYPE_F32); break;
+    }
 }
 
 /* ---- the inner loop ----------------------------------------------------------------------------------------- */
 
 /* multiply_NAME for one kind of step: WEIGHT is the type in panels, WEIGHTS(p) loads a vector of them, BROADCAST(p) the
- * step of one row, DOT(sum, x, w) adds their product. One copy of the loop for each number of rows. */
-#define UNROLLED _Pragma("GCC unroll 16")
+ * step of one row, DOT(sum, x, w) adds their product. One copy of the loop for each number of rows. A cache line a step
+ * is fetched of what comes next. */
 #define CASE_ROWS(name, n)                                                                                             \
-    case n: name##_rows(tile, strip, panel, steps, clsp_min(n, MR), first); break;
+    case n: name##_rows(tile, strip, panel, next, steps, clsp_min(n, MR), first); break;
 #define MULTIPLY(name, ATTRIBUTES, WEIGHT, WEIGHTS, STEP, BROADCAST, DOT)                                              \
     ATTRIBUTES __attribute__((always_inline)) static inline void name##_rows(                                          \
-        float *tile, const float *strip, const WEIGHT *panel, size_t steps, const size_t rows, bool first)             \
+        float *tile, const float *strip, const WEIGHT *panel, const char *next, size_t steps, const size_t rows,       \
+        bool first)                                                                                                    \
     {                                                                                                                  \
         vec sums[MR][NV];                                                                                              \
         UNROLLED for (size_t r = 0; r < rows; r++)                                                                     \
@@ -142,6 +182,7 @@ TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t r
                 sums[r][v] = first ? SET(0.0f) : LOAD(tile + (r * NV + v) * LANES);                                    \
         for (size_t s = 0; s < steps; s++, strip++, panel += NV * LANES) {                                             \
             STEP w[NV];                                                                                                \
+            __builtin_prefetch(next + s * 64, 0, 2);                                                                   \
             UNROLLED for (size_t v = 0; v < NV; v++) w[v] = WEIGHTS(panel + v * LANES);                                \
             UNROLLED for (size_t r = 0; r < rows; r++) {                                                               \
                 STEP x = BROADCAST(strip + r * CLSP_GEMM_STRIDE);                                                      \
@@ -151,8 +192,8 @@ TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t r
         UNROLLED for (size_t r = 0; r < rows; r++)                                                                     \
             UNROLLED for (size_t v = 0; v < NV; v++) STORE(tile + (r * NV + v) * LANES, sums[r][v]);                   \
     }                                                                                                                  \
-    ATTRIBUTES static void name(float *tile, const float *strip, const void *panel, size_t steps, size_t rows,         \
-                                bool first)                                                                            \
+    ATTRIBUTES static void name(float *tile, const float *strip, const void *panel, const void *next, size_t steps,    \
+                                size_t rows, bool first)                                                               \
     {                                                                                                                  \
         switch (rows) {                                                                                                \
             CASE_ROWS(name, 1) CASE_ROWS(name, 2) CASE_ROWS(name, 3) CASE_ROWS(name, 4) CASE_ROWS(name, 5)             \
