@@ -22,9 +22,9 @@ typedef struct clipspan_store clipspan_store;
 
 typedef struct clipspan_store_options {
     clipspan_decompose_options decompose;
-    int half;            /* 1: contributions in f16 (scalars and embeddings stay f32); 0: f32 */
+    int half;            /* 1: contributions, embeddings and the basis in f16 (scalars stay f32); 0: f32 */
     int moments_only;    /* 1: no shards: moments alone, constant disk */
-    size_t shard_images; /* images a shard; 0: chosen so that a shard is about 256 MB */
+    size_t shard_images; /* images a shard; 0: chosen so that a shard is about 64 MB */
     int neurons;         /* top images kept of every MLP neuron (clipspan/neurons.h), beside its moments; 0: no neurons */
 } clipspan_store_options;
 #define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0, 0 }
@@ -78,12 +78,13 @@ CLIPSPAN_API clipspan_status clipspan_store_check_model(const clipspan_store *st
 typedef struct clipspan_store_selection {
     const unsigned char *layers; /* [L] of 0 and 1: layers to read; others' rows of z, mlp, cls are undefined; NULL: all */
     unsigned parts;              /* parts to read */
-    size_t batch;                /* images a batch; 0: whole shards */
+    size_t batch;                /* images a batch, none across shards; 0: as keeps memory small */
     int no_heads;                /* 1: z is not read (NULL in the batch) */
     uint64_t first, count;       /* rows to read; count 0: to the end. Shards without such a row are not opened */
 } clipspan_store_selection;
 #define CLIPSPAN_STORE_SELECTION_INIT { NULL, CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS, 0, 0, 0, 0 }
-/* Plays the store back; batch->index is the row in the store. Checks each shard's checksum and shapes first. */
+/* Plays the store back, on all threads; batch->index is the row in the store. Checks shapes first, and the checksums of
+ * what is read (each once while the store is open). Layers and parts that are not asked for are not read. */
 CLIPSPAN_API clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_store_selection *select,
                                                  clipspan_batch_fn fn, void *user, const clipspan_hooks *hooks,
                                                  clipspan_error *err);

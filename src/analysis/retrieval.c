@@ -15,7 +15,8 @@ struct clipspan_retrieval {
 
 static uint64_t bytes_of(const clsp_space *space)
 {
-    bool half = !space->whole && clsp_view_half(space->source->view);
+    const clsp_view *view = space->source->view;
+    bool half = space->whole ? clsp_view_embedding_half(view) : clsp_view_half(view);
     return (uint64_t)space->source->images * space->count * space->d * (half ? sizeof(uint16_t) : sizeof(float));
 }
 

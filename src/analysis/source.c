@@ -20,21 +20,15 @@ out:
     return status;
 }
 
-static bool must_verify(const clipspan_store_info *info, clipspan_verify verify)
-{
-    const uint64_t small = 1000000000;
-    return verify == CLIPSPAN_VERIFY_ALWAYS || (verify == CLIPSPAN_VERIFY_SMALL && info->bytes <= small);
-}
-
 clipspan_status clsp_source_open(clsp_source *source, const clipspan_store *store, clipspan_verify verify, int threads,
                                  clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clipspan_store_info *info = clipspan_store_get_info(store);
     *source = (clsp_source){.store = store, .images = (size_t)info->images,
-                            .threads = threads > 0 ? threads : clsp_cpu_count()};
+                            .verify = verify, .threads = threads > 0 ? threads : clsp_cpu_count()};
     if (info->images == 0) return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store has no images");
-    CLSP_TRY(clsp_view_open(&source->view, store, must_verify(info, verify), err));
+    CLSP_TRY(clsp_view_open(&source->view, store, err));
     CLSP_TRY(cut(source, err));
     CLSP_ALLOC(source->mu, clsp_alloc(source->images, sizeof *source->mu));
     CLSP_ALLOC(source->sigma, clsp_alloc(source->images, sizeof *source->sigma));
@@ -43,6 +37,14 @@ clipspan_status clsp_source_open(clsp_source *source, const clipspan_store *stor
 out:
     if (status != CLIPSPAN_OK) clsp_source_close(source);
     return status;
+}
+
+clipspan_status clsp_source_verify(const clsp_source *source, const int *heads, size_t count, clipspan_error *err)
+{
+    const uint64_t small = 1000000000;
+    bool wanted = source->verify == CLIPSPAN_VERIFY_ALWAYS ||
+                  (source->verify == CLIPSPAN_VERIFY_SMALL && clsp_view_verify_bytes(source->view, count) <= small);
+    return wanted ? clsp_view_verify(source->view, heads, count, err) : CLIPSPAN_OK;
 }
 
 void clsp_source_close(clsp_source *source)

@@ -109,6 +109,7 @@ clipspan_status clsp_space_open(clsp_space *space, const clsp_source *source, co
     *space = (clsp_space){.source = source, .convention = options->convention};
     CLSP_TRY(check(options, err));
     CLSP_TRY(choose(space, basis, heads, whole, err));
+    CLSP_TRY(clsp_source_verify(source, space->heads, whole ? 0 : space->count, err));
     if (!whole) CLSP_TRY(make_map(space, basis, err));
     if (options->centred) {
         CLSP_TRY(make_mean(space, err));
@@ -142,7 +143,7 @@ static const unsigned char *stored(const clsp_space *space, size_t shard, size_t
 {
     const clsp_view *view = space->source->view;
     int heads = clipspan_store_basis(space->source->store)->heads;
-    *half = !space->whole && clsp_view_half(view);
+    *half = space->whole ? clsp_view_embedding_half(view) : clsp_view_half(view);
     return space->whole ? clsp_view_embedding(view, shard)
                         : clsp_view_z(view, shard, space->heads[a] / heads, space->heads[a] % heads);
 }

@@ -33,11 +33,14 @@ typedef struct clsp_source {
     size_t images, block_count;
     clsp_block *blocks;
     float *mu, *sigma, *norm; /* [I] */
+    clipspan_verify verify;
     int threads;
 } clsp_source;
 clipspan_status clsp_source_open(clsp_source *source, const clipspan_store *store, clipspan_verify verify, int threads,
                                  clipspan_error *err);
 void clsp_source_close(clsp_source *source);
+/* Checksums of what a space is about to read, where the options ask for them. As clsp_view_verify. */
+clipspan_status clsp_source_verify(const clsp_source *source, const int *heads, size_t count, clipspan_error *err);
 /* The shard that holds a row of the store, and the row's place in it. */
 void clsp_source_locate(const clsp_source *source, uint64_t row, size_t *shard, size_t *at);
 

@@ -55,6 +55,7 @@ clipspan_status clsp_fail_memory(clipspan_error *err);
 void *clsp_alloc(size_t count, size_t size);         /* uninitialised */
 void *clsp_alloc_zero(size_t count, size_t size);    /* zeroed */
 void *clsp_alloc_aligned(size_t count, size_t size); /* 64-byte aligned, uninitialised; freed by clsp_free too */
+void *clsp_alloc_large(size_t bytes); /* 64-byte aligned, in large pages where the system has them; clsp_free */
 void *clsp_grow(void *pointer, size_t count, size_t size); /* realloc; on NULL the old block stays valid */
 void clsp_free(void *pointer);
 char *clsp_strdup(const char *text);
@@ -96,9 +97,25 @@ typedef struct clsp_map {
     const unsigned char *bytes;
     size_t size;
     void *mapping; /* what munmap needs; NULL for an empty file */
+    struct {
+        uint64_t device, inode, modified, changed; /* times in nanoseconds */
+        bool settled; /* unchanged for some seconds when it was opened, so that a later change shows in `changed` */
+    } file;           /* what was mapped: one that has the same still holds the same bytes */
 } clsp_map;
 clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err);
 void clsp_map_close(clsp_map *map);
+
+/* A file of which pieces are read, by any number of threads at a time: a copy of what the system has in memory is
+ * several times as fast as touching a new mapping, and a file that is cut short meanwhile is an error and no signal. */
+typedef struct clsp_pieces {
+    const char *path; /* borrowed: for messages */
+    int handle;
+} clsp_pieces;
+clipspan_status clsp_pieces_open(clsp_pieces *pieces, const char *path, clipspan_error *err);
+clipspan_status clsp_pieces_read(const clsp_pieces *pieces, void *to, size_t length, uint64_t offset, clipspan_error *err);
+/* Tells the system that this range is wanted soon; it reads from the disk meanwhile. */
+void clsp_pieces_ahead(const clsp_pieces *pieces, uint64_t offset, uint64_t length);
+void clsp_pieces_close(clsp_pieces *pieces); /* safe on one that was never opened, where handle is -1 */
 
 /* Reads a whole file (at most `maximum` bytes) into a NUL-terminated block; the caller frees it. */
 clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
@@ -107,6 +124,10 @@ clipspan_status clsp_stream_read(char **out, size_t *size, const char *path, siz
 bool clsp_file_exists(const char *path);      /* a regular file (links followed) */
 bool clsp_directory_exists(const char *path);
 clipspan_status clsp_directory_make(const char *path, clipspan_error *err); /* and its parents */
+
+/* Where this user's caches lie: $XDG_CACHE_HOME/clipspan, or ~/.cache/clipspan. Caller frees; NULL: there is no such
+ * place, or no memory. */
+char *clsp_cache_folder(void);
 
 /* A file that is whole or absent: written beside its place, synced and renamed by _commit; _discard (also
  * safe after _commit and on a zeroed struct) removes what was begun. Writes are buffered. A link is followed and
@@ -117,6 +138,7 @@ typedef struct clsp_output {
     char *target;    /* where it leads; NULL: not a regular file */
     char *temporary; /* beside the target; NULL with it */
     void *stream;
+    bool unsynced;   /* set between _open and _commit: not waited for the disk; a power cut may leave any bytes */
 } clsp_output;
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);
 clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t length, clipspan_error *err);
@@ -133,10 +155,16 @@ void clsp_hasher_add(clsp_hasher *hasher, const void *bytes, size_t length);
 void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX]); /* 32 hex digits and NUL */
 void clsp_hasher_free(clsp_hasher *hasher);
 void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length);
+enum { CLSP_HASH_BYTES = 16 }; /* in the order of the hex digits */
+void clsp_hasher_bytes(const clsp_hasher *hasher, unsigned char out[CLSP_HASH_BYTES]);
+void clsp_hasher_reset(clsp_hasher *hasher); /* as new */
 
 /* ---- threads ------------------------------------------------------------------------------------------ */
 
 int clsp_cpu_count(void); /* processors this process may use, at least 1 */
+/* Keeps the calling thread, and threads that it starts, to `count` of the processors it may use, from the first-th on. Where
+ * the system refuses, it runs where it ran. */
+void clsp_cpu_pin(int first, int count);
 
 /* Orders finished work: `count` items are worked on by `threads` workers at most `ahead` items in front of
  * the consumer, who takes them in order. One pool, one consumer. Used by the image decoder. */
@@ -159,5 +187,12 @@ float clsp_f16_to_f32(uint16_t half);
 uint16_t clsp_f32_to_f16(float value); /* nearest even; beyond the range gives infinity */
 float clsp_bf16_to_f32(uint16_t value);
 uint16_t clsp_f32_to_bf16(float value);
+/* `count` values of f16, unaligned little-endian, to float32, with the same bits. */
+void clsp_f16_widen(float *out, const void *halves, size_t count);
+/* And back; false: a value beyond the range of f16 (NaN passes), its position in *where. */
+bool clsp_f16_narrow(uint16_t *out, const float *values, size_t count, size_t *where);
+/* For tests alone: the widest instructions that f16 is read with: 0 none, 1 AVX2, 2 AVX-512 (where there). Returns what
+ * was set before. */
+int clsp_f16_way(int most);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <xxhash.h>
 
 struct clsp_hasher {
@@ -33,6 +34,18 @@ static void to_hex(char out[CLSP_HASH_HEX], XXH128_hash_t hash)
 void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX])
 {
     to_hex(out, XXH3_128bits_digest(hasher->state));
+}
+
+void clsp_hasher_bytes(const clsp_hasher *hasher, unsigned char out[CLSP_HASH_BYTES])
+{
+    XXH128_canonical_t bytes;
+    XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(hasher->state));
+    memcpy(out, bytes.digest, CLSP_HASH_BYTES);
+}
+
+void clsp_hasher_reset(clsp_hasher *hasher)
+{
+    XXH3_128bits_reset(hasher->state);
 }
 
 void clsp_hasher_free(clsp_hasher *hasher)

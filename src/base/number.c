@@ -22,7 +22,8 @@ float clsp_f16_to_f32(uint16_t half)
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 0x1fu, fraction = half & 0x3ffu;
     if (exponent == 0) /* zero and subnormals: fraction * 2^-24, exact in binary32 */
         return float_of(sign | bits_of((float)fraction * 0x1p-24f));
-    if (exponent == 31) return float_of(sign | 0x7f800000u | fraction << 13);
+    if (exponent == 31) /* a NaN is made quiet, as processors do */
+        return float_of(sign | 0x7f800000u | fraction << 13 | (fraction ? 0x00400000u : 0));
     return float_of(sign | (exponent + 112) << 23 | fraction << 13);
 }
 

@@ -14,10 +14,7 @@
 size_t clsp_dtype_parse(clsp_dtype *out, const char *name);
 
 /* Finite values, infinities and NaN, `count` of them, from unaligned little-endian source to float32. */
-void clsp_floats_from_f16(float *out, const void *halves, size_t count);
 void clsp_floats_from_bf16(float *out, const void *halves, size_t count);
-/* float32 to halves; false: a value beyond the range of f16 (NaN passes), its position in *where. */
-bool clsp_floats_to_f16(uint16_t *out, const float *values, size_t count, size_t *where);
 void clsp_floats_to_bf16(uint16_t *out, const float *values, size_t count);
 
 /* The readers over bytes that stay the caller's, without a file; `name` stands for it in messages. */

@@ -58,30 +58,6 @@ static inline uint32_t bits_of(float value)
     return bits;
 }
 
-/* Three readings of the half, of which masks choose one: normal (exponent + 112), infinity or NaN (exponent
- * 255), and subnormal, where 2^-14 (1 + fraction) - 2^-14 is exact and needs no subnormal float32. */
-static void block_from_f16(float *restrict out, const uint16_t *restrict in, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint32_t sign = (in[i] & 0x8000u) << 16, wide = (in[i] & 0x7fffu) << 13;
-        uint32_t special = 0u - (uint32_t)(wide >= 0x0f800000u), tiny = 0u - (uint32_t)(wide < 0x00800000u);
-        uint32_t subnormal = bits_of(float_of(wide + 0x38800000u) - 0x1p-14f);
-        uint32_t normal = wide + 0x38000000u + (special & 0x38000000u);
-        out[i] = float_of(sign | (tiny & subnormal) | (~tiny & normal));
-    }
-}
-
-void clsp_floats_from_f16(float *out, const void *halves, size_t count)
-{
-    const unsigned char *in = halves;
-    for (size_t at = 0; at < count; at += BLOCK) {
-        uint16_t block[BLOCK];
-        size_t n = clsp_min(BLOCK, count - at);
-        memcpy(block, in + 2 * at, 2 * n);
-        block_from_f16(out + at, block, n);
-    }
-}
-
 static void block_from_bf16(float *restrict out, const uint16_t *restrict in, size_t count)
 {
     for (size_t i = 0; i < count; i++) out[i] = float_of((uint32_t)in[i] << 16);
@@ -116,7 +92,7 @@ clipspan_status clsp_tensor_floats(const clsp_tensor *t, size_t first, size_t co
     if (t->dtype == CLSP_F32)
         memcpy(out, in, count * sizeof *out);
     else if (t->dtype == CLSP_F16)
-        clsp_floats_from_f16(out, in, count);
+        clsp_f16_widen(out, in, count);
     else if (t->dtype == CLSP_BF16)
         clsp_floats_from_bf16(out, in, count);
     else if (t->dtype == CLSP_F64)
@@ -129,33 +105,6 @@ clipspan_status clsp_tensor_floats(const clsp_tensor *t, size_t first, size_t co
 }
 
 /* ---- from float32 ------------------------------------------------------------------------------------- */
-
-/* The arithmetic of clsp_f32_to_f16, with masks in place of branches. Returns the largest magnitude written,
- * NaN left out, so that the caller sees whether anything became infinite. */
-static uint32_t block_to_f16(uint16_t *restrict out, const float *restrict in, size_t count)
-{
-    uint32_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of(in[i]), magnitude = bits & 0x7fffffffu;
-        uint32_t nan = 0u - (uint32_t)(magnitude > 0x7f800000u), tiny = 0u - (uint32_t)(magnitude < 0x38800000u);
-        uint32_t big = 0u - (uint32_t)(magnitude >= 0x477ff000u);
-        uint32_t subnormal = bits_of(float_of(magnitude & tiny) + 0.5f) - 0x3f000000u;
-        uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
-        uint32_t half = (tiny & subnormal) | (~tiny & normal);
-        half = (big & 0x7c00u) | (~big & half);
-        largest = largest > (half & ~nan) ? largest : (half & ~nan);
-        half = (nan & 0x7e00u) | (~nan & half);
-        out[i] = (uint16_t)((bits >> 16 & 0x8000u) | half);
-    }
-    return largest;
-}
-
-bool clsp_floats_to_f16(uint16_t *out, const float *values, size_t count, size_t *where)
-{
-    if (block_to_f16(out, values, count) < 0x7c00u) return true;
-    for (*where = 0; (out[*where] & 0x7fffu) != 0x7c00u; ++*where) continue;
-    return false;
-}
 
 void clsp_floats_to_bf16(uint16_t *out, const float *values, size_t count)
 {

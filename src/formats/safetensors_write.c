@@ -178,7 +178,7 @@ static clipspan_status add_block(clsp_safetensors_writer *w, const float *values
     if (p->dtype == CLSP_F32) return clsp_safetensors_writer_add(w, values, count * sizeof *values, err);
     if (p->dtype == CLSP_BF16)
         clsp_floats_to_bf16(halves, values, count);
-    else if (!clsp_floats_to_f16(halves, values, count, &where))
+    else if (!clsp_f16_narrow(halves, values, count, &where))
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
                          "%s: tensor '%s': %g is beyond the range of f16 (65504); write it as f32", w->output.path,
                          p->name, (double)values[where]);

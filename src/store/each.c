@@ -1,7 +1,9 @@
-/* A store played back: shard after shard through a mapping, only the tensors that were asked for, as float32. */
+/* A store played back: shard after shard, only the tensors that were asked for, as float32. */
 #include "store/store.h"
 
 #include <string.h>
+
+enum { BATCH_FLOATS = 1 << 22, MOST_FLOATS = 1 << 24 }; /* 16 MB, 64 MB */
 
 typedef struct player {
     const clipspan_store *store;
@@ -9,6 +11,10 @@ typedef struct player {
     float *values[CLSP_FIELD_KINDS]; /* [fields of the kind][outer, n, inner], one after another */
     uint64_t *index;
     int *token_layers;               /* those selected */
+    unsigned char *wanted;           /* [slices of a shard] 1: read */
+    clsp_slice *slices;              /* [slices of a shard] of a batch: slice_count are filled */
+    size_t slice_count;
+    clsp_slice_reader reader;
     clipspan_batch batch;
 } player;
 
@@ -37,6 +43,17 @@ static bool has_room(const player *p, const clsp_field *field)
     return part_selected(p, field->kind) && (field->kind != CLSP_FIELD_TOKENS || layer_selected(p, field->layer));
 }
 
+/* What is read is also checked, and the index, by which rows are told apart. */
+static void want_slices(const player *p)
+{
+    memset(p->wanted, 0, p->store->slices);
+    for (size_t f = 0; f < p->store->field_count; f++) {
+        const clsp_field *field = &p->store->fields[f];
+        bool wanted = field->kind == CLSP_FIELD_INDEX || (has_room(p, field) && layer_selected(p, field->layer));
+        if (wanted) memset(p->wanted + field->slice, 1, field->outer);
+    }
+}
+
 static clipspan_status make_buffers(player *p, size_t images, clipspan_error *err)
 {
     const clipspan_store *store = p->store;
@@ -54,6 +71,10 @@ static clipspan_status make_buffers(player *p, size_t images, clipspan_error *er
     for (int k = 0; k < CLSP_FIELD_KINDS; k++)
         if (counts[k] > 0) CLSP_ALLOC(p->values[k], clsp_alloc_aligned(counts[k], sizeof(float)));
     CLSP_ALLOC(p->index, clsp_alloc(images, sizeof *p->index));
+    CLSP_ALLOC(p->wanted, clsp_alloc(store->slices, 1));
+    CLSP_ALLOC(p->slices, clsp_alloc(store->slices, sizeof *p->slices));
+    CLSP_TRY(clsp_slices_open(&p->reader, err));
+    want_slices(p);
 out:
     return status;
 }
@@ -76,36 +97,81 @@ static void point_batch(player *p)
     b->token_layers = p->token_layers;
 }
 
-/* Rows [at, at + n) of the shard's [outer, rows, inner] to [outer, n, inner]. */
-static clipspan_status read_field(const clsp_field *field, const clsp_tensor *tensor, size_t rows, size_t at, size_t n,
-                                  float *to, clipspan_error *err)
+/* A shard that is being played. */
+typedef struct playing {
+    const clsp_safetensors *file;
+    size_t number, rows;       /* in the manifest; of the shard */
+    const unsigned char *sums; /* compared while it is read; NULL: no need */
+} playing;
+
+/* Adds the slices of a field's rows [at, at + n), which go to `to` [outer, n, inner]; NULL: they are only compared. */
+static void add_slices(player *p, const playing *s, const clsp_field *field, size_t at, size_t n, float *to)
 {
-    if (n == rows) return clsp_tensor_floats(tensor, 0, tensor->count, to, err);
-    clipspan_status status = CLIPSPAN_OK;
-    for (size_t o = 0; o < field->outer && status == CLIPSPAN_OK; o++)
-        status = clsp_tensor_floats(tensor, (o * rows + at) * field->inner, n * field->inner,
-                                    to + o * n * field->inner, err);
-    return status;
+    const clsp_tensor *tensor = clsp_safetensors_find(s->file, field->name);
+    size_t row = field->inner * clsp_dtype_size(field->dtype), blocks = clsp_blocks(s->rows);
+    for (size_t o = 0; o < field->outer; o++) {
+        clsp_slice *slice = &p->slices[p->slice_count++];
+        *slice = (clsp_slice){.offset = tensor->offset + (o * s->rows + at) * row, .bytes = n * row,
+                              .half = field->dtype == CLSP_F16, .to = to ? to + o * n * field->inner : NULL,
+                              .block = CLSP_BLOCK * row};
+        if (s->sums != NULL && !clsp_store_verified(p->store, s->number, field->slice + o))
+            slice->sum = s->sums + ((field->slice + o) * blocks + at / CLSP_BLOCK) * CLSP_HASH_BYTES;
+    }
 }
 
-/* Rows [at, at + n) of an open shard, whose first row is row `row` of the store. */
-static clipspan_status read_batch(player *p, const clsp_safetensors *file, size_t rows, size_t at, size_t n,
-                                  uint64_t row, clipspan_error *err)
+/* Rows [at, at + n) of a shard whose first row is row `row` of the store. */
+static clipspan_status read_batch(player *p, const playing *s, size_t at, size_t n, uint64_t row, clipspan_error *err)
 {
     float *to[CLSP_FIELD_KINDS];
     memcpy(to, p->values, sizeof to);
+    p->slice_count = 0;
     for (size_t f = 0; f < p->store->field_count; f++) {
         const clsp_field *field = &p->store->fields[f];
+        if (field->kind == CLSP_FIELD_INDEX && s->sums != NULL) add_slices(p, s, field, at, n, NULL);
         if (!has_room(p, field)) continue;
-        if (layer_selected(p, field->layer)) {
-            const clsp_tensor *tensor = clsp_safetensors_find(file, field->name);
-            clipspan_status status = read_field(field, tensor, rows, at, n, to[field->kind], err);
-            if (status != CLIPSPAN_OK) return status;
-        }
+        if (layer_selected(p, field->layer)) add_slices(p, s, field, at, n, to[field->kind]);
         to[field->kind] += field->outer * n * field->inner;
     }
     for (size_t i = 0; i < n; i++) p->index[i] = row + at + i;
     p->batch.images = n;
+    clipspan_status status = clsp_slices_take(&p->reader, p->slices, p->slice_count, err);
+    return clsp_store_file_explain(status, &p->store->manifest.shards[s->number].file, p->store->directory, err);
+}
+
+/* Batches of whole blocks over the whole shard are compared while they are read; others need a pass before them. */
+static clipspan_status begin(player *p, playing *s, size_t from, size_t to, clipspan_error *err)
+{
+    if (from == 0 && to == s->rows && p->select.batch % CLSP_BLOCK == 0)
+        return clsp_store_begin_shard(p->store, s->number, s->file, &p->reader, &s->sums, err);
+    return clsp_store_verify_shard(p->store, s->number, s->file, p->wanted, &p->reader, err);
+}
+
+static void end(const player *p, const playing *s)
+{
+    for (size_t i = 0; i < p->store->slices && s->sums != NULL; i++)
+        if (p->wanted[i]) clsp_store_set_verified(p->store, s->number, i);
+}
+
+/* The system may begin to read what the next shard will be asked for. Only advice: what is wrong with the shard is said
+ * when its turn comes. */
+static clipspan_status look_ahead(const player *p, size_t s, clipspan_error *err)
+{
+    const clsp_manifest *m = &p->store->manifest;
+    clsp_safetensors *file = NULL;
+    clsp_pieces pieces;
+    if (s >= m->shard_count || m->shards[s].images == 0) return CLIPSPAN_OK;
+    clipspan_status status = clsp_store_map_shard(p->store, s, &file, NULL);
+    if (status != CLIPSPAN_OK) return status == CLIPSPAN_ERROR_MEMORY ? clsp_fail_memory(err) : CLIPSPAN_OK;
+    if (clsp_pieces_open(&pieces, clsp_safetensors_path(file), NULL) == CLIPSPAN_OK) {
+        for (size_t f = 0; f < p->store->field_count; f++) {
+            const clsp_field *field = &p->store->fields[f];
+            const clsp_tensor *tensor = clsp_safetensors_find(file, field->name);
+            if (p->wanted[field->slice])
+                clsp_pieces_ahead(&pieces, tensor->offset, tensor->count * clsp_dtype_size(tensor->dtype));
+        }
+        clsp_pieces_close(&pieces);
+    }
+    clsp_safetensors_free(file);
     return CLIPSPAN_OK;
 }
 
@@ -123,21 +189,35 @@ static clipspan_status play_shard(player *p, size_t s, uint64_t row, size_t from
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_safetensors *file = NULL;
-    size_t rows = (size_t)p->store->manifest.shards[s].images;
-    size_t step = p->select.batch ? p->select.batch : rows;
-    CLSP_TRY(clsp_store_open_shard(p->store, s, &file, err));
-    for (size_t at = from; at < to; at += step) {
-        size_t n = clsp_min(step, to - at);
-        CLSP_TRY(read_batch(p, file, rows, at, n, row, err));
+    playing shard = {.number = s, .rows = (size_t)p->store->manifest.shards[s].images};
+    CLSP_TRY(clsp_store_map_shard(p->store, s, &file, err));
+    shard.file = file;
+    CLSP_TRY(begin(p, &shard, from, to, err));
+    CLSP_TRY(look_ahead(p, s + 1, err));
+    for (size_t at = from; at < to; at += p->select.batch) {
+        size_t n = clsp_min(p->select.batch, to - at);
+        CLSP_TRY(read_batch(p, &shard, at, n, row, err));
         CLSP_TRY(fn(user, &p->batch, err));
         CLSP_TRY(report(p, hooks, row + at + n - p->select.first, err));
     }
+    end(p, &shard);
 out:
     clsp_safetensors_free(file);
     return status;
 }
 
-/* The rows that are asked for, put into the selection; most: those of one shard. */
+/* Images a batch where none are asked for: whole blocks whose float32 stay in a processor's cache; fewer images only
+ * where one block is very large (tokens). */
+static size_t fitting_batch(const player *p)
+{
+    size_t floats = 1;
+    for (size_t f = 0; f < p->store->field_count; f++)
+        if (has_room(p, &p->store->fields[f])) floats += p->store->fields[f].outer * p->store->fields[f].inner;
+    size_t blocks = BATCH_FLOATS / floats / CLSP_BLOCK;
+    return blocks > 0 ? blocks * CLSP_BLOCK : clsp_max(1, clsp_min(CLSP_BLOCK, MOST_FLOATS / floats));
+}
+
+/* The rows that are asked for, put into the selection; most: those of one batch. */
 static clipspan_status choose_rows(player *p, size_t *most, clipspan_error *err)
 {
     const clsp_manifest *m = &p->store->manifest;
@@ -146,9 +226,10 @@ static clipspan_status choose_rows(player *p, size_t *most, clipspan_error *err)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s has %llu images, not %llu from row %llu on", p->store->directory,
                          (unsigned long long)images, (unsigned long long)p->select.count, (unsigned long long)first);
     if (p->select.count == 0) p->select.count = images - first;
+    if (p->select.batch == 0) p->select.batch = fitting_batch(p);
     *most = 0;
     for (size_t s = 0; s < m->shard_count; s++) *most = clsp_max(*most, (size_t)m->shards[s].images);
-    if (p->select.batch > 0) *most = clsp_min(*most, p->select.batch);
+    *most = clsp_min(*most, p->select.batch);
     if (p->select.count < *most) *most = (size_t)p->select.count;
     return CLIPSPAN_OK;
 }
@@ -159,7 +240,7 @@ clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_
     static const clipspan_store_selection standard = CLIPSPAN_STORE_SELECTION_INIT;
     const clsp_manifest *m = &store->manifest;
     clipspan_status status = CLIPSPAN_OK;
-    player p = {.store = store, .select = select ? *select : standard};
+    player p = {.store = store, .select = select ? *select : standard, .reader.pieces.handle = -1};
     size_t most = 0;
     uint64_t row = 0;
     if (m->moments_only)
@@ -180,5 +261,8 @@ out:
     for (int k = 0; k < CLSP_FIELD_KINDS; k++) clsp_free(p.values[k]);
     clsp_free(p.index);
     clsp_free(p.token_layers);
+    clsp_free(p.wanted);
+    clsp_free(p.slices);
+    clsp_slices_close(&p.reader);
     return status;
 }

@@ -1,9 +1,9 @@
 /* The tensors of a shard, in one table that the writer and the reader share.
  *
- *   index I64 [I]   mu, sigma, norm F32 [I]   embedding F32 [I, E]
+ *   index I64 [I]   mu, sigma, norm F32 [I]   embedding [I, E]
  *   z.<l> [H, I, d]   mlp.<t> [I, E]   mlp_mean F32 [L + 1, I]   cls.<l> [I, E]   cls_mean F32 [L, I]
  *   tokens.<l> [H, I, N, d]
- * z, mlp, cls and tokens in the store's own type (F32 or F16).
+ * embedding, z, mlp, cls and tokens in the store's own type (F32 or F16; in version 1 embedding is F32).
  */
 #include "store/store.h"
 
@@ -33,6 +33,7 @@ static void add(table *t, clsp_field_kind kind, const char *name, int number, in
         else
             f->inner *= shape[i];
     }
+    if (t->count > 1) f->slice = f[-1].slice + f[-1].outer;
 }
 
 static void add_all(table *t, const clsp_manifest *m)
@@ -45,7 +46,7 @@ static void add_all(table *t, const clsp_manifest *m)
     add(t, CLSP_FIELD_MU, "mu", -1, -1, CLSP_F32, 0, NULL, 0);
     add(t, CLSP_FIELD_SIGMA, "sigma", -1, -1, CLSP_F32, 0, NULL, 0);
     add(t, CLSP_FIELD_NORM, "norm", -1, -1, CLSP_F32, 0, NULL, 0);
-    add(t, CLSP_FIELD_EMBEDDING, "embedding", -1, -1, CLSP_F32, 0, &embed, 1);
+    add(t, CLSP_FIELD_EMBEDDING, "embedding", -1, -1, m->version > 1 ? dtype : CLSP_F32, 0, &embed, 1);
     for (int l = 0; l < b->layers; l++) add(t, CLSP_FIELD_Z, "z", l, l, dtype, 1, z, 2);
     if (m->parts & CLIPSPAN_PART_MLP) {
         for (int l = 0; l <= b->layers; l++) add(t, CLSP_FIELD_MLP, "mlp", l, l - 1, dtype, 0, &embed, 1);
@@ -78,6 +79,18 @@ size_t clsp_fields_bytes(const clsp_field *fields, size_t count)
             !clsp_mul(&bytes, bytes, clsp_dtype_size(fields[i].dtype)) || !clsp_add(&total, total, bytes))
             return SIZE_MAX;
     return total;
+}
+
+size_t clsp_fields_slices(const clsp_field *fields, size_t count)
+{
+    return fields[count - 1].slice + fields[count - 1].outer;
+}
+
+void clsp_sums_shape(const clsp_field *fields, size_t count, size_t images, size_t shape[3])
+{
+    shape[0] = clsp_fields_slices(fields, count);
+    shape[1] = clsp_blocks(images);
+    shape[2] = CLSP_HASH_BYTES;
 }
 
 void clsp_field_shape(const clsp_field *field, size_t images, size_t shape[4])

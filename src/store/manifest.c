@@ -93,6 +93,7 @@ static bool put_shards(clsp_json *root, const clsp_manifest *m)
         good &= put_number(entry, "count", m->shards[s].count);
         good &= put_number(entry, "images", m->shards[s].images);
         good &= put_file_members(entry, &m->shards[s].file);
+        if (m->version > 1) good &= put_text(entry, "sums", m->shards[s].sums);
         good &= clsp_json_push(shards, entry);
     }
     return clsp_json_put(root, "shards", shards) && good;
@@ -116,7 +117,7 @@ clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *d
     CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_MANIFEST));
     CLSP_ALLOC(root, clsp_json_new_object());
     bool good = put_text(root, "format", "clipspan store");
-    good &= put_number(root, "version", CLSP_STORE_VERSION);
+    good &= put_number(root, "version", (uint64_t)manifest->version);
     good &= put_model(root, manifest);
     good &= put_images(root, manifest);
     good &= put_options(root, manifest);
@@ -237,14 +238,19 @@ out:
     return status;
 }
 
+clipspan_status clsp_store_file_verify(const clsp_store_file *file, const char *directory, clipspan_error *err)
+{
+    char *path = clsp_path_join(directory, file->name);
+    clipspan_status status = path ? check_hash(file, path, err) : clsp_fail_memory(err);
+    clsp_free(path);
+    return status;
+}
+
 clipspan_status clsp_store_file_explain(clipspan_status status, const clsp_store_file *file, const char *directory,
                                         clipspan_error *err)
 {
     if (status != CLIPSPAN_ERROR_FORMAT) return status;
-    char *path = clsp_path_join(directory, file->name);
-    if (path == NULL) return clsp_fail_memory(err);
-    clipspan_status damage = check_hash(file, path, err);
-    clsp_free(path);
+    clipspan_status damage = clsp_store_file_verify(file, directory, err);
     return damage != CLIPSPAN_OK ? damage : status;
 }
 

@@ -85,6 +85,19 @@ static void read_file_members(members *m, clsp_store_file *file, bool may_be_abs
     clsp_free(hash);
 }
 
+/* Of a shard since version 2, of none where it has no file. */
+static void read_sums(members *m, clsp_shard *shard)
+{
+    char *sums = read_text(m, "sums");
+    if (m->status == CLIPSPAN_OK) {
+        if (strlen(sums) != (shard->images > 0 ? CLSP_HASH_HEX - 1 : 0))
+            wrong(m, "sums", "32 hex digits");
+        else
+            strcpy(shard->sums, sums);
+    }
+    clsp_free(sums);
+}
+
 static void read_file(members *parent, const char *key, clsp_store_file *file)
 {
     members m = object_of(parent, clsp_json_get(parent->object, key), key);
@@ -223,6 +236,7 @@ static void read_shards(members *root, clsp_manifest *out)
         shard.images = read_count(&m, "images", 0, shard.count);
         read_file_members(&m, &shard.file, true);
         if (m.status == CLIPSPAN_OK && (shard.file.name[0] != '\0') != (shard.images > 0)) wrong(&m, "file", "a file");
+        if (out->version > 1) read_sums(&m, &shard);
         root->status = m.status;
         if (root->status == CLIPSPAN_OK) root->status = clsp_manifest_add_shard(out, &shard, root->err);
         next += shard.count;
@@ -239,10 +253,11 @@ static void read_all(members *root, clsp_manifest *out)
     int64_t version = 0;
     if (format == NULL || strcmp(format, "clipspan store") != 0) wrong(root, "format", "\"clipspan store\"");
     if (!clsp_json_int(clsp_json_get(root->object, "version"), &version)) wrong(root, "version", "a number");
-    if (root->status == CLIPSPAN_OK && version != CLSP_STORE_VERSION)
+    if (root->status == CLIPSPAN_OK && (version < 1 || version > CLSP_STORE_VERSION))
         root->status = clsp_fail(root->err, CLIPSPAN_ERROR_UNSUPPORTED,
-                                 "%s: store version %lld, this program reads version %d", root->path,
+                                 "%s: store version %lld, this program reads versions 1 to %d", root->path,
                                  (long long)version, CLSP_STORE_VERSION);
+    out->version = (int)version;
     if (root->status == CLIPSPAN_OK) read_model(root, out);
     if (root->status == CLIPSPAN_OK) read_images(root, out);
     if (root->status == CLIPSPAN_OK) read_options(root, out);

@@ -2,7 +2,7 @@
  *
  *   moments   images I64 [1]   skipped I64 [S]   paper.sum F64 [L, H, d + 3]   paper.second F64 [L, H, (d+3)(d+4)/2]
  *             exact.sum F64 [L, H, d + 1]   exact.second F64 [L, H, (d+1)(d+2)/2]; lower triangles, row by row
- *   basis     w F32 [L, H, d, E]   w_mean [L, H, d]   ones [E]   bias [L, E]   bias_mean [L]   constant [E]
+ *   basis     w F32 or F16 [L, H, d, E]   w_mean [L, H, d]   ones [E]   bias [L, E]   bias_mean [L]   constant [E]
  */
 #include "store/store.h"
 
@@ -111,11 +111,45 @@ out:
 
 /* ---- the basis ------------------------------------------------------------------------------------------ */
 
-clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *directory, clsp_store_file *file,
+/* Rows of `width` values; false: f16 does not hold one of them well. */
+static bool narrow_rows(uint16_t *out, const float *rows, size_t count, size_t width, float *back)
+{
+    size_t where;
+    for (size_t r = 0; r < count; r++, rows += width, out += width) {
+        double squares = 0, lost = 0;
+        if (!clsp_f16_narrow(out, rows, width, &where)) return false;
+        clsp_f16_widen(back, out, width);
+        for (size_t e = 0; e < width; e++) {
+            double x = (double)rows[e], difference = x - (double)back[e];
+            squares += x * x;
+            lost += difference * difference;
+        }
+        if (!(lost <= squares * 0x1p-20)) return false;
+    }
+    return true;
+}
+
+/* w: its plan becomes F16 and its values come to *halves, where f16 holds them well. */
+static clipspan_status narrow_basis(const clipspan_basis *basis, clsp_tensor_plan *plan, size_t count, uint16_t **halves,
+                                    clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t width = (size_t)basis->embed_dim;
+    float *back = NULL;
+    CLSP_ALLOC(back, clsp_alloc(width, sizeof *back));
+    CLSP_ALLOC(*halves, clsp_alloc(count, sizeof **halves));
+    if (narrow_rows(*halves, basis->w, count / width, width, back)) plan->dtype = CLSP_F16;
+out:
+    clsp_free(back);
+    return status;
+}
+
+clipspan_status clsp_basis_write(const clipspan_basis *basis, bool half, const char *directory, clsp_store_file *file,
                                  clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     char *path = NULL;
+    uint16_t *halves = NULL;
     clsp_safetensors_writer *writer = NULL;
     clsp_basis_part parts[CLSP_BASIS_PARTS];
     clsp_tensor_plan plans[CLSP_BASIS_PARTS];
@@ -126,19 +160,45 @@ clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *direct
         plans[p] = (clsp_tensor_plan){.name = parts[p].name, .dtype = CLSP_F32, .dims = parts[p].dims};
         memcpy(plans[p].shape, parts[p].shape, sizeof parts[p].shape);
     }
+    if (half) CLSP_TRY(narrow_basis(basis, &plans[0], parts[0].count, &halves, err)); /* w is the first */
     CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_BASIS));
     CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, CLSP_BASIS_PARTS, NULL, err));
-    for (int p = 0; p < CLSP_BASIS_PARTS; p++)
-        CLSP_TRY(clsp_safetensors_writer_add(writer, *parts[p].field, parts[p].count * sizeof(float), err));
+    for (int p = 0; p < CLSP_BASIS_PARTS; p++) {
+        bool narrow = plans[p].dtype == CLSP_F16;
+        CLSP_TRY(clsp_safetensors_writer_add(writer, narrow ? (const void *)halves : *parts[p].field,
+                                             parts[p].count * clsp_dtype_size(plans[p].dtype), err));
+    }
     snprintf(file->name, sizeof file->name, "%s", CLSP_STORE_BASIS);
     status = clsp_store_file_commit(file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
+    clsp_free(halves);
     clsp_free(path);
     return status;
 }
 
-clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, const clsp_manifest *manifest,
+/* One tensor of the basis, in place where it is F32; `w` may be F16. */
+static clipspan_status map_part(const clsp_basis_part *part, const clsp_safetensors *file, float **w, clipspan_error *err)
+{
+    const clsp_tensor *tensor = clsp_safetensors_find(file, part->name);
+    bool half = strcmp(part->name, "w") == 0 && tensor != NULL && tensor->dtype == CLSP_F16;
+    clipspan_status status = clsp_store_tensor(&tensor, file, part->name, half ? CLSP_F16 : CLSP_F32, part->dims,
+                                               part->shape, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (half) {
+        *part->field = *w = clsp_alloc_aligned(part->count, sizeof **w);
+        if (*w == NULL) return clsp_fail_memory(err);
+        clsp_f16_widen(*w, tensor->data, part->count);
+        return CLIPSPAN_OK;
+    }
+    if ((uintptr_t)tensor->data % sizeof(float) != 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: tensor '%s' is not aligned", clsp_safetensors_path(file),
+                         part->name);
+    *part->field = tensor->data;
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, float **w, const clsp_manifest *manifest,
                                 const char *directory, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -146,20 +206,16 @@ clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, 
     size_t total;
     *basis = manifest->shape;
     *keep = NULL;
+    *w = NULL;
     if (!clsp_basis_parts(basis, parts, &total))
         return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s: its model's dimensions are too large", directory,
                          CLSP_STORE_MANIFEST);
     CLSP_TRY(clsp_store_file_open(keep, &manifest->basis, directory, err));
-    for (int p = 0; p < CLSP_BASIS_PARTS; p++) {
-        const clsp_tensor *tensor = NULL;
-        CLSP_TRY(clsp_store_tensor(&tensor, *keep, parts[p].name, CLSP_F32, parts[p].dims, parts[p].shape, err));
-        if ((uintptr_t)tensor->data % sizeof(float) != 0)
-            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: tensor '%s' is not aligned",
-                               clsp_safetensors_path(*keep), parts[p].name));
-        *parts[p].field = tensor->data;
-    }
+    for (int p = 0; p < CLSP_BASIS_PARTS; p++) CLSP_TRY(map_part(&parts[p], *keep, w, err));
 out:
     if (status != CLIPSPAN_OK) {
+        clsp_free(*w);
+        *w = NULL;
         clsp_safetensors_free(*keep);
         *keep = NULL;
     }

@@ -109,7 +109,7 @@ static clipspan_status read_all_rows(clipspan_store *store, clipspan_error *err)
     clipspan_status status = CLIPSPAN_OK;
     uint64_t row = 0;
     CLSP_ALLOC(store->rows, clsp_alloc(m->images, sizeof *store->rows));
-    CLSP_ALLOC(store->verified, clsp_alloc_zero(m->shard_count, 1));
+    CLSP_ALLOC(store->verified, clsp_alloc_zero(m->shard_count, store->slices));
     if (m->moments_only) return read_moment_rows(store, err);
     for (size_t s = 0; s < m->shard_count; s++) {
         CLSP_TRY(read_rows(store, s, store->rows + row, err));
@@ -128,8 +128,9 @@ clipspan_status clipspan_store_open(clipspan_store **out, const char *directory,
     CLSP_ALLOC(store->directory, clsp_strdup(directory));
     CLSP_TRY(clsp_manifest_read(&store->manifest, directory, err));
     CLSP_TRY(clsp_list_open(&store->list, &store->manifest.list, store->manifest.listed, directory, err));
-    CLSP_TRY(clsp_basis_open(&store->basis, &store->basis_file, &store->manifest, directory, err));
+    CLSP_TRY(clsp_basis_open(&store->basis, &store->basis_file, &store->basis_w, &store->manifest, directory, err));
     CLSP_TRY(clsp_fields_new(&store->fields, &store->field_count, &store->manifest, err));
+    store->slices = clsp_fields_slices(store->fields, store->field_count);
     CLSP_TRY(read_all_rows(store, err));
     fill_info(store);
     *out = store;
@@ -144,6 +145,7 @@ void clipspan_store_free(clipspan_store *store)
     if (store == NULL) return;
     clsp_list_close(&store->list);
     clsp_safetensors_free(store->basis_file);
+    clsp_free(store->basis_w);
     clsp_manifest_clear(&store->manifest);
     clsp_free(store->fields);
     clsp_free(store->rows);
@@ -152,54 +154,123 @@ void clipspan_store_free(clipspan_store *store)
     clsp_free(store);
 }
 
-/* The file behind shard s, every tensor's type and shape as the manifest says. */
-static clipspan_status open_shard(const clipspan_store *store, size_t s, bool verify, clsp_safetensors **out,
-                                  clipspan_error *err)
+/* ---- shards ------------------------------------------------------------------------------------------------ */
+
+/* Every tensor's type and shape as the manifest says. */
+static clipspan_status check_shapes(const clipspan_store *store, size_t s, const clsp_safetensors *file,
+                                    clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    const clsp_shard *shard = &store->manifest.shards[s];
-    clsp_safetensors *file = NULL;
-    char *path = NULL;
-    *out = NULL;
-    if (verify) {
-        CLSP_TRY(clsp_store_file_open(&file, &shard->file, store->directory, err));
-    } else {
-        CLSP_ALLOC(path, clsp_path_join(store->directory, shard->file.name));
-        CLSP_TRY(clsp_safetensors_open(&file, path, err));
-    }
+    const clsp_tensor *tensor = NULL;
+    size_t shape[4];
     for (size_t f = 0; f < store->field_count; f++) {
         const clsp_field *field = &store->fields[f];
-        const clsp_tensor *tensor = NULL;
-        size_t shape[4];
-        clsp_field_shape(field, shard->images, shape);
+        clsp_field_shape(field, store->manifest.shards[s].images, shape);
         CLSP_TRY(clsp_store_tensor(&tensor, file, field->name, field->dtype, field->dims, shape, err));
     }
-    *out = file;
-    file = NULL;
+    clsp_sums_shape(store->fields, store->field_count, store->manifest.shards[s].images, shape);
+    if (store->manifest.version > 1) CLSP_TRY(clsp_store_tensor(&tensor, file, CLSP_STORE_SUMS, CLSP_U8, 3, shape, err));
 out:
-    clsp_safetensors_free(file);
-    clsp_free(path);
-    return status;
-}
-
-/* The checksum once, then the index: two threads that meet here both read it, and both are right. */
-clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
-                                      clipspan_error *err)
-{
-    bool verify = !__atomic_load_n(&store->verified[s], __ATOMIC_ACQUIRE);
-    clipspan_status status = open_shard(store, s, verify, out, err);
-    if (status == CLIPSPAN_OK) __atomic_store_n(&store->verified[s], 1, __ATOMIC_RELEASE);
     return status;
 }
 
 clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
                                      clipspan_error *err)
 {
-    const clsp_store_file *file = &store->manifest.shards[s].file;
+    clipspan_status status = CLIPSPAN_OK;
+    const clsp_store_file *shard = &store->manifest.shards[s].file;
+    clsp_safetensors *file = NULL;
+    char *path = NULL;
     *out = NULL;
-    clipspan_status status = clsp_store_file_check(file, store->directory, err);
-    if (status == CLIPSPAN_OK) status = open_shard(store, s, false, out, err);
-    return clsp_store_file_explain(status, file, store->directory, err);
+    CLSP_TRY(clsp_store_file_check(shard, store->directory, err));
+    CLSP_ALLOC(path, clsp_path_join(store->directory, shard->name));
+    CLSP_TRY(clsp_safetensors_open(&file, path, err));
+    CLSP_TRY(check_shapes(store, s, file, err));
+    *out = file;
+    file = NULL;
+out:
+    clsp_safetensors_free(file);
+    clsp_free(path);
+    return clsp_store_file_explain(status, shard, store->directory, err);
+}
+
+bool clsp_store_verified(const clipspan_store *store, size_t s, size_t slice)
+{
+    return __atomic_load_n(&store->verified[s * store->slices + slice], __ATOMIC_ACQUIRE);
+}
+
+void clsp_store_set_verified(const clipspan_store *store, size_t s, size_t slice)
+{
+    __atomic_store_n(&store->verified[s * store->slices + slice], 1, __ATOMIC_RELEASE);
+}
+
+static clipspan_status verify_whole(const clipspan_store *store, size_t s, clipspan_error *err)
+{
+    if (clsp_store_verified(store, s, 0)) return CLIPSPAN_OK;
+    clipspan_status status = clsp_store_file_verify(&store->manifest.shards[s].file, store->directory, err);
+    if (status == CLIPSPAN_OK) clsp_store_set_verified(store, s, 0);
+    return status;
+}
+
+clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
+                                       clsp_slice_reader *reader, const unsigned char **sums, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    char hash[CLSP_HASH_HEX];
+    *sums = NULL;
+    clsp_pieces_close(&reader->pieces);
+    CLSP_TRY(clsp_pieces_open(&reader->pieces, clsp_safetensors_path(file), err));
+    if (store->manifest.version == 1) return verify_whole(store, s, err);
+    const clsp_tensor *tensor = clsp_safetensors_find(file, CLSP_STORE_SUMS);
+    clsp_hash_hex(hash, tensor->data, tensor->count);
+    *sums = tensor->data;
+    if (strcmp(hash, store->manifest.shards[s].sums) != 0)
+        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its checksums are not those of the manifest",
+                           clsp_safetensors_path(file));
+out:
+    return clsp_store_file_explain(status, &store->manifest.shards[s].file, store->directory, err);
+}
+
+/* Slices that are wanted and were not compared before, into `out`; their numbers into `which`. */
+static size_t unverified(const clipspan_store *store, size_t s, const clsp_safetensors *file, const unsigned char *wanted,
+                         const unsigned char *sums, clsp_slice *out, size_t *which)
+{
+    size_t count = 0, images = (size_t)store->manifest.shards[s].images, blocks = clsp_blocks(images);
+    for (size_t f = 0; f < store->field_count; f++) {
+        const clsp_field *field = &store->fields[f];
+        const clsp_tensor *tensor = clsp_safetensors_find(file, field->name);
+        size_t row = field->inner * clsp_dtype_size(field->dtype);
+        for (size_t o = 0; o < field->outer; o++) {
+            size_t slice = field->slice + o;
+            if ((wanted != NULL && !wanted[slice]) || clsp_store_verified(store, s, slice)) continue;
+            out[count] = (clsp_slice){.offset = tensor->offset + o * images * row, .bytes = images * row,
+                                      .sum = sums + slice * blocks * CLSP_HASH_BYTES, .block = CLSP_BLOCK * row};
+            which[count++] = slice;
+        }
+    }
+    return count;
+}
+
+/* Two threads that meet here both read the same, and both are right. */
+clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
+                                        const unsigned char *wanted, clsp_slice_reader *reader, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    const unsigned char *sums = NULL;
+    clsp_slice *slices = NULL;
+    size_t *which = NULL, count = 0;
+    CLSP_TRY(clsp_store_begin_shard(store, s, file, reader, &sums, err));
+    if (sums == NULL) goto out;
+    CLSP_ALLOC(slices, clsp_alloc(store->slices, sizeof *slices));
+    CLSP_ALLOC(which, clsp_alloc(store->slices, sizeof *which));
+    count = unverified(store, s, file, wanted, sums, slices, which);
+    status = clsp_slices_take(reader, slices, count, err);
+    CLSP_TRY(clsp_store_file_explain(status, &store->manifest.shards[s].file, store->directory, err));
+    for (size_t i = 0; i < count; i++) clsp_store_set_verified(store, s, which[i]);
+out:
+    clsp_free(slices);
+    clsp_free(which);
+    return status;
 }
 
 /* ---- what it says --------------------------------------------------------------------------------------- */

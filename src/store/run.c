@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHARD_BYTES = 256000000, MOMENTS_IMAGES = 4096,
+enum { SHARD_BYTES = 64000000, MOMENTS_IMAGES = 4096,
        STORED_PARTS = CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS | CLIPSPAN_PART_TOKENS }; /* neurons are never in shards */
 
 /* ---- what the store is to be ---------------------------------------------------------------------------- */
@@ -108,7 +108,7 @@ static clipspan_status describe_neurons(clsp_manifest *m, const clsp_store_job *
 static clipspan_status describe(clsp_manifest *m, const clsp_store_job *job, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    *m = (clsp_manifest){0};
+    *m = (clsp_manifest){.version = CLSP_STORE_VERSION};
     CLSP_TRY(describe_model(m, job, err));
     CLSP_TRY(describe_range(m, job, err));
     m->moments_only = job->options->moments_only != 0;
@@ -260,7 +260,7 @@ static clipspan_status begin(clsp_manifest *m, const clsp_store_job *job, clipsp
     if (job->step) job->step(job->step_user, "list");
     CLSP_TRY(clsp_list_write(job->images, job->directory, &m->list, err));
     if (job->step) job->step(job->step_user, "basis");
-    CLSP_TRY(clsp_basis_write(job->basis, job->directory, &m->basis, err));
+    CLSP_TRY(clsp_basis_write(job->basis, m->half, job->directory, &m->basis, err));
     if (job->step) job->step(job->step_user, "begin");
     CLSP_TRY(clsp_manifest_write(m, job->directory, err));
 out:

@@ -57,19 +57,6 @@ void clsp_sink_close(clsp_sink *sink)
     *sink = (clsp_sink){0};
 }
 
-/* Values of one image to f16; false: one of them is beyond its range, *bad. */
-static bool to_half(uint16_t *out, const float *values, size_t count, float *bad)
-{
-    bool good = true;
-    for (size_t i = 0; i < count; i++) {
-        out[i] = clsp_f32_to_f16(values[i]);
-        if ((out[i] & 0x7fffU) < 0x7c00U || !good) continue;
-        good = false;
-        *bad = values[i];
-    }
-    return good;
-}
-
 /* from: [outer, images, inner] of the batch, to rows [rows, rows + images) of the buffer [outer, capacity, inner]. */
 static clipspan_status gather(const clsp_sink *sink, size_t f, const clipspan_batch *batch, clipspan_error *err)
 {
@@ -82,14 +69,14 @@ static clipspan_status gather(const clsp_sink *sink, size_t f, const clipspan_ba
     for (size_t row = 0; row < field->outer * batch->images; row++, from += inner) {
         size_t outer = row / batch->images, image = row % batch->images;
         size_t to = (outer * sink->capacity + sink->rows + image) * inner;
-        float bad = 0;
+        size_t bad = 0;
         if (field->dtype == CLSP_F32)
             memcpy((float *)sink->buffers[f] + to, from, inner * sizeof *from);
-        else if (!to_half((uint16_t *)sink->buffers[f] + to, from, inner, &bad))
+        else if (!clsp_f16_narrow((uint16_t *)sink->buffers[f] + to, from, inner, &bad))
             return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
                              "%s: %s of image %llu of the list holds %g, beyond the range of f16 (65504): keep this "
                              "store as f32",
-                             sink->directory, field->name, (unsigned long long)batch->index[image], (double)bad);
+                             sink->directory, field->name, (unsigned long long)batch->index[image], (double)from[bad]);
     }
     return CLIPSPAN_OK;
 }
@@ -143,35 +130,75 @@ static void step(const clsp_sink *sink, const char *name)
     if (sink->step != NULL) sink->step(sink->step_user, name);
 }
 
+/* One slice, block by block. */
+static void sum_blocks(clsp_hasher *hasher, const char *slice, size_t rows, size_t row, unsigned char *sums)
+{
+    for (size_t at = 0; at < rows; at += CLSP_BLOCK, sums += CLSP_HASH_BYTES) {
+        clsp_hasher_reset(hasher);
+        clsp_hasher_add(hasher, slice + at * row, clsp_min(CLSP_BLOCK, rows - at) * row);
+        clsp_hasher_bytes(hasher, sums);
+    }
+}
+
+/* sums: [slices, blocks, 16], of which the field's are filled. */
 static clipspan_status write_field(const clsp_sink *sink, size_t f, clsp_safetensors_writer *writer,
-                                   clipspan_error *err)
+                                   clsp_hasher *hasher, unsigned char *sums, clipspan_error *err)
 {
     const clsp_field *field = &sink->fields[f];
     size_t size = clsp_dtype_size(field->dtype), row = field->inner * size;
+    size_t slice_sums = clsp_blocks(sink->rows) * CLSP_HASH_BYTES;
     clipspan_status status = CLIPSPAN_OK;
-    for (size_t o = 0; o < field->outer && status == CLIPSPAN_OK; o++)
-        status = clsp_safetensors_writer_add(writer, (const char *)sink->buffers[f] + o * sink->capacity * row,
-                                             sink->rows * row, err);
+    for (size_t o = 0; o < field->outer && status == CLIPSPAN_OK; o++) {
+        const char *slice = (const char *)sink->buffers[f] + o * sink->capacity * row;
+        sum_blocks(hasher, slice, sink->rows, row, sums + (field->slice + o) * slice_sums);
+        status = clsp_safetensors_writer_add(writer, slice, sink->rows * row, err);
+    }
     return status;
 }
 
-static clipspan_status write_shard(const clsp_sink *sink, clsp_store_file *file, clipspan_error *err)
+/* Every field; since version 2 their checksums behind them, of which `hash` becomes the checksum. */
+static clipspan_status write_fields(const clsp_sink *sink, clsp_safetensors_writer *writer, char hash[CLSP_HASH_HEX],
+                                    clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_hasher *hasher = NULL;
+    unsigned char *sums = NULL;
+    size_t bytes = clsp_fields_slices(sink->fields, sink->field_count) * clsp_blocks(sink->rows) * CLSP_HASH_BYTES;
+    CLSP_ALLOC(hasher, clsp_hasher_new());
+    CLSP_ALLOC(sums, clsp_alloc(bytes, 1));
+    for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, hasher, sums, err));
+    if (sink->manifest->version == 1) goto out;
+    CLSP_TRY(clsp_safetensors_writer_add(writer, sums, bytes, err));
+    clsp_hash_hex(hash, sums, bytes);
+out:
+    clsp_hasher_free(hasher);
+    clsp_free(sums);
+    return status;
+}
+
+static clipspan_status write_shard(const clsp_sink *sink, clsp_shard *shard, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     char *path = NULL;
     clsp_tensor_plan *plans = NULL;
     clsp_safetensors_writer *writer = NULL;
-    CLSP_ALLOC(path, clsp_path_join(sink->directory, file->name));
-    CLSP_ALLOC(plans, clsp_alloc(sink->field_count, sizeof *plans));
+    size_t count = sink->field_count;
+    CLSP_ALLOC(path, clsp_path_join(sink->directory, shard->file.name));
+    CLSP_ALLOC(plans, clsp_alloc(count + 1, sizeof *plans));
     for (size_t f = 0; f < sink->field_count; f++) {
         const clsp_field *field = &sink->fields[f];
         plans[f] = (clsp_tensor_plan){.name = field->name, .dtype = field->dtype, .dims = field->dims};
         clsp_field_shape(field, sink->rows, plans[f].shape);
     }
-    CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, sink->field_count, NULL, err));
-    for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, err));
+    if (sink->manifest->version > 1) {
+        plans[count] = (clsp_tensor_plan){.name = CLSP_STORE_SUMS, .dtype = CLSP_U8, .dims = 3};
+        clsp_sums_shape(sink->fields, count, sink->rows, plans[count].shape);
+        count++;
+    }
+    CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, count, NULL, err));
+    CLSP_TRY(write_fields(sink, writer, shard->sums, err));
     step(sink, "shard");
-    status = clsp_store_file_commit(file, &writer, path, err);
+    status = clsp_store_file_commit(&shard->file, &writer, path, err);
 out:
     clsp_safetensors_writer_discard(writer);
     clsp_free(plans);
@@ -241,7 +268,7 @@ clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t
     }
     if (sink->rows > 0) {
         snprintf(shard.file.name, sizeof shard.file.name, "shard-%05llu.safetensors", number);
-        CLSP_TRY(write_shard(sink, &shard.file, err));
+        CLSP_TRY(write_shard(sink, &shard, err));
     }
     CLSP_TRY(record(sink, &shard, &moments, &neurons, err));
     step(sink, "remove");

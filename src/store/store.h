@@ -21,10 +21,12 @@
 #define CLSP_STORE_MOMENTS "moments.safetensors" /* of a finished store; moments-00007.safetensors before */
 #define CLSP_STORE_NEURONS "neurons.safetensors" /* neurons-00007.safetensors before */
 #define CLSP_STORE_LOCK "lock"
+#define CLSP_STORE_SUMS "sums" /* tensor of a shard: checksums U8 [slices, blocks, 16] */
 
 /* ---- the manifest: everything small -------------------------------------------------------------------- */
 
-enum { CLSP_STORE_VERSION = 1, CLSP_STORE_NAME = 40 };
+/* 1: embeddings in f32, one checksum a shard. Such stores are read, and gone on with as they were begun. */
+enum { CLSP_STORE_VERSION = 2, CLSP_STORE_NAME = 40, CLSP_BLOCK = 128 /* rows that share a checksum */ };
 
 typedef struct clsp_store_file {
     char name[CLSP_STORE_NAME]; /* in the store's folder; "": none */
@@ -36,9 +38,11 @@ typedef struct clsp_shard {
     clsp_store_file file;   /* no file where no image of the range could be read, or only moments are kept */
     uint64_t first, count;  /* positions of the image list */
     uint64_t images;        /* rows: those that could be read */
+    char sums[CLSP_HASH_HEX]; /* of its tensor `sums`; "" where there is no file, and in version 1 */
 } clsp_shard;
 
 typedef struct clsp_manifest {
+    int version;
     char *model_name, *model_path, *fingerprint, *config, *vocab; /* never NULL */
     clipspan_basis shape; /* the dimensions; arrays NULL */
     int image_size, patch_size;
@@ -79,6 +83,8 @@ clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *d
 /* Of a file that was read unchecked and found wrong: where its checksum differs, the message says so instead. */
 clipspan_status clsp_store_file_explain(clipspan_status status, const clsp_store_file *file, const char *directory,
                                         clipspan_error *err);
+/* Compares its checksum. */
+clipspan_status clsp_store_file_verify(const clsp_store_file *file, const char *directory, clipspan_error *err);
 /* Compares its checksum and opens it. */
 clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_file *file, const char *directory,
                                      clipspan_error *err);
@@ -126,11 +132,16 @@ typedef struct clsp_field {
     clsp_dtype dtype;
     int dims, image_axis;
     size_t shape[4], outer, inner;
+    size_t slice; /* number of its first [I, inner] among all fields' */
 } clsp_field;
 /* The fields of this store's shards, in file order. */
 clipspan_status clsp_fields_new(clsp_field **out, size_t *count, const clsp_manifest *manifest, clipspan_error *err);
 size_t clsp_fields_bytes(const clsp_field *fields, size_t count); /* of one image; SIZE_MAX: too many */
 void clsp_field_shape(const clsp_field *field, size_t images, size_t shape[4]);
+/* Slices of all fields together: pieces [I, inner]. The shape of their checksums. */
+size_t clsp_fields_slices(const clsp_field *fields, size_t count);
+void clsp_sums_shape(const clsp_field *fields, size_t count, size_t images, size_t shape[3]);
+static inline size_t clsp_blocks(size_t images) { return (images + CLSP_BLOCK - 1) / CLSP_BLOCK; }
 /* Where the field's values stand in a batch: [outer, I, inner]; not for CLSP_FIELD_INDEX. NULL: the batch has none. */
 const float *clsp_field_of(const clsp_field *field, const clipspan_batch *batch);
 
@@ -149,10 +160,12 @@ clipspan_status clsp_neurons_write(clipspan_neurons *neurons, const char *direct
 /* Those that the manifest names; its number of images is checked. */
 clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *manifest, const char *directory,
                                   clipspan_error *err);
-/* Copies a basis into / maps it from the store's folder. */
-clipspan_status clsp_basis_write(const clipspan_basis *basis, const char *directory, clsp_store_file *file,
+/* Copies a basis into the store's folder; half: `w` in f16, unless a row of it would lose more than a thousandth of its
+ * length (too large or too small for f16). */
+clipspan_status clsp_basis_write(const clipspan_basis *basis, bool half, const char *directory, clsp_store_file *file,
                                  clipspan_error *err);
-clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, const clsp_manifest *manifest,
+/* Maps it from there. `w` of f16 is widened into memory: *w, freed by the caller; else NULL. */
+clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, float **w, const clsp_manifest *manifest,
                                 const char *directory, clipspan_error *err);
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
@@ -217,16 +230,46 @@ struct clipspan_store {
     clsp_list list;
     clipspan_basis basis;
     clsp_safetensors *basis_file;
+    float *basis_w; /* widened; NULL: as in the file */
     clsp_field *fields;
     size_t field_count;
     uint64_t *rows;          /* [images] list position of each row */
-    unsigned char *verified; /* [shard_count] 1 once its checksum was read; touched through atomics */
+    size_t slices;           /* of a shard: clsp_fields_slices */
+    unsigned char *verified; /* [shard_count, slices] 1 once its checksum was compared; touched through atomics */
 };
-/* Opens shard `s`; its checksum is read when it is first opened here. */
-clipspan_status clsp_store_open_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
-                                      clipspan_error *err);
-/* The same without the checksum: presence, size, types and shapes alone. */
+/* Opens shard `s`: presence, size, types and shapes are checked. */
 clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
                                      clipspan_error *err);
+
+/* What slices are read with: a file, and room for every thread. */
+typedef struct clsp_slice_reader {
+    clsp_pieces pieces;
+    size_t threads;
+    unsigned char *scratch;
+    clsp_hasher **hashers; /* [threads] */
+} clsp_slice_reader;
+clipspan_status clsp_slices_open(clsp_slice_reader *reader, clipspan_error *err);
+void clsp_slices_close(clsp_slice_reader *reader); /* and its file; safe on a zeroed one with handle -1 */
+typedef struct clsp_slice {
+    uint64_t offset; /* in the file */
+    size_t bytes;
+    bool half;                /* f16, else f32 (or no numbers) */
+    float *to;                /* where its float32 go; NULL: nowhere */
+    const unsigned char *sum; /* [blocks, CLSP_HASH_BYTES]; NULL: not compared */
+    size_t block;             /* bytes of a block; the last may be shorter */
+} clsp_slice;
+/* Reads, compares and widens them on all threads, through the reader's file. */
+clipspan_status clsp_slices_take(const clsp_slice_reader *reader, const clsp_slice *slices, size_t count,
+                                 clipspan_error *err);
+/* Opens the shard's file in the reader, and finds its checksums, themselves as the manifest says: [slices, blocks, 16].
+ * NULL: of version 1, where the whole file was compared, unless it was before. */
+clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
+                                       clsp_slice_reader *reader, const unsigned char **sums, clipspan_error *err);
+bool clsp_store_verified(const clipspan_store *store, size_t s, size_t slice);
+void clsp_store_set_verified(const clipspan_store *store, size_t s, size_t slice);
+/* The wanted slices of shard `s` ([slices] of 0 and 1; NULL: all) against their checksums, those that were not compared
+ * before. Of version 1 the whole file. file: shard s, mapped; reader: its file is opened here, and stays open. */
+clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
+                                        const unsigned char *wanted, clsp_slice_reader *reader, clipspan_error *err);
 
 #endif

@@ -10,7 +10,7 @@ typedef struct mapped {
     clsp_safetensors *file;
     const clsp_tensor *embedding;
     uint64_t first;
-    size_t rows;
+    size_t number, rows; /* number: in the manifest */
     const clsp_tensor **z; /* [L] */
 } mapped;
 
@@ -22,7 +22,7 @@ struct clsp_view {
     bool half;
 };
 
-/* clsp_store_open_shard looked at every tensor already. */
+/* clsp_store_map_shard looked at every tensor already. */
 static void find_tensors(mapped *shard, int layers)
 {
     char name[24];
@@ -33,7 +33,7 @@ static void find_tensors(mapped *shard, int layers)
     shard->embedding = clsp_safetensors_find(shard->file, "embedding");
 }
 
-static clipspan_status map_shards(clsp_view *view, bool verify, clipspan_error *err)
+static clipspan_status map_shards(clsp_view *view, clipspan_error *err)
 {
     const clsp_manifest *m = &view->store->manifest;
     clipspan_status status = CLIPSPAN_OK;
@@ -43,8 +43,8 @@ static clipspan_status map_shards(clsp_view *view, bool verify, clipspan_error *
         if (m->shards[s].images == 0) continue;
         mapped *shard = &view->shards[view->count];
         *shard = (mapped){.first = row, .rows = (size_t)m->shards[s].images, .z = view->tensors + view->count * layers};
-        CLSP_TRY(verify ? clsp_store_open_shard(view->store, s, &shard->file, err)
-                        : clsp_store_map_shard(view->store, s, &shard->file, err));
+        CLSP_TRY(clsp_store_map_shard(view->store, s, &shard->file, err));
+        shard->number = s;
         view->count++;
         find_tensors(shard, (int)layers);
         row += m->shards[s].images;
@@ -53,7 +53,7 @@ out:
     return status;
 }
 
-clipspan_status clsp_view_open(clsp_view **out, const clipspan_store *store, bool verify, clipspan_error *err)
+clipspan_status clsp_view_open(clsp_view **out, const clipspan_store *store, clipspan_error *err)
 {
     const clsp_manifest *m = &store->manifest;
     clipspan_status status = CLIPSPAN_OK;
@@ -69,7 +69,7 @@ clipspan_status clsp_view_open(clsp_view **out, const clipspan_store *store, boo
     CLSP_ALLOC(view->shards, clsp_alloc_zero(m->shard_count, sizeof *view->shards));
     if (!clsp_mul(&tensors, m->shard_count, (size_t)m->shape.layers)) CLSP_TRY(clsp_fail_memory(err));
     CLSP_ALLOC(view->tensors, clsp_alloc(tensors, sizeof *view->tensors));
-    CLSP_TRY(map_shards(view, verify, err));
+    CLSP_TRY(map_shards(view, err));
     *out = view;
     view = NULL;
 out:
@@ -119,6 +119,11 @@ const void *clsp_view_z(const clsp_view *view, size_t shard, int layer, int head
     return (const char *)z->data + (size_t)head * one;
 }
 
+bool clsp_view_embedding_half(const clsp_view *view)
+{
+    return view->half && view->store->manifest.version > 1;
+}
+
 const void *clsp_view_embedding(const clsp_view *view, size_t shard)
 {
     return view->shards[shard].embedding->data;
@@ -136,6 +141,47 @@ clipspan_status clsp_view_scalars(const clsp_view *view, float *mu, float *sigma
             if (status != CLIPSPAN_OK) return status;
         }
     return CLIPSPAN_OK;
+}
+
+/* ---- checksums -------------------------------------------------------------------------------------------- */
+
+uint64_t clsp_view_verify_bytes(const clsp_view *view, size_t count)
+{
+    const clsp_manifest *m = &view->store->manifest;
+    const clipspan_basis *b = &m->shape;
+    uint64_t whole = 0, row = count ? (uint64_t)count * (uint64_t)b->head_dim : (uint64_t)b->embed_dim;
+    for (size_t s = 0; s < m->shard_count; s++) whole += m->shards[s].file.bytes;
+    bool half = count ? view->half : clsp_view_embedding_half(view);
+    return m->version == 1 ? whole : m->images * row * clsp_dtype_size(half ? CLSP_F16 : CLSP_F32);
+}
+
+static void want(const clsp_view *view, const int *heads, size_t count, unsigned char *wanted)
+{
+    const clipspan_store *store = view->store;
+    size_t each = (size_t)store->manifest.shape.heads;
+    for (size_t f = 0; f < store->field_count; f++) {
+        const clsp_field *field = &store->fields[f];
+        bool scalar = field->kind == CLSP_FIELD_MU || field->kind == CLSP_FIELD_SIGMA || field->kind == CLSP_FIELD_NORM;
+        if (scalar || (field->kind == CLSP_FIELD_EMBEDDING && count == 0)) wanted[field->slice] = 1;
+        for (size_t i = 0; i < count && field->kind == CLSP_FIELD_Z; i++)
+            if ((size_t)heads[i] / each == (size_t)field->number) wanted[field->slice + (size_t)heads[i] % each] = 1;
+    }
+}
+
+clipspan_status clsp_view_verify(const clsp_view *view, const int *heads, size_t count, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_slice_reader reader = {.pieces.handle = -1};
+    unsigned char *wanted = NULL;
+    CLSP_ALLOC(wanted, clsp_alloc_zero(view->store->slices, 1));
+    CLSP_TRY(clsp_slices_open(&reader, err));
+    want(view, heads, count, wanted);
+    for (size_t s = 0; s < view->count; s++)
+        CLSP_TRY(clsp_store_verify_shard(view->store, view->shards[s].number, view->shards[s].file, wanted, &reader, err));
+out:
+    clsp_slices_close(&reader);
+    clsp_free(wanted);
+    return status;
 }
 
 void clsp_view_identity(const clsp_view *view, char out[CLSP_HASH_HEX])

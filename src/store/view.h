@@ -9,9 +9,13 @@
 
 typedef struct clsp_view clsp_view;
 
-/* Maps every shard that has images; names, sizes, types and shapes are checked, checksums where `verify` is set (those
- * that were read before are not read again). A moments-only store is refused. The store is borrowed. */
-clipspan_status clsp_view_open(clsp_view **out, const clipspan_store *store, bool verify, clipspan_error *err);
+/* Maps every shard that has images; names, sizes, types and shapes are checked, checksums by clsp_view_verify. A
+ * moments-only store is refused. The store is borrowed. */
+clipspan_status clsp_view_open(clsp_view **out, const clipspan_store *store, clipspan_error *err);
+/* Checksums of the scalars and of heads [count] (layer * H + head), or of the embeddings where count is 0, on all threads;
+ * what was compared before is not read again. In a store of version 1, of everything. */
+clipspan_status clsp_view_verify(const clsp_view *view, const int *heads, size_t count, clipspan_error *err);
+uint64_t clsp_view_verify_bytes(const clsp_view *view, size_t count); /* that it reads, about */
 void clsp_view_free(clsp_view *view);
 /* Counted from the shards that are mapped, in the order of the rows. */
 size_t clsp_view_shards(const clsp_view *view);
@@ -21,7 +25,8 @@ const char *clsp_view_path(const clsp_view *view, size_t shard);
 bool clsp_view_half(const clsp_view *view); /* z is f16, else f32 */
 /* z of one head: [rows, d] in the store's type, maybe unaligned. */
 const void *clsp_view_z(const clsp_view *view, size_t shard, int layer, int head);
-/* [rows, E] f32, maybe unaligned. */
+/* [rows, E] f16 or f32, maybe unaligned. */
+bool clsp_view_embedding_half(const clsp_view *view);
 const void *clsp_view_embedding(const clsp_view *view, size_t shard);
 /* mu, sigma, norm: [images of the store], copied. */
 clipspan_status clsp_view_scalars(const clsp_view *view, float *mu, float *sigma, float *norm, clipspan_error *err);

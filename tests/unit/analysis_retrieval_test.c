@@ -343,7 +343,7 @@ static void test_damage(void **state)
     world_open(&w, &spec);
     clipspan_store *store = world_store(&w, "damaged_store", plain_csv(), 0);
     clsp_view *view = NULL;
-    assert_int_equal(clsp_view_open(&view, store, false, NULL), CLIPSPAN_OK);
+    assert_int_equal(clsp_view_open(&view, store, NULL), CLIPSPAN_OK);
     const char *path = clsp_view_path(view, 1);
     FILE *file = fopen(path, "r+b");
     clsp_map map;

@@ -274,15 +274,14 @@ static void nan_is_content(void **state)
 /* ---- conversions -------------------------------------------------------------------------------------- */
 
 /* The block conversions must agree with base's scalar ones, which base_number_test holds to a reference. */
-static void block_conversions_agree_with_scalar_ones(void **state)
+static void conversions_agree(void)
 {
-    (void)state;
     static uint16_t halves[65536 + 1], back[65536];
     static float values[65536];
     for (size_t shift = 0; shift < 2; shift++) { /* aligned, and off by one byte */
         unsigned char *in = (unsigned char *)halves + shift;
         for (uint32_t i = 0; i < 65536; i++) memcpy(in + 2 * i, &(uint16_t){(uint16_t)i}, 2);
-        clsp_floats_from_f16(values, in, 65536);
+        clsp_f16_widen(values, in, 65536);
         for (uint32_t i = 0; i < 65536; i++) {
             float one = clsp_f16_to_f32((uint16_t)i);
             if (memcmp(&values[i], &one, 4) != 0) fail_msg("f16 %04x", i);
@@ -302,7 +301,7 @@ static void block_conversions_agree_with_scalar_ones(void **state)
             if (round % 2) bits = (bits & 0x8fffffffu) | 0x30000000u; /* where halves live */
             memcpy(&values[i], &bits, 4);
         }
-        bool good = clsp_floats_to_f16(back, values, 65536, &where), infinite = false;
+        bool good = clsp_f16_narrow(back, values, 65536, &where), infinite = false;
         for (size_t i = 0; i < 65536; i++) {
             uint16_t one = clsp_f32_to_f16(values[i]);
             if (back[i] != one) fail_msg("to f16 of %a: %04x, %04x", (double)values[i], back[i], one);
@@ -316,6 +315,16 @@ static void block_conversions_agree_with_scalar_ones(void **state)
         clsp_floats_to_bf16(back, values, 65536);
         for (size_t i = 0; i < 65536; i++)
             if (back[i] != clsp_f32_to_bf16(values[i])) fail_msg("to bf16 of %a", (double)values[i]);
+    }
+}
+
+static void block_conversions_agree_with_scalar_ones(void **state)
+{
+    (void)state;
+    for (int way = 0; way <= 2; way++) {
+        int before = clsp_f16_way(way);
+        conversions_agree();
+        clsp_f16_way(before);
     }
 }
 

@@ -78,7 +78,7 @@ static const struct {
     const char *edit, *message;
 } manifests[] = {
     {"s/\"clipspan store\"/\"another\"/", "\"format\" of the manifest: expected \"clipspan store\""},
-    {"s/\"version\": 1/\"version\": 2/", "store version 2, this program reads version 1"},
+    {"s/\"version\": 2/\"version\": 3/", "store version 3, this program reads versions 1 to 2"},
     {"s/\"layers\": 3/\"layers\": 0/", "\"layers\" of model: expected a whole number in its range"},
     {"s/\"layers\": 3/\"layers\": 4/", "basis.safetensors: tensor 'w' is F32 [3, 2, 5, 7], expected F32 [4, 2, 5, 7]"},
     {"s/\"layers\": 3/\"layers\": -3/", "\"layers\" of model"},
@@ -92,7 +92,7 @@ static const struct {
     {"s/\"listed\": 47/\"listed\": 48/", "'names' and 'names.starts' are not a table of strings"},
     {"s/\"exif\": false/\"exif\": 0/", "\"exif\" of images: expected true or false"},
     {"s/\"dtype\": \"f32\"/\"dtype\": \"f64\"/", "\"dtype\" of options: expected \"f32\" or \"f16\""},
-    {"s/\"dtype\": \"f32\"/\"dtype\": \"f16\"/", "tensor 'z.0' is F32 [2, 10, 5], expected F16 [2, 10, 5]"},
+    {"s/\"dtype\": \"f32\"/\"dtype\": \"f16\"/", "tensor 'embedding' is F32 [10, 7], expected F16 [10, 7]"},
     {"s/\"cls\"/\"cld\"/", "\"parts\" of options"},
     {"s/\"token_layers\": \\[\\]/\"token_layers\": [1]/", "\"token_layers\" of options"},
     {"s/\"images\": 40/\"images\": 41/", "of done"},

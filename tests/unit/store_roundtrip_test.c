@@ -76,7 +76,7 @@ static void f16_rounded_once(void **state)
     (void)state;
     store_fake s;
     gathered expected = {0}, found = {0};
-    size_t exact = 3 + FAKE_EMBED, heads = FAKE_LAYERS * FAKE_HEADS * FAKE_WIDTH, rounded = 0;
+    size_t exact = 3, heads = FAKE_LAYERS * FAKE_HEADS * FAKE_WIDTH, weights = heads * FAKE_EMBED, rounded = 0;
     store_fake_init(&s, "f16");
     s.options.half = 1;
     s.options.decompose.parts = 0;
@@ -84,7 +84,7 @@ static void f16_rounded_once(void **state)
     gather_source(&s, &expected);
     gather_store(store, &found, EVERYTHING, 5); /* parts that are not there are not an error */
     assert_string_equal(clipspan_store_get_info(store)->dtype, "f16");
-    assert_int_equal(found.per_image, exact + heads);
+    assert_int_equal(found.per_image, exact + FAKE_EMBED + heads);
     for (size_t i = 0; i < found.images; i++) {
         const float *in = expected.values + i * expected.per_image, *out = found.values + i * found.per_image;
         assert_memory_equal(in, out, exact * sizeof *in);
@@ -95,6 +95,11 @@ static void f16_rounded_once(void **state)
         }
     }
     assert_true(rounded > found.images * heads / 2);
+    for (size_t k = 0; k < weights; k++) {
+        float half = clsp_f16_to_f32(clsp_f32_to_f16(s.basis.view.w[k]));
+        assert_memory_equal(&half, clipspan_store_basis(store)->w + k, sizeof half);
+    }
+    assert_memory_equal(clipspan_store_basis(store)->bias, s.basis.view.bias, FAKE_LAYERS * FAKE_EMBED * sizeof(float));
     free(expected.values);
     free(found.values);
     clipspan_store_free(store);

@@ -1,0 +1,158 @@
+/* Rows of f16 to float32 and back: by the processor's own instructions where it has them, else in loops that a compiler
+ * vectorises: no branch, no table, blocks copied to and from aligned scratch because a mapping guarantees no alignment.
+ * All ways give the bits of clsp_f16_to_f32 and clsp_f32_to_f16. */
+#include "base/base.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define HAS_X86 1
+#else
+#define HAS_X86 0
+#endif
+
+enum { BLOCK = 1024, VECTOR = 16 };
+
+static int widest_way = 2;
+
+int clsp_f16_way(int most)
+{
+    int before = widest_way;
+    widest_way = most;
+    return before;
+}
+
+/* 0: none of the instructions, 1: those for vectors of 8, 2: of 16. */
+static int way(void)
+{
+#if HAS_X86
+    if (widest_way >= 2 && __builtin_cpu_supports("avx512f")) return 2;
+    if (widest_way >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) return 1;
+#endif
+    return 0;
+}
+
+static inline float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* ---- to float32 --------------------------------------------------------------------------------------- */
+
+/* Three readings of the half, of which masks choose one: normal (exponent + 112), infinity or NaN (exponent
+ * 255; a NaN is made quiet), and subnormal, where 2^-14 (1 + fraction) - 2^-14 is exact and needs no subnormal float32. */
+static void widen_block(float *restrict out, const uint16_t *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t sign = (in[i] & 0x8000u) << 16, wide = (in[i] & 0x7fffu) << 13;
+        uint32_t special = 0u - (uint32_t)(wide >= 0x0f800000u), tiny = 0u - (uint32_t)(wide < 0x00800000u);
+        uint32_t nan = 0u - (uint32_t)(wide > 0x0f800000u);
+        uint32_t subnormal = bits_of(float_of(wide + 0x38800000u) - 0x1p-14f);
+        uint32_t normal = (wide + 0x38000000u + (special & 0x38000000u)) | (nan & 0x00400000u);
+        out[i] = float_of(sign | (tiny & subnormal) | (~tiny & normal));
+    }
+}
+
+static void widen_plain(float *out, const unsigned char *in, size_t count)
+{
+    for (size_t at = 0; at < count; at += BLOCK) {
+        uint16_t block[BLOCK];
+        size_t n = clsp_min(BLOCK, count - at);
+        memcpy(block, in + 2 * at, 2 * n);
+        widen_block(out + at, block, n);
+    }
+}
+
+#if HAS_X86
+__attribute__((target("avx2,f16c"))) static void widen_avx2(float *out, const unsigned char *in, size_t count)
+{
+    for (size_t i = 0; i < count; i += VECTOR / 2)
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)(in + 2 * i))));
+}
+
+__attribute__((target("avx512f,f16c"))) static void widen_avx512(float *out, const unsigned char *in, size_t count)
+{
+    for (size_t i = 0; i < count; i += VECTOR)
+        _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)(in + 2 * i))));
+}
+#endif
+
+void clsp_f16_widen(float *out, const void *halves, size_t count)
+{
+    size_t whole = 0;
+#if HAS_X86
+    int best = way();
+    if (best > 0) whole = count / VECTOR * VECTOR;
+    if (best == 2)
+        widen_avx512(out, halves, whole);
+    else if (best == 1)
+        widen_avx2(out, halves, whole);
+#endif
+    widen_plain(out + whole, (const unsigned char *)halves + 2 * whole, count - whole);
+}
+
+/* ---- from float32 ------------------------------------------------------------------------------------- */
+
+/* The arithmetic of clsp_f32_to_f16, with masks in place of branches. Returns the largest magnitude written,
+ * NaN left out, so that the caller sees whether anything became infinite. */
+static uint32_t narrow_plain(uint16_t *restrict out, const float *restrict in, size_t count)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = bits_of(in[i]), magnitude = bits & 0x7fffffffu;
+        uint32_t nan = 0u - (uint32_t)(magnitude > 0x7f800000u), tiny = 0u - (uint32_t)(magnitude < 0x38800000u);
+        uint32_t big = 0u - (uint32_t)(magnitude >= 0x477ff000u);
+        uint32_t subnormal = bits_of(float_of(magnitude & tiny) + 0.5f) - 0x3f000000u;
+        uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
+        uint32_t half = (tiny & subnormal) | (~tiny & normal);
+        half = (big & 0x7c00u) | (~big & half);
+        largest = largest > (half & ~nan) ? largest : (half & ~nan);
+        half = (nan & 0x7e00u) | (~nan & half);
+        out[i] = (uint16_t)((bits >> 16 & 0x8000u) | half);
+    }
+    return largest;
+}
+
+#if HAS_X86
+/* Every NaN becomes the one of its sign. Returns 0x7c00 where anything became infinite, else 0. */
+__attribute__((target("avx2,f16c"))) static uint32_t narrow_x86(uint16_t *out, const float *in, size_t count)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0F), quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000));
+    const __m128i infinity = _mm_set1_epi16(0x7c00), magnitude = _mm_set1_epi16(0x7fff);
+    __m128i infinite = _mm_setzero_si128();
+    for (size_t i = 0; i < count; i += VECTOR / 2) {
+        __m256 x = _mm256_loadu_ps(in + i), nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+        x = _mm256_blendv_ps(x, _mm256_or_ps(_mm256_and_ps(x, sign), quiet), nan);
+        __m128i half = _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
+        infinite = _mm_or_si128(infinite, _mm_cmpeq_epi16(_mm_and_si128(half, magnitude), infinity));
+        _mm_storeu_si128((__m128i_u *)(void *)(out + i), half);
+    }
+    return _mm_movemask_epi8(infinite) != 0 ? 0x7c00u : 0;
+}
+#endif
+
+bool clsp_f16_narrow(uint16_t *out, const float *values, size_t count, size_t *where)
+{
+    size_t whole = 0;
+    uint32_t largest = 0;
+#if HAS_X86
+    if (way() > 0) {
+        whole = count / VECTOR * VECTOR;
+        largest = narrow_x86(out, values, whole);
+    }
+#endif
+    uint32_t last = narrow_plain(out + whole, values + whole, count - whole);
+    if (largest < 0x7c00u && last < 0x7c00u) return true;
+    for (*where = 0; (out[*where] & 0x7fffu) != 0x7c00u; ++*where) continue;
+    return false;
+}
