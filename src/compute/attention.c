@@ -135,7 +135,7 @@ static void gather(const run *j, worker *w, const float *alpha, size_t s, size_t
     memset(z, 0, d * sizeof *z);
     for (size_t t = 0; t < n; t++) {
         const void *row = at(j->input->v, (j->start[s] + t) * stride + h * d, desc->type);
-        float *term = j->capture.tokens ? j->capture.tokens + (s * n + t) * width + h * d : NULL;
+        float *term = j->capture.tokens ? j->capture.tokens + ((h * j->capture.room + s) * n + t) * d : NULL;
         add_scaled(z, term, as_floats(w->z + d, row, d, desc->type), alpha[t], d);
         if (t == 0 && j->capture.cls) memcpy(j->capture.cls + s * width + h * d, z, d * sizeof *z);
     }

@@ -4,7 +4,7 @@
  *   mu, sigma [I]        of the class token before ln_post, in double
  *   mlp    [L + 1, I, E] captured outputs times diag(gamma) P, and their means over D
  *   cls    [L, I, E]     alpha v of the class token itself times w, all heads at once, and its mean over D
- *   tokens [T, H, I, N, d] captured rows, heads apart
+ *   tokens [T, H, I, N, d] as captured: the capture's own memory, up to 200 MB that are not worth a copy
  *   hidden [L, I, M]     captured neurons as they are
  */
 #include "decompose/decompose.h"
@@ -88,7 +88,7 @@ clipspan_status clsp_contribution_new(clsp_contribution **out, const clsp_basis 
     CLSP_ALLOC(c->index, clsp_alloc(capacity, sizeof *c->index));
     for (array *a = c->arrays; a < c->arrays + ARRAYS; a++) {
         size_t row, count;
-        if (a->outer == 0) continue;
+        if (a->outer == 0 || a == &c->arrays[TOKENS]) continue;
         if (!clsp_mul(&row, a->outer, a->inner) || !clsp_mul(&count, row, capacity)) CLSP_TRY(clsp_fail_memory(err));
         CLSP_ALLOC(a->values, clsp_alloc_aligned(count, sizeof *a->values));
     }
@@ -103,27 +103,33 @@ out:
 void clsp_contribution_free(clsp_contribution *contribution)
 {
     if (contribution == NULL) return;
-    for (int a = 0; a < ARRAYS; a++) clsp_free(contribution->arrays[a].values);
+    for (int a = 0; a < ARRAYS; a++)
+        if (a != TOKENS) clsp_free(contribution->arrays[a].values);
     clsp_free(contribution->index);
     clsp_free(contribution);
 }
 
-/* to: [H, n, rows, d]; from: [n, rows, H, d]. */
-static void heads_apart(float *to, const float *from, size_t n, size_t rows, size_t heads, size_t d)
+/* z: [L, H, n, d] from [L, capacity of the capture, D]. */
+static void split_heads(clsp_contribution *c, const clsp_capture *capture, size_t n)
 {
-    for (size_t h = 0; h < heads; h++)
-        for (size_t r = 0; r < n * rows; r++, to += d) memcpy(to, from + (r * heads + h) * d, d * sizeof *to);
+    size_t layers = (size_t)c->basis->view.layers, heads = (size_t)c->basis->view.heads;
+    size_t d = (size_t)c->basis->view.head_dim;
+    float *to = c->arrays[Z].values;
+    for (size_t l = 0; l < layers; l++)
+        for (size_t h = 0; h < heads; h++)
+            for (size_t i = 0; i < n; i++, to += d)
+                memcpy(to, capture->z + ((l * capture->images + i) * heads + h) * d, d * sizeof *to);
 }
 
-/* from: [outer, capacity of the capture, rows, D], of which n images count. */
-static void split_heads(clsp_contribution *c, array *to, const float *from, size_t stride, size_t n, size_t rows)
+/* Rows of n images close up, where the capture has room for more. */
+static void take_tokens(clsp_contribution *c, clsp_capture *capture, size_t n)
 {
-    size_t heads = (size_t)c->basis->view.heads, d = (size_t)c->basis->view.head_dim;
-    ptrdiff_t layers = (ptrdiff_t)(to->outer / heads);
-#pragma omp parallel for schedule(static)
-    for (ptrdiff_t l = 0; l < layers; l++)
-        heads_apart(to->values + (size_t)l * heads * n * rows * d, from + (size_t)l * stride * rows * heads * d, n,
-                    rows, heads, d);
+    array *a = &c->arrays[TOKENS];
+    a->values = capture->tokens;
+    c->batch.tokens = a->values;
+    for (size_t row = 1; n < capture->images && row < a->outer; row++)
+        memmove(a->values + row * n * a->inner, a->values + row * capture->images * a->inner,
+                n * a->inner * sizeof *a->values);
 }
 
 /* [L, n, M] from [L, capacity of the capture, M] */
@@ -220,7 +226,7 @@ static void leave_out(clsp_contribution *c, size_t n, const unsigned char *ok)
     }
 }
 
-clipspan_status clsp_contribution_fill(clsp_contribution *contribution, const clsp_capture *capture,
+clipspan_status clsp_contribution_fill(clsp_contribution *contribution, clsp_capture *capture,
                                        const float *embedding, uint64_t first, size_t n, const unsigned char *ok,
                                        const clipspan_batch **batch, clipspan_error *err)
 {
@@ -229,9 +235,8 @@ clipspan_status clsp_contribution_fill(clsp_contribution *contribution, const cl
     if (n > c->capacity)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%zu images, expected at most %zu", n, c->capacity);
     for (size_t i = 0; i < n; i++) c->index[i] = first + i;
-    split_heads(c, &c->arrays[Z], capture->z, capture->images, n, 1);
-    if (c->arrays[TOKENS].outer > 0)
-        split_heads(c, &c->arrays[TOKENS], capture->tokens, capture->images, n, (size_t)c->basis->view.tokens);
+    split_heads(c, capture, n);
+    if (c->arrays[TOKENS].outer > 0) take_tokens(c, capture, n);
     if (c->arrays[HIDDEN].outer > 0) copy_hidden(&c->arrays[HIDDEN], capture, n);
     spread(c, capture->last, n);
     lengths(c, embedding, n);

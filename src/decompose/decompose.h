@@ -53,7 +53,7 @@ clipspan_status clsp_contribution_new(clsp_contribution **out, const clsp_basis 
 void clsp_contribution_free(clsp_contribution *contribution);
 /* capture: n images; embedding: [n, E]; image i stands at list position first + i and is left out where ok[i] is 0.
  * An image's numbers do not depend on which of its neighbours are left out. batch is borrowed. */
-clipspan_status clsp_contribution_fill(clsp_contribution *contribution, const clsp_capture *capture,
+clipspan_status clsp_contribution_fill(clsp_contribution *contribution, clsp_capture *capture,
                                        const float *embedding, uint64_t first, size_t n, const unsigned char *ok,
                                        const clipspan_batch **batch, clipspan_error *err);
 

@@ -112,7 +112,7 @@ static inline double fake_projection(const fake *f, size_t i, size_t e)
 typedef struct fake_capture {
     clsp_capture capture;
     float *tokens; /* [L, I, N, D], all layers */
-    float *picked; /* [T, I, N, D] */
+    float *split;  /* [T, H, I, N, d]: what is captured of them */
     float *embedding;
 } fake_capture;
 
@@ -145,6 +145,22 @@ static inline void fake_sum_image(const fake *f, fake_capture *c, size_t i)
     free(x);
 }
 
+/* Keeps the tokens of some layers alone (NULL: the first `count`), as an engine does that was asked for them. */
+static inline void fake_pick_tokens(const fake *f, fake_capture *c, const int *layers, int count)
+{
+    size_t images = c->capture.images, d = f->head_dim, rows = images * f->tokens;
+    free(c->split);
+    c->split = calloc((size_t)count * rows * f->width, sizeof(float));
+    for (size_t t = 0; t < (size_t)count; t++)
+        for (size_t h = 0; h < f->heads; h++)
+            for (size_t r = 0; r < rows; r++)
+                memcpy(c->split + ((t * f->heads + h) * rows + r) * d,
+                       c->tokens + ((layers ? (size_t)layers[t] : t) * rows + r) * f->width + h * d, d * sizeof(float));
+    c->capture.tokens = c->split;
+    c->capture.token_layers = layers;
+    c->capture.token_layer_count = layers ? count : 0;
+}
+
 static inline void fake_capture_init(const fake *f, fake_capture *c, uint64_t first, size_t images)
 {
     size_t width = f->width, rows = f->layers * images * width;
@@ -154,7 +170,7 @@ static inline void fake_capture_init(const fake *f, fake_capture *c, uint64_t fi
     c->capture.mlp = calloc(rows + images * width, sizeof(float));
     c->capture.last = calloc(images * width, sizeof(float));
     c->capture.hidden = calloc(f->layers * images * FAKE_MLP, sizeof(float));
-    c->capture.tokens = c->tokens = calloc(rows * f->tokens, sizeof(float));
+    c->tokens = calloc(rows * f->tokens, sizeof(float));
     c->embedding = calloc(images * f->embed, sizeof(float));
     for (size_t i = 0; i < images; i++) {
         uint64_t state = 77 + 1000003 * (first + i);
@@ -173,18 +189,7 @@ static inline void fake_capture_init(const fake *f, fake_capture *c, uint64_t fi
                 c->capture.hidden[(l * images + i) * FAKE_MLP + j] = roundf(4.0F * fake_normal(&state)) / 4.0F;
         fake_sum_image(f, c, i);
     }
-}
-
-/* Keeps the tokens of some layers alone, as an engine does that was asked for them. */
-static inline void fake_pick_tokens(const fake *f, fake_capture *c, const int *layers, int count)
-{
-    size_t row = c->capture.images * f->tokens * f->width;
-    c->picked = calloc((size_t)count * row, sizeof(float));
-    for (int t = 0; t < count; t++)
-        memcpy(c->picked + (size_t)t * row, c->tokens + (size_t)layers[t] * row, row * sizeof(float));
-    c->capture.tokens = c->picked;
-    c->capture.token_layers = layers;
-    c->capture.token_layer_count = count;
+    fake_pick_tokens(f, c, NULL, (int)f->layers);
 }
 
 static inline void fake_capture_clear(fake_capture *c)
@@ -195,7 +200,7 @@ static inline void fake_capture_clear(fake_capture *c)
     free(c->capture.last);
     free(c->capture.hidden);
     free(c->tokens);
-    free(c->picked);
+    free(c->split);
     free(c->embedding);
 }
 

@@ -15,16 +15,22 @@ static const int all_layers[] = {0, 1, 2};
 static double compare_captures(const clsp_capture *c, const clsp_vision *v, const trace *kept, size_t b)
 {
     size_t d = (size_t)v->config.width, n = (size_t)v->tokens, layers = (size_t)v->config.layers;
-    size_t m = (size_t)v->config.mlp_width;
+    size_t m = (size_t)v->config.mlp_width, heads = (size_t)v->config.heads;
     double worst = error_of(c->mlp + b * d, kept->mlp, d);
+    float *rows = malloc(n * d * sizeof *rows);
     for (size_t l = 0; l < layers; l++) {
         size_t plane = (l * c->images + b) * d;
         worst = worse(worst, error_of(c->z + plane, kept->z + l * d, d));
         worst = worse(worst, error_of(c->cls + plane, kept->cls + l * d, d));
         worst = worse(worst, error_of(c->mlp + plane + c->images * d, kept->mlp + (l + 1) * d, d));
-        worst = worse(worst, error_of(c->tokens + plane * n, kept->tokens + l * n * d, n * d));
+        for (size_t h = 0; h < heads; h++)
+            for (size_t t = 0; t < n; t++)
+                memcpy(rows + t * d + h * (d / heads), c->tokens + (((l * heads + h) * c->images + b) * n + t) * (d / heads),
+                       d / heads * sizeof *rows);
+        worst = worse(worst, error_of(rows, kept->tokens + l * n * d, n * d));
         worst = worse(worst, error_of(c->hidden + (l * c->images + b) * m, kept->hidden + l * m, m));
     }
+    free(rows);
     return worst;
 }
 
@@ -189,8 +195,8 @@ static void options_are_checked(void **state)
     (void)state;
     clipspan_model model;
     random_model(&model, &problems[0]);
-    const clipspan_engine_options bad[] = {{(clipspan_dtype)9, 0, 0}, {CLIPSPAN_F32, -1, 0}, {CLIPSPAN_F32, 0, -1},
-                                           {CLIPSPAN_F32, 0, 1 << 20}};
+    const clipspan_engine_options bad[] = {{(clipspan_dtype)9, 0, 0, 0}, {CLIPSPAN_F32, -1, 0, 0}, {CLIPSPAN_F32, 0, -1, 0},
+                                           {CLIPSPAN_F32, 0, 1 << 20, 0}, {CLIPSPAN_F32, 2, 1, 3}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         clipspan_engine *engine = (clipspan_engine *)&model;
         clipspan_error err;
@@ -210,7 +216,7 @@ static void allocation_failures(void **state)
     float *pixels = random_pixels(&model.vision), embeddings[BATCH * EMBED];
     unsigned long failing = 1, walked = 0;
     for (clipspan_status status = CLIPSPAN_ERROR_MEMORY; status != CLIPSPAN_OK; failing++, walked++) {
-        clipspan_engine_options options = {CLIPSPAN_F32, 1, BATCH};
+        clipspan_engine_options options = {CLIPSPAN_F32, 1, BATCH, 0};
         clipspan_engine *engine = NULL;
         clsp_text_tower *tower;
         clsp_alloc_fail_at(failing);
