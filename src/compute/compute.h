@@ -15,6 +15,7 @@ typedef enum clsp_type { CLSP_TYPE_F32, CLSP_TYPE_BF16 } clsp_type;
 typedef struct clsp_workspace clsp_workspace;
 clipspan_status clsp_workspace_new(clsp_workspace **out, clipspan_error *err);
 void clsp_workspace_free(clsp_workspace *workspace); /* after everything that was made with it */
+size_t clsp_workspace_bytes(const clsp_workspace *workspace); /* of scratch, by now */
 
 /* ---- packed weights: laid out once in the order in which products read them ---------------------------- */
 
@@ -74,9 +75,6 @@ clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_s
 void clsp_rows_dot(float *out, const void *rows, bool half, size_t n, size_t d, const float *g);
 /* out: [count] float32 from f16 or f32, unaligned. */
 void clsp_widen(float *out, const void *values, bool half, size_t count);
-/* For tests alone: the widest instructions that f16 is read with: 0 none, 1 AVX2, 2 AVX-512 (where there). Returns what
- * was set before. */
-int clsp_half_way(int most);
 
 /* ---- one vector against picked rows --------------------------------------------------------------------- */
 
@@ -105,7 +103,8 @@ void clsp_to_bf16(uint16_t *y, const float *x, size_t count);
  * Captures of the (first) query row, all may be NULL, fp32, heads concatenated:
  *   z:      [sequences, heads * head_dim]                sum over source tokens of alpha v
  *   cls:    [sequences, heads * head_dim]                alpha v of source token 0
- *   tokens: [sequences, tokens, heads * head_dim]        alpha v by source token (sequences of equal length)
+ *   tokens: [heads, room, tokens, head_dim]              alpha v by source token (sequences of equal length; room for
+ *                                                        `room` of them)
  */
 typedef struct clsp_attention_desc {
     size_t heads, head_dim, longest; /* longest sequence */
@@ -118,6 +117,7 @@ typedef struct clsp_attention_input {
 } clsp_attention_input;
 typedef struct clsp_attention_capture {
     float *z, *cls, *tokens;
+    size_t room;
 } clsp_attention_capture;
 typedef struct clsp_attention clsp_attention;
 /* One scratch area for each thread that the calling thread's loops have now (clsp_threads). */
