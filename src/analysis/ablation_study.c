@@ -219,7 +219,7 @@ static clipspan_status judge_embeddings(const clipspan_ablation_study *s, clsp_o
                             err));
         for (size_t i = 0; i < n; i++) {
             if (s->labels[first + i] < 0) continue;
-            clsp_ablation_judge(s, outcomes, first + i, at, cosine + i * c, NULL);
+            clsp_ablation_judge(s, outcomes, first + i, at, cosine + i * c);
             if (!isfinite(outcomes->logit[s->place[first + i] * outcomes->count + at]))
                 CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the embedding of row %zu is not finite", first + i));
         }

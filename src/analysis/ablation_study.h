@@ -28,9 +28,9 @@ struct clipspan_ablation_study {
 
 /* Where (what, index) stands among the A ablations, or SIZE_MAX. */
 size_t clsp_ablation_place(const clipspan_ablation_study *study, clipspan_ablated what, size_t index);
-/* What image `place` becomes with the logits a + b (cosines; b NULL: a alone): entry `at` of the outcomes. */
+/* What an image becomes with these cosines [C]: entry `at` of the outcomes. */
 void clsp_ablation_judge(const clipspan_ablation_study *study, clsp_outcomes *outcomes, size_t image, size_t at,
-                         const float *a, const float *b);
+                         const float *cosines);
 /* outcomes: [n, A] out, memory there. means NULL: zero. */
 clipspan_status clsp_ablation_pass(clipspan_ablation_study *study, clsp_outcomes *outcomes, const clipspan_store *store,
                                    const clipspan_means *means, const clipspan_hooks *hooks, clipspan_error *err);

@@ -150,6 +150,7 @@ static clipspan_status heads_from_moments(clipspan_means *means, const clipspan_
         clsp_moments_head(moments, means->convention, layer, head, y, NULL);
         clsp_head_map(basis, means->convention, layer, head, map);
         head_mean(y, map, k, e, y + k, means->heads + h * e);
+        for (size_t i = 0; i < k; i++) means->factors[h * k + i] = (float)y[i];
     }
 out:
     clipspan_moments_free(moments);
@@ -176,6 +177,9 @@ clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *
     CLSP_ALLOC(means->fingerprint, clsp_strdup(info->model_fingerprint));
     CLSP_ALLOC(means->heads, clsp_alloc((size_t)info->layers * (size_t)info->heads * (size_t)info->embed_dim,
                                         sizeof *means->heads));
+    CLSP_ALLOC(means->factors, clsp_alloc((size_t)info->layers * (size_t)info->heads *
+                                              clsp_head_width(clipspan_store_basis(store), convention),
+                                          sizeof *means->factors));
     CLSP_TRY(heads_from_moments(means, store, err));
     if (!info->moments_only && (info->parts & (CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS)))
         CLSP_TRY(read_parts(means, store, hooks, err));
@@ -192,6 +196,7 @@ void clipspan_means_free(clipspan_means *means)
     if (means == NULL) return;
     clsp_free(means->model);
     clsp_free(means->fingerprint);
+    clsp_free(means->factors);
     clsp_free(means->heads);
     clsp_free(means->mlps);
     clsp_free(means->cls);

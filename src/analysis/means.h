@@ -13,7 +13,8 @@ struct clipspan_means {
     clipspan_convention convention;
     uint64_t images;
     char *model, *fingerprint; /* of the store */
-    float *heads;              /* [L, H, E] */
+    float *factors;            /* [L, H, k]: of the heads' factors */
+    float *heads;              /* [L, H, E]: the same by the heads' maps */
     float *mlps;               /* [L + 1, E]; NULL: the store has no such part */
     float *cls;                /* [L, E]; NULL likewise */
 };

@@ -1,0 +1,323 @@
+/* What the analyses cost on a store of ViT-L-14's shape (24 layers of 16 heads, 64 wide, 768 joint dimensions, f16). The
+ * store is synthetic, written by the real writer where DIR holds none: 2.6 GB for 50,000 images. Its images are random
+ * numbers with what matters for speed made alike to a real one: z has a mean and a falling spectrum, late layers weigh
+ * more (--even: all the same), an image's representation is the sum of its terms, and classes have half of their
+ * direction in common. */
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "clipspan/ablation.h"
+#include "compute/compute.h"
+#include "model/model.h"
+#include "store/store.h"
+
+enum { LAYERS = 24, HEADS = 16, WIDE = 64, JOINT = 768, ALL = LAYERS * HEADS, BATCH = 256, CLASSES = 1000, TOKENS = 257 };
+
+static const char help[] =
+    "usage: bench_analyses DIR [--images N] [--even] [--random-labels] [--threads N] [--only NAME] [--json]\n"
+    "\n"
+    "Writes a synthetic store (ViT-L-14's shape, f16) into DIR where there is none, and times the analyses on it.\n"
+    "  --images N        images of a store that is written (50000)\n"
+    "  --even            a store that is written has layers of equal weight\n"
+    "  --random-labels   labels are dealt at random; without, three images in four have the class that is nearest\n"
+    "  --threads N       (2)\n"
+    "  --only NAME       ablate or map alone\n"
+    "  --json            one object a line: name, value, unit, against\n";
+
+typedef struct options {
+    const char *directory, *only;
+    size_t images;
+    int threads;
+    bool even, random_labels, json;
+} options;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double processor(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void say(const options *o, const char *name, double value, const char *unit, const char *against)
+{
+    if (o->json)
+        printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"against\": \"%s\"}\n", name, value, unit, against);
+    else
+        printf("%-34s %10.4g %-4s %s\n", name, value, unit, against);
+    fflush(stdout);
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------------------ */
+
+static uint64_t next(uint64_t *state) /* splitmix64 */
+{
+    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return z ^ (z >> 31);
+}
+
+/* Of mean 0 and variance 1, nearly normal: four uniform numbers of 16 bits. */
+static float normal(uint64_t *state)
+{
+    uint64_t bits = next(state);
+    double sum = (double)((bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48));
+    return (float)((sum / 65536 - 2) * 1.7320508);
+}
+
+static void make_classifier(float *classifier)
+{
+    uint64_t state = 11;
+    float common[JOINT];
+    for (size_t e = 0; e < JOINT; e++) common[e] = normal(&state);
+    for (size_t c = 0; c < CLASSES; c++) {
+        double square = 0;
+        float *row = classifier + c * JOINT;
+        for (size_t e = 0; e < JOINT; e++) {
+            row[e] = common[e] + normal(&state);
+            square += (double)row[e] * (double)row[e];
+        }
+        for (size_t e = 0; e < JOINT; e++) row[e] = (float)((double)row[e] / sqrt(square));
+    }
+}
+
+/* ---- the store ---------------------------------------------------------------------------------------------- */
+
+typedef struct maker {
+    clipspan_basis basis;
+    float *block;
+    float size[LAYERS], fall[WIDE];
+    float *z, *row, *embedding; /* [ALL, BATCH, WIDE], [BATCH, ALL * WIDE], [BATCH, JOINT] */
+} maker;
+
+static void make_image(const maker *m, size_t n, size_t i, uint64_t at)
+{
+    uint64_t state = (at + i) << 24;
+    for (size_t h = 0; h < ALL; h++)
+        for (size_t c = 0; c < WIDE; c++) {
+            float value = m->size[h / HEADS] * m->fall[c] * (0.5F + normal(&state));
+            m->z[(h * n + i) * WIDE + c] = m->row[i * ALL * WIDE + h * WIDE + c] = value;
+        }
+    for (size_t e = 0; e < JOINT; e++) m->embedding[i * JOINT + e] = 0.05F * normal(&state);
+}
+
+/* r = (sum over heads of z W + what the MLPs leave) / sigma */
+static clipspan_status source(void *user, uint64_t first, uint64_t count, clsp_range_fn fn, void *fn_user,
+                              const clipspan_hooks *hooks, clipspan_error *err)
+{
+    static float mu[BATCH], sigma[BATCH], norm[BATCH];
+    static uint64_t index[BATCH];
+    const maker *m = user;
+    (void)hooks;
+    for (uint64_t at = first; at < first + count; at += BATCH) {
+        size_t n = (size_t)(first + count - at < BATCH ? first + count - at : BATCH);
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < n; i++) make_image(m, n, i, at);
+        clipspan_status status = clsp_sgemm(m->embedding, JOINT, m->row, ALL * WIDE, false, m->basis.w, JOINT, false, n,
+                                            JOINT, ALL * WIDE, 1, 1, err);
+        for (size_t i = 0; i < n; i++) {
+            double square = 0;
+            index[i] = at + i;
+            mu[i] = 0.01F * (float)(i % 7);
+            sigma[i] = 1.4F + 0.01F * (float)(i % 11);
+            for (size_t e = 0; e < JOINT; e++) {
+                m->embedding[i * JOINT + e] /= sigma[i];
+                square += (double)m->embedding[i * JOINT + e] * (double)m->embedding[i * JOINT + e];
+            }
+            norm[i] = (float)sqrt(square);
+        }
+        const clipspan_batch batch = {.basis = &m->basis, .images = n, .index = index, .z = m->z, .mu = mu,
+                                      .sigma = sigma, .norm = norm, .embedding = m->embedding};
+        if (status == CLIPSPAN_OK) status = fn(fn_user, at, n, &batch, err);
+        if (status != CLIPSPAN_OK) return status;
+    }
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status maker_open(maker *m, const options *o, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_basis_part parts[CLSP_BASIS_PARTS];
+    size_t total;
+    uint64_t state = 1;
+    *m = (maker){.basis = {.layers = LAYERS, .heads = HEADS, .head_dim = WIDE, .embed_dim = JOINT, .tokens = TOKENS}};
+    if (!clsp_basis_parts(&m->basis, parts, &total)) return clsp_fail_memory(err);
+    CLSP_ALLOC(m->block, clsp_alloc(total, sizeof *m->block));
+    CLSP_ALLOC(m->z, clsp_alloc((size_t)ALL * BATCH * WIDE, sizeof *m->z));
+    CLSP_ALLOC(m->row, clsp_alloc((size_t)ALL * BATCH * WIDE, sizeof *m->row));
+    CLSP_ALLOC(m->embedding, clsp_alloc((size_t)BATCH * JOINT, sizeof *m->embedding));
+    for (size_t i = 0; i < total; i++) m->block[i] = normal(&state) / 28;
+    for (size_t p = 0; p < CLSP_BASIS_PARTS; p++) *parts[p].field = m->block + parts[p].offset;
+    for (size_t c = 0; c < WIDE; c++) m->fall[c] = c == 0 ? 0.5F : 0.96F * m->fall[c - 1];
+    for (size_t l = LAYERS; l-- > 0;) m->size[l] = l + 1 == LAYERS || o->even ? 1 : 0.8F * m->size[l + 1];
+out:
+    return status;
+}
+
+static clipspan_status write_store(const options *o, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clipspan_images *list = NULL;
+    clipspan_model model = {0};
+    clipspan_store_options how = CLIPSPAN_STORE_OPTIONS_INIT;
+    maker m = {0};
+    char path[4200];
+    snprintf(path, sizeof path, "%s.csv", o->directory);
+    FILE *file = fopen(path, "w");
+    if (file == NULL) return clsp_fail_errno(err, "%s", path);
+    fprintf(file, "path,class,place\n");
+    for (size_t i = 0; i < o->images; i++)
+        fprintf(file, "%07zu.jpg,%zu,%zu\n", i, i % 2, i % 20 == 7 ? 1 - i % 2 : i % 2);
+    fclose(file);
+    model.info = (clipspan_model_info){.name = "bench", .path = "bench", .family = "clip", .image_size = 224,
+                                       .patch_size = 14, .tokens = TOKENS, .layers = LAYERS, .heads = HEADS,
+                                       .fingerprint = "00112233445566778899aabbccddeeff", .logit_scale = 100.0F};
+    strcpy(model.fingerprint, model.info.fingerprint);
+    how.decompose.parts = 0;
+    how.half = 1;
+    CLSP_TRY(maker_open(&m, o, err));
+    CLSP_TRY(clipspan_images_open(&list, path, NULL, err));
+    const clsp_store_job job = {.directory = o->directory, .model = &model, .images = list, .basis = &m.basis,
+                                .options = &how, .batch = BATCH, .source = source, .source_user = &m};
+    CLSP_TRY(clsp_store_run(&job, NULL, NULL, err));
+out:
+    clipspan_images_free(list);
+    clsp_free(m.block);
+    clsp_free(m.z);
+    clsp_free(m.row);
+    clsp_free(m.embedding);
+    return status;
+}
+
+/* ---- ablations ---------------------------------------------------------------------------------------------- */
+
+typedef struct labelling {
+    const float *classifier;
+    float *cosine; /* [BATCH, CLASSES] */
+    int *labels;   /* [I] */
+    uint64_t state;
+    bool random;
+} labelling;
+
+static clipspan_status label_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
+{
+    labelling *l = user;
+    clipspan_status status = clsp_sgemm(l->cosine, CLASSES, batch->embedding, JOINT, false, l->classifier, JOINT, true,
+                                        batch->images, CLASSES, JOINT, 1, 0, err);
+    for (size_t i = 0; i < batch->images; i++) {
+        uint64_t dealt = next(&l->state);
+        size_t best = 0;
+        for (size_t c = 1; c < CLASSES; c++)
+            if (l->cosine[i * CLASSES + c] > l->cosine[i * CLASSES + best]) best = c;
+        l->labels[batch->index[i]] = l->random || dealt % 4 == 0 ? (int)(dealt / 4 % CLASSES) : (int)best;
+    }
+    return status;
+}
+
+static clipspan_status make_labels(labelling *l, const clipspan_store *store, clipspan_error *err)
+{
+    const clipspan_store_selection select = {.no_heads = 1, .batch = BATCH};
+    l->cosine = malloc((size_t)BATCH * CLASSES * sizeof *l->cosine);
+    l->labels = malloc((size_t)clipspan_store_get_info(store)->images * sizeof *l->labels);
+    if (l->cosine == NULL || l->labels == NULL) return clsp_fail_memory(err);
+    return clipspan_store_each(store, &select, label_batch, l, NULL, err);
+}
+
+static clipspan_status time_ablate(const options *o, const clipspan_store *store, const float *classifier, clipspan_error *err)
+{
+    clipspan_ablation_study_options how = CLIPSPAN_ABLATION_STUDY_OPTIONS_INIT;
+    labelling l = {.classifier = classifier, .state = 5, .random = o->random_labels};
+    clipspan_status status = make_labels(&l, store, err);
+    how.threads = o->threads;
+    for (int resamples = 0; resamples <= 1000 && status == CLIPSPAN_OK; resamples += 1000) {
+        clipspan_ablation_study *study = NULL;
+        double began = now(), used = processor();
+        how.resamples = resamples;
+        status = clipspan_ablation_study_run(&study, store, classifier, CLASSES, l.labels, &how, NULL, err);
+        if (status != CLIPSPAN_OK) break;
+        char name[64];
+        snprintf(name, sizeof name, "ablate, %d resamples", resamples);
+        say(o, name, now() - began, "s", "wall");
+        snprintf(name, sizeof name, "ablate, %d resamples, processor", resamples);
+        say(o, name, processor() - used, "s", "");
+        say(o, "top-1 of the baseline", clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_NOTHING, 0)->top1.value, "", "");
+        say(o, "top-1 behind all attention",
+            clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_UP_TO, LAYERS - 1)->top1.value, "", "");
+        clipspan_ablation_study_free(study);
+    }
+    free(l.cosine);
+    free(l.labels);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- */
+
+static bool asked(const options *o, const char *name)
+{
+    return o->only == NULL || strcmp(o->only, name) == 0;
+}
+
+static clipspan_status run(const options *o, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clipspan_store *store = NULL;
+    float *classifier = malloc((size_t)CLASSES * JOINT * sizeof *classifier);
+    if (classifier == NULL) return clsp_fail_memory(err);
+    make_classifier(classifier);
+    if (clipspan_store_open(&store, o->directory, NULL) != CLIPSPAN_OK) {
+        CLSP_TRY(write_store(o, err));
+        CLSP_TRY(clipspan_store_open(&store, o->directory, err));
+    }
+    if (asked(o, "ablate")) CLSP_TRY(time_ablate(o, store, classifier, err));
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    say(o, "peak memory", (double)usage.ru_maxrss / 1024, "MB", "the store's mapped pages among it");
+out:
+    clipspan_store_free(store);
+    free(classifier);
+    return status;
+}
+
+static bool read_options(options *o, int argc, char **argv)
+{
+    *o = (options){.images = 50000, .threads = 2};
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(a, "--even") == 0) o->even = true;
+        else if (strcmp(a, "--random-labels") == 0) o->random_labels = true;
+        else if (strcmp(a, "--json") == 0) o->json = true;
+        else if (strcmp(a, "--images") == 0) o->images = strtoull(value, NULL, 10), i++;
+        else if (strcmp(a, "--threads") == 0) o->threads = atoi(value), i++;
+        else if (strcmp(a, "--only") == 0) o->only = value, i++;
+        else if (a[0] != '-' && o->directory == NULL) o->directory = a;
+        else return false;
+    }
+    return o->directory != NULL && o->images > 0 && o->threads > 0;
+}
+
+int main(int argc, char **argv)
+{
+    clipspan_error err = {0};
+    options o;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(help, stdout) < 0;
+    if (!read_options(&o, argc, argv)) {
+        fputs(help, stderr);
+        return 2;
+    }
+    clsp_threads(o.threads);
+    if (run(&o, &err) == CLIPSPAN_OK) return 0;
+    fprintf(stderr, "%s\n", err.message);
+    return 1;
+}

@@ -1,0 +1,244 @@
+/* Classes in the coordinates of heads, and how far a head can move them: see the header. */
+#include "analysis/ablation_maps.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "compute/compute.h"
+#include "decompose/decompose.h"
+
+static const size_t MAPS_MOST = (size_t)512 << 20; /* bytes */
+enum { PAD = 16 };
+
+/* ---- bounds ------------------------------------------------------------------------------------------------------ */
+
+/* s of columns [first, first + n) of rows [C + 1, stride]; 1 where no class differs. */
+static void find_sizes(float *size, const float *rows, size_t stride, size_t classes, size_t n)
+{
+    const float *mean = rows + classes * stride;
+    for (size_t j = 0; j < n; j++) size[j] = 0;
+    for (size_t c = 0; c < classes; c++)
+        for (size_t j = 0; j < n; j++) {
+            float x = rows[c * stride + j] - mean[j];
+            size[j] += x * x;
+        }
+    for (size_t j = 0; j < n; j++) size[j] = size[j] > 0 && isfinite(size[j]) ? sqrtf(size[j] / (float)classes) : 1;
+}
+
+/* Rounded up: the sums behind it are of floats. */
+static float upwards(double value)
+{
+    return (float)(value * (1 + 1e-4));
+}
+
+/* mean: [C + 1], times `part`. squares, rest: [C + 1] sums that this one's are added to, or NULL. */
+static clsp_bound find_bound(const float *rows, size_t stride, size_t classes, size_t n, const float *centre,
+                             const float *size, const float *mean, double *squares, double *rest)
+{
+    const float *middle = rows + classes * stride;
+    double most = 0, left = 0, norm = 0, e_middle = mean ? (double)mean[classes] : 0;
+    for (size_t j = 0; j < n; j++) e_middle -= (double)centre[j] * (double)middle[j];
+    for (size_t c = 0; c < classes; c++) {
+        const float *row = rows + c * stride;
+        double square = 0, whole = 0, e = mean ? (double)mean[c] : 0;
+        for (size_t j = 0; j < n; j++) {
+            double x = ((double)row[j] - (double)middle[j]) / (double)size[j];
+            square += x * x;
+            whole += (double)row[j] * (double)row[j];
+            e -= (double)centre[j] * (double)row[j];
+        }
+        if (squares != NULL) {
+            squares[c] += square;
+            rest[c] += e - e_middle;
+        }
+        most = fmax(most, square);
+        left = fmax(left, fabs(e - e_middle));
+        norm = fmax(norm, whole);
+    }
+    return (clsp_bound){upwards(sqrt(most)), upwards(left), upwards(sqrt(norm))};
+}
+
+clsp_bound clsp_ablation_maps_texts_bound(const clsp_ablation_maps *maps, float *size)
+{
+    find_sizes(size, maps->texts, maps->embed_dim, maps->classes, maps->embed_dim);
+    clsp_bound bound = find_bound(maps->texts, maps->embed_dim, maps->classes, maps->embed_dim, maps->texts, size, NULL,
+                                  NULL, NULL);
+    bound.left = 0; /* such vectors are centred by their own mean */
+    return bound;
+}
+
+/* A head's own mean is not split into its own and the shared columns' part: what is left over is asked of the head as a
+ * whole, so `common` has none. */
+static void bound_head(clsp_ablation_maps *m, size_t layer, size_t head, const float *rows, clsp_bound *bound)
+{
+    size_t d = m->head_dim, c = m->classes, w = m->width, at = m->heads * d;
+    const float *mean = m->mean_heads + (layer * m->heads + head) * (c + 1), *centre = m->centre + layer * w;
+    const float *own = rows + head * d, *shared = rows + at;
+    *bound = find_bound(own, w, c, d, centre + head * d, m->size + layer * w + head * d, NULL, NULL, NULL);
+    double left = 0, middle = 0;
+    for (size_t i = c + 1; i-- > 0;) {
+        double e = (double)mean[i];
+        for (size_t j = 0; j < d; j++) e -= (double)centre[head * d + j] * (double)own[i * w + j];
+        for (size_t j = 0; j < m->shared; j++)
+            e -= (double)centre[at + j] * (double)shared[i * w + j] / (double)m->heads;
+        if (i == c) middle = e;
+        left = fmax(left, fabs(e - middle));
+    }
+    bound->left = upwards(left);
+}
+
+static void bound_layer(clsp_ablation_maps *m, size_t layer, const float *rows)
+{
+    size_t w = m->width, c = m->classes, at = m->heads * m->head_dim;
+    const float *centre = m->centre + layer * w, *size = m->size + layer * w;
+    m->common[layer] = find_bound(rows + at, w, c, m->shared, centre + at, size + at, NULL, NULL, NULL);
+    m->layer[layer] = find_bound(rows, w, c, w, centre, size, m->mean_layers + layer * (c + 1), m->squares, m->rest);
+    clsp_bound *up_to = &m->up_to[layer];
+    double most = 0, left = 0;
+    for (size_t i = 0; i < c; i++) {
+        most = fmax(most, m->squares[i]);
+        left = fmax(left, fabs(m->rest[i]));
+    }
+    *up_to = (clsp_bound){upwards(sqrt(most)), upwards(left), m->layer[layer].norm};
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------------- */
+
+static clipspan_status head_columns(const clsp_ablation_maps *m, size_t layer, size_t head, float *rows)
+{
+    size_t d = m->head_dim, e = m->embed_dim, w = m->width, k = clsp_head_width(m->basis, m->convention);
+    float *map = m->map + (size_t)omp_get_thread_num() * k * e;
+    clsp_head_map(m->basis, m->convention, (int)layer, (int)head, map);
+    clipspan_status status = clsp_sgemm(rows + head * d, w, m->texts, e, false, map, e, true, m->classes + 1, d, e, 1.0F,
+                                        0.0F, NULL);
+    if (status != CLIPSPAN_OK || head > 0 || m->shared == 0) return status;
+    return clsp_sgemm(rows + m->heads * d, w, m->texts, e, false, map + d * e, e, true, m->classes + 1, m->shared, e,
+                      (float)m->heads, 0.0F, NULL);
+}
+
+clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *m, size_t layer, clipspan_error *err)
+{
+    size_t w = m->width;
+    float *rows = m->rows + (m->all ? layer * (m->classes + 1) * w : 0);
+    clipspan_status worst = CLIPSPAN_OK;
+#pragma omp parallel for schedule(static) num_threads(m->threads)
+    for (size_t h = 0; h < m->heads; h++) {
+        clipspan_status one = head_columns(m, layer, h, rows);
+#pragma omp critical(clsp_ablation_maps)
+        if (one != CLIPSPAN_OK) worst = one;
+    }
+    if (worst != CLIPSPAN_OK) return clsp_fail(err, worst, "the heads' maps could not be made");
+    find_sizes(m->size + layer * w, rows, w, m->classes, w);
+#pragma omp parallel for schedule(static) num_threads(m->threads)
+    for (size_t h = 0; h <= m->heads; h++) {
+        if (h < m->heads)
+            bound_head(m, layer, h, rows, &m->head[layer * m->heads + h]);
+        else
+            bound_layer(m, layer, rows);
+    }
+    return CLIPSPAN_OK;
+}
+
+const float *clsp_ablation_maps_rows(const clsp_ablation_maps *m, size_t layer)
+{
+    return m->rows + (m->all ? layer * (m->classes + 1) * m->width : 0);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+clipspan_status clsp_ablation_maps_cosines(const clsp_ablation_maps *m, float **out, const float *vectors, size_t count,
+                                           clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t e = m->embed_dim, c = m->classes + 1, cells;
+    if (!clsp_mul(&cells, count, c)) return clsp_fail_memory(err);
+    CLSP_ALLOC(*out, clsp_alloc_zero(cells, sizeof **out));
+    if (vectors == NULL) goto out;
+    CLSP_TRY(clsp_sgemm(*out, c, vectors, e, false, m->texts, e, true, count, c, e, 1.0F, 0.0F, err));
+out:
+    return status;
+}
+
+static clipspan_status means_open(clsp_ablation_maps *m, const clipspan_means *means, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t k = clsp_head_width(m->basis, m->convention), d = m->head_dim, c = m->classes + 1;
+    CLSP_TRY(clsp_ablation_maps_cosines(m, &m->mean_heads, means ? means->heads : NULL, m->layers * m->heads, err));
+    CLSP_ALLOC(m->mean_layers, clsp_alloc_zero(m->layers * c, sizeof *m->mean_layers));
+    for (size_t l = 0; l < m->layers; l++)
+        for (size_t i = 0; i < c; i++) {
+            double sum = 0;
+            for (size_t h = 0; h < m->heads; h++) sum += (double)m->mean_heads[(l * m->heads + h) * c + i];
+            m->mean_layers[l * c + i] = (float)sum;
+        }
+    for (size_t l = 0; means != NULL && l < m->layers; l++) {
+        float *centre = m->centre + l * m->width;
+        for (size_t h = 0; h < m->heads; h++)
+            memcpy(centre + h * d, means->factors + (l * m->heads + h) * k, d * sizeof *centre);
+        memcpy(centre + m->heads * d, means->factors + l * m->heads * k + d, m->shared * sizeof *centre);
+    }
+out:
+    return status;
+}
+
+static void copy_texts(clsp_ablation_maps *m, const float *classifier)
+{
+    size_t e = m->embed_dim, c = m->classes;
+    memcpy(m->texts, classifier, c * e * sizeof *m->texts);
+    for (size_t j = 0; j < e; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < c; i++) sum += (double)classifier[i * e + j];
+        m->texts[c * e + j] = (float)(sum / (double)c);
+    }
+}
+
+static clipspan_status rooms_open(clsp_ablation_maps *m, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t layer, all, bytes, k = clsp_head_width(m->basis, m->convention), cells = m->layers * m->width;
+    if (!clsp_mul(&layer, m->classes + 1, m->width) || !clsp_mul(&all, layer, m->layers) ||
+        !clsp_mul(&bytes, all, sizeof *m->rows))
+        return clsp_fail_memory(err);
+    m->all = bytes <= MAPS_MOST;
+    CLSP_ALLOC(m->texts, clsp_alloc_aligned((m->classes + 1) * m->embed_dim, sizeof *m->texts));
+    CLSP_ALLOC(m->rows, clsp_alloc_aligned(m->all ? all : layer, sizeof *m->rows));
+    memset(m->rows, 0, (m->all ? all : layer) * sizeof *m->rows);
+    CLSP_ALLOC(m->centre, clsp_alloc_zero(cells, sizeof *m->centre));
+    CLSP_ALLOC(m->size, clsp_alloc_zero(cells, sizeof *m->size));
+    CLSP_ALLOC(m->head, clsp_alloc_zero(m->layers * m->heads, sizeof *m->head));
+    CLSP_ALLOC(m->common, clsp_alloc_zero(m->layers, sizeof *m->common));
+    CLSP_ALLOC(m->layer, clsp_alloc_zero(m->layers, sizeof *m->layer));
+    CLSP_ALLOC(m->up_to, clsp_alloc_zero(m->layers, sizeof *m->up_to));
+    CLSP_ALLOC(m->map, clsp_alloc_aligned((size_t)m->threads * k * m->embed_dim, sizeof *m->map));
+    CLSP_ALLOC(m->squares, clsp_alloc_zero(m->classes + 1, sizeof *m->squares));
+    CLSP_ALLOC(m->rest, clsp_alloc_zero(m->classes + 1, sizeof *m->rest));
+out:
+    return status;
+}
+
+clipspan_status clsp_ablation_maps_open(clsp_ablation_maps *m, const clipspan_basis *basis,
+                                        clipspan_convention convention, const float *classifier, size_t classes,
+                                        const clipspan_means *means, int threads, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t d = (size_t)basis->head_dim;
+    *m = (clsp_ablation_maps){.basis = basis, .convention = convention, .layers = (size_t)basis->layers,
+                              .heads = (size_t)basis->heads, .head_dim = d, .embed_dim = (size_t)basis->embed_dim,
+                              .classes = classes, .threads = threads,
+                              .shared = convention == CLIPSPAN_PAPER ? clsp_head_width(basis, convention) - d : 0};
+    m->width = (m->heads * d + m->shared + PAD - 1) / PAD * PAD;
+    CLSP_TRY(rooms_open(m, err));
+    copy_texts(m, classifier);
+    CLSP_TRY(means_open(m, means, err));
+    for (size_t l = 0; m->all && l < m->layers; l++) CLSP_TRY(clsp_ablation_maps_layer(m, l, err));
+out:
+    return status;
+}
+
+void clsp_ablation_maps_close(clsp_ablation_maps *m)
+{
+    void *const blocks[] = {m->texts, m->rows, m->mean_heads, m->mean_layers, m->centre, m->size, m->head,
+                            m->common, m->layer, m->up_to, m->map, m->squares, m->rest};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
+}

@@ -1,0 +1,65 @@
+/* analysis/ablation_maps.h - what an ablation of heads needs of a model and its classes, whatever the image.
+ *
+ * A layer's factors are one row y of width W: z of its heads side by side, divided as the convention says, then what all of
+ * them share (s entries: 3 in the paper's convention, none in the exact one), zeros up to a multiple of 16. With U [C, W]
+ * the classes in those coordinates, the cosines of the layer's terms are y U', and a head's are its own d columns and
+ * 1 / H of the shared ones. One row more, number C, is the mean over the classes: where all classes move alike, ranks stay.
+ *
+ * Bounds (Cauchy-Schwarz). With a the mean of y and m the terms' mean, replacing moves class c by
+ *
+ *     w m[c] - y . U[c] = (the same of row C) + w (e[c] - e[C]) - (y - w a) . (U[c] - U[C]),      e = m - a U'
+ *     |...| <= w max |e[c] - e[C]| + |s (y - w a)| max |(U[c] - U[C]) / s|
+ *
+ * where s, the size of U's columns over the classes, makes the second product tight.
+ *
+ * Letters: L layers, H heads, d head width, E joint dimension, C classes, k factors of a head.
+ */
+#ifndef CLSP_ANALYSIS_ABLATION_MAPS_H
+#define CLSP_ANALYSIS_ABLATION_MAPS_H
+
+#ifndef CLSP_ROOM_ANALYSIS
+#error "analysis/ablation_maps.h is private to the room analysis"
+#endif
+
+#include "analysis/means.h"
+
+typedef struct clsp_bound {
+    float most; /* max |(U[c] - U[C]) / s| */
+    float left; /* max |e[c] - e[C]| */
+    float norm; /* max |U[c]|, for rounding */
+} clsp_bound;
+
+typedef struct clsp_ablation_maps {
+    const clipspan_basis *basis;
+    clipspan_convention convention;
+    size_t layers, heads, head_dim, embed_dim, classes, shared, width; /* shared: s, width: W */
+    bool all;            /* every layer's rows are there; else the last that was made */
+    int threads;
+    float *texts;        /* [C + 1, E] */
+    float *rows;         /* [L or 1, C + 1, W]: U */
+    float *mean_heads;   /* [L, H, C + 1]; zeros where terms are replaced by zero */
+    float *mean_layers;  /* [L, C + 1] */
+    float *centre, *size; /* [L, W]: a, s */
+    clsp_bound *head;    /* [L, H]: of a head's own columns */
+    clsp_bound *common;  /* [L]: of the shared ones */
+    clsp_bound *layer;   /* [L] */
+    clsp_bound *up_to;   /* [L]: of layers 0 .. l together, where all are there */
+    float *map;          /* [threads, k, E] scratch */
+    double *squares, *rest; /* [C + 1] scratch: running sums over layers for up_to */
+} clsp_ablation_maps;
+
+/* classifier: [C, E]; means NULL: terms are replaced by zero. */
+clipspan_status clsp_ablation_maps_open(clsp_ablation_maps *maps, const clipspan_basis *basis,
+                                        clipspan_convention convention, const float *classifier, size_t classes,
+                                        const clipspan_means *means, int threads, clipspan_error *err);
+void clsp_ablation_maps_close(clsp_ablation_maps *maps);
+/* Makes the layer's rows, where they are not there already. */
+clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *maps, size_t layer, clipspan_error *err);
+const float *clsp_ablation_maps_rows(const clsp_ablation_maps *maps, size_t layer);
+/* out: [count, C + 1] = vectors [count, E] by the classes and their mean. vectors NULL: zeros. The caller's to free. */
+clipspan_status clsp_ablation_maps_cosines(const clsp_ablation_maps *maps, float **out, const float *vectors, size_t count,
+                                           clipspan_error *err);
+/* A bound on vectors of the joint space against the classes themselves; size: [E] out. */
+clsp_bound clsp_ablation_maps_texts_bound(const clsp_ablation_maps *maps, float *size);
+
+#endif

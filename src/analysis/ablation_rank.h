@@ -1,0 +1,63 @@
+/* analysis/ablation_rank.h - how many classes stand before the right one, found without most of their logits.
+ *
+ * A logit is base[c] + the terms' values at c. All terms together are known to lie within `radius` of `shift` for every
+ * class, so a class whose base + shift is further than the radius from the right class's logit is before or behind it
+ * without being looked at; for the others the terms are evaluated. The answer is that of evaluating all of them.
+ *
+ * Letters: C classes.
+ */
+#ifndef CLSP_ANALYSIS_ABLATION_RANK_H
+#define CLSP_ANALYSIS_ABLATION_RANK_H
+
+#if !defined(CLSP_ROOM_ANALYSIS) && !defined(CLSP_TESTS)
+#error "analysis/ablation_rank.h is private to the room analysis"
+#endif
+
+#include "base/base.h"
+
+/* What replacing something changes: weight mean[c] - (y . rows[c] + share (y_shared . shared[c])). All borrowed. */
+typedef struct clsp_term {
+    const float *mean; /* [C] */
+    float weight;
+    const float *y, *rows; /* [n]; [C, n], `stride` apart */
+    size_t n, segment;     /* the product is a sum of products of `segment` entries */
+    const float *y_shared, *shared; /* [n_shared]; [C, n_shared]; n_shared 0: none */
+    size_t n_shared;
+    float share;
+    size_t stride;
+} clsp_term;
+/* out: [count], the terms added up in their order, at the classes which[0 .. count). A value does not depend on what
+ * else is asked for. */
+void clsp_terms_values(float *out, const clsp_term *terms, size_t term_count, const int32_t *which, size_t count);
+
+/* The classes of one image with the most, in descending order. */
+enum { CLSP_TOP_MOST = 128 };
+typedef struct clsp_top {
+    size_t count;
+    float below;   /* no class that is not listed has more; -INFINITY: all are listed */
+    float largest; /* absolute value of all */
+    float value[CLSP_TOP_MOST];
+    int32_t which[CLSP_TOP_MOST];
+} clsp_top;
+void clsp_top_fill(clsp_top *top, const float *values, size_t classes);
+
+enum { CLSP_RANK_UNKNOWN = 255 };
+typedef struct clsp_rank_query {
+    const float *base; /* [C] */
+    size_t classes;
+    size_t right;
+    float value;          /* the right class's logit */
+    float shift, radius;  /* rounding included */
+    const clsp_term *terms;
+    size_t term_count;
+    const int32_t *known; /* classes [known_count] of which the terms' values are known */
+    const float *known_values;
+    size_t known_count;
+    size_t limit;         /* classes that are evaluated at most, known ones apart; beyond: CLSP_RANK_UNKNOWN */
+} clsp_rank_query;
+/* Classes before the right one, CLSP_RANK_MOST for that many or more. The lower class is first on a tie. top: of base. */
+size_t clsp_rank_by_top(const clsp_rank_query *query, const clsp_top *top);
+/* The same by a look at every class. near: [C] base, or base and terms as a product gave them. */
+size_t clsp_rank_by_all(const clsp_rank_query *query, const float *near);
+
+#endif
