@@ -19,6 +19,7 @@ typedef enum cli_kind {
     CLI_FLAG,  /* int: 1 */
     CLI_UNFLAG,/* int: 0 */
     CLI_TEXT,  /* const char * */
+    CLI_OPTIONAL, /* const char *: "--name=VALUE", or "--name" alone, which gives "" */
     CLI_LIST,  /* cli_list: the option may be given again and again */
     CLI_COUNT, /* size_t, 0 or more */
     CLI_DTYPE  /* clipspan_dtype: f32 or bf16 */
@@ -56,11 +57,12 @@ extern const cli_command *const cli_commands[]; /* ends with NULL */
 
 /* Options that several commands have, as one settings block each. */
 typedef struct cli_model_settings {
-    const char *config, *vocab;
+    const char *config, *vocab, *cache;
 } cli_model_settings;
 typedef struct cli_engine_settings {
     clipspan_dtype dtype;
     size_t threads, batch;
+    const char *engines; /* "auto" or a number; NULL: 1 */
 } cli_engine_settings;
 typedef struct cli_image_settings {
     const char *kind;
@@ -74,13 +76,18 @@ typedef struct cli_image_settings {
 #define CLI_MODEL_OPTIONS(type, member)                                                                               \
     {"config", 0, CLI_TEXT, "NAME", "built-in configuration of a bare state-dict file, such as ViT-B-16-quickgelu",   \
      offsetof(type, member.config)},                                                                                  \
-    CLI_VOCAB_OPTION(type, member.vocab)
+    CLI_VOCAB_OPTION(type, member.vocab),                                                                             \
+    {"cache", 0, CLI_OPTIONAL, "DIR", "keep packed weights (as large as the model in --dtype) for fast starts; also $CLIPSPAN_CACHE", \
+     offsetof(type, member.cache)}
 #define CLI_ENGINE_OPTIONS(type, member)                                                                              \
     {"dtype", 0, CLI_DTYPE, "f32|bf16", "type of weights and products (default f32: exact)",                          \
      offsetof(type, member.dtype)},                                                                                   \
     {"threads", 0, CLI_COUNT, "N", "worker threads (default: every processor)", offsetof(type, member.threads)},      \
     {"batch", 0, CLI_COUNT, "N", "images in one forward pass (default: by the model's size)",                         \
      offsetof(type, member.batch)}
+#define CLI_ENGINES_OPTION(type, member)                                                                              \
+    {"engines", 0, CLI_TEXT, "N", "engines side by side, sharing threads and weights; auto: one for 8 threads (default 1)", \
+     offsetof(type, member.engines)}
 #define CLI_IMAGE_OPTIONS(type, member)                                                                               \
     {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|waterbirds|tar|matlab", "what IMAGES is (default: found from the path)",       \
      offsetof(type, member.kind)},                                                                                    \
@@ -114,6 +121,8 @@ size_t cli_store_picture(const clipspan_images *images, const clipspan_store *st
     {"images", 0, CLI_TEXT, "PATH", "where the store's pictures are now", offsetof(type, member)}
 /* A text a line, blank and repeated ones left out; a file without any is an error. */
 clipspan_status cli_open_texts(clipspan_texts **out, const char *path, clipspan_error *err);
+/* Says what several engines held; of one nothing. */
+void cli_note_engines(const clipspan_engine *engine);
 /* Says how much faster bf16 would be, where an fp32 engine is about to work for long. */
 void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images);
 

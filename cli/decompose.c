@@ -31,15 +31,26 @@ static clipspan_status parse_layers(const char *text, const clipspan_model_info 
     return status;
 }
 
-static void print_summary(const settings *s, const clipspan_store_summary *summary)
+static void print_json(const clipspan_engine *engine, const clipspan_store_summary *summary)
+{
+    clipspan_engine_memory memory;
+    clipspan_engine_get_memory(engine, &memory);
+    printf("{\"images\": %llu, \"skipped\": %llu, \"resumed\": %llu, \"bytes\": %llu, \"engines\": %d, "
+           "\"memory\": {\"weights\": %llu, \"mapped\": %llu, \"each_engine\": %llu, \"all_engines\": %llu}}\n",
+           (unsigned long long)summary->images, (unsigned long long)summary->skipped,
+           (unsigned long long)summary->resumed, (unsigned long long)summary->bytes, clipspan_engine_engines(engine),
+           (unsigned long long)memory.weights, (unsigned long long)memory.mapped,
+           (unsigned long long)memory.each_engine, (unsigned long long)memory.all_engines);
+}
+
+static void print_summary(const settings *s, const clipspan_engine *engine, const clipspan_store_summary *summary)
 {
     if (s->json)
-        printf("{\"images\": %llu, \"skipped\": %llu, \"resumed\": %llu, \"bytes\": %llu}\n",
-               (unsigned long long)summary->images, (unsigned long long)summary->skipped,
-               (unsigned long long)summary->resumed, (unsigned long long)summary->bytes);
+        print_json(engine, summary);
     else
         cli_note("%s: %llu images%s, %.1f MB", s->output, (unsigned long long)summary->images,
                  s->moments ? " in moments" : "", (double)summary->bytes / 1e6);
+    cli_note_engines(engine);
     if (summary->resumed) cli_note("%llu of them were there already", (unsigned long long)summary->resumed);
     if (summary->skipped) cli_note("%llu images could not be read and were skipped", (unsigned long long)summary->skipped);
 }
@@ -68,7 +79,7 @@ static clipspan_status decompose(const settings *s, clipspan_engine *engine, con
         status = clipspan_store_decompose(engine, images, s->output, &options, &summary, cli_hooks(), err);
     cli_progress_end();
     free(layers);
-    if (status == CLIPSPAN_OK) print_summary(s, &summary);
+    if (status == CLIPSPAN_OK) print_summary(s, engine, &summary);
     return status;
 }
 
@@ -110,6 +121,7 @@ static const cli_option options[] = {
     {"json", 0, CLI_FLAG, NULL, "print a summary as JSON", offsetof(settings, json)},
     CLI_IMAGE_OPTIONS(settings, images),
     CLI_ENGINE_OPTIONS(settings, engine),
+    CLI_ENGINES_OPTION(settings, engine),
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,
 };

@@ -48,6 +48,7 @@ static clipspan_status embed_images(const settings *s, clipspan_engine *engine, 
     cli_progress_end();
     free(sink.nan_row);
     if (status != CLIPSPAN_OK) return status;
+    cli_note_engines(engine);
     if (sink.skipped == sink.written)
         return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "none of the %zu images could be read", sink.written);
     if (sink.skipped) cli_note("%zu of %zu images could not be read: their rows are NaN", sink.skipped, sink.written);
@@ -123,6 +124,7 @@ static const cli_option options[] = {
     {"no-normalize", 0, CLI_UNFLAG, NULL, "leave the embeddings' lengths as they are", offsetof(settings, normalize)},
     CLI_IMAGE_OPTIONS(settings, images),
     CLI_ENGINE_OPTIONS(settings, engine),
+    CLI_ENGINES_OPTION(settings, engine),
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,
 };

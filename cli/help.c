@@ -28,8 +28,9 @@ static void print_option(FILE *out, const cli_option *option)
     char left[96];
     char letter[5] = "    ";
     if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    snprintf(left, sizeof left, "%s--%s%s%s", letter, option->name, option->value ? " " : "",
-             option->value ? option->value : "");
+    int optional = option->kind == CLI_OPTIONAL;
+    snprintf(left, sizeof left, "%s--%s%s%s%s", letter, option->name, optional ? "[=" : option->value ? " " : "",
+             option->value ? option->value : "", optional ? "]" : "");
     if (strlen(left) > 26)
         fprintf(out, "  %s\n  %-26s %s\n", left, "", option->help);
     else

@@ -74,6 +74,7 @@ static clipspan_status set_option(const cli_option *option, const char *value, v
         memcpy(target, &flag, sizeof flag);
         break;
     }
+    case CLI_OPTIONAL:
     case CLI_TEXT: memcpy(target, &value, sizeof value); break;
     case CLI_LIST: return add_item(option, value, (cli_list *)(void *)target, err);
     case CLI_DTYPE: {
@@ -111,6 +112,7 @@ static clipspan_status read_option(const cli_command *command, char **words, int
     int takes_value = option->kind != CLI_FLAG && option->kind != CLI_UNFLAG;
     if (!takes_value && value != NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s takes no value", option->name);
+    if (option->kind == CLI_OPTIONAL && value == NULL) value = "";
     if (takes_value && value == NULL) {
         if (*i + 1 >= count)
             return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--%s needs a value: %s", option->name, option->value);

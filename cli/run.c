@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -224,13 +225,44 @@ const clipspan_hooks *cli_hooks(void)
 
 /* ---- opening ------------------------------------------------------------------------------------------ */
 
+/* Of what opening a model warns about; unlike a job's hooks they leave Ctrl-C as it is. */
+static const clipspan_hooks warnings = {NULL, on_warning, NULL};
+
+static void use_cache(clipspan_model_options *options, const char *asked)
+{
+    options->cache = asked ? asked : getenv("CLIPSPAN_CACHE");
+    options->hooks = &warnings;
+}
+
 clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli_model_settings *settings,
                                clipspan_error *err)
 {
     clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
     options.config = settings->config;
     options.vocab = settings->vocab;
+    use_cache(&options, settings->cache);
     return clipspan_model_open(out, path, &options, err);
+}
+
+static clipspan_status read_engines(int *out, const char *text, clipspan_error *err)
+{
+    char *end = NULL;
+    *out = text != NULL && strcmp(text, "auto") == 0 ? CLIPSPAN_ENGINES_AUTO : 0;
+    if (text == NULL || *out != 0) return CLIPSPAN_OK;
+    long count = strtol(text, &end, 10);
+    if (*text < '1' || *text > '9' || *end != '\0' || count > 1024)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--engines %s: expected auto or a number from 1 on", text);
+    *out = (int)count;
+    return CLIPSPAN_OK;
+}
+
+void cli_note_engines(const clipspan_engine *engine)
+{
+    clipspan_engine_memory memory;
+    if (clipspan_engine_engines(engine) < 2) return;
+    clipspan_engine_get_memory(engine, &memory);
+    cli_note("%d engines: %.0f MB of weights between them, %.0f MB each beside them", clipspan_engine_engines(engine),
+             (double)memory.weights / 1e6, (double)memory.each_engine / 1e6);
 }
 
 clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *model,
@@ -244,7 +276,8 @@ clipspan_status cli_open_engine(clipspan_engine **out, const clipspan_model *mod
     options.dtype = settings->dtype;
     options.threads = (int)settings->threads;
     options.batch = (int)settings->batch;
-    return clipspan_engine_open(out, model, &options, err);
+    clipspan_status status = read_engines(&options.engines, settings->engines, err);
+    return status != CLIPSPAN_OK ? status : clipspan_engine_open(out, model, &options, err);
 }
 
 void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images)
@@ -295,6 +328,7 @@ clipspan_status cli_open_store_model(clipspan_model **out, const clipspan_store 
     clipspan_model_options options = CLIPSPAN_MODEL_OPTIONS_INIT;
     if (info->model_config[0]) options.config = info->model_config;
     if (vocab != NULL || info->model_vocab[0]) options.vocab = vocab ? vocab : info->model_vocab;
+    use_cache(&options, NULL);
     clipspan_status status = clipspan_model_open(out, path ? path : info->model_path, &options, err);
     if (status != CLIPSPAN_OK && path == NULL && access(info->model_path, F_OK) != 0) {
         char reason[CLIPSPAN_ERROR_LENGTH];

@@ -28,10 +28,16 @@ typedef struct clipspan_engine_options {
     clipspan_dtype dtype; /* type of the weights and products; the residual stream is fp32 in both */
     int threads;          /* 0: every processor this process may use */
     int batch;            /* images in one forward pass; 0: chosen from the model's size */
+    /* Lists of images are shared among so many engines inside this one, each with its part of the threads and, where all
+     * processors are used, on processors of its own; batches, their order and their bits stay those of one engine. 0 or
+     * 1: one. CLIPSPAN_ENGINES_AUTO: one for each 8 threads. At most one a thread. */
+    int engines;
 } clipspan_engine_options;
-#define CLIPSPAN_ENGINE_OPTIONS_INIT { CLIPSPAN_F32, 0, 0 }
+enum { CLIPSPAN_ENGINES_AUTO = -1 };
+#define CLIPSPAN_ENGINE_OPTIONS_INIT { CLIPSPAN_F32, 0, 0, 0 }
 
-/* Packs the weights once (per tower, at its first use). options may be NULL. */
+/* Packs the weights once (per tower, at its first use), or takes them from the model's cache (clipspan/model.h). Engines
+ * of one model and type, on whatever threads, share one copy, which goes with the last of them. options may be NULL. */
 CLIPSPAN_API clipspan_status clipspan_engine_open(clipspan_engine **out, const clipspan_model *model,
                                                   const clipspan_engine_options *options, clipspan_error *err);
 CLIPSPAN_API void clipspan_engine_free(clipspan_engine *engine);
@@ -39,6 +45,16 @@ CLIPSPAN_API const clipspan_model *clipspan_engine_model(const clipspan_engine *
 CLIPSPAN_API int clipspan_engine_threads(const clipspan_engine *engine);
 CLIPSPAN_API int clipspan_engine_batch(const clipspan_engine *engine);
 CLIPSPAN_API clipspan_dtype clipspan_engine_dtype(const clipspan_engine *engine);
+CLIPSPAN_API int clipspan_engine_engines(const clipspan_engine *engine);
+
+/* Bytes held; activations, captures and decoded pixels of a job come and go with it. */
+typedef struct clipspan_engine_memory {
+    uint64_t weights;     /* packed, of the towers used so far; all engines of the model and type share them */
+    uint64_t mapped;      /* of those, what lies in the cache's files, which other processes share too */
+    uint64_t each_engine; /* rows and scratch of one of the engines inside, at most: what one more would cost */
+    uint64_t all_engines; /* the same of all of them */
+} clipspan_engine_memory;
+CLIPSPAN_API void clipspan_engine_get_memory(const clipspan_engine *engine, clipspan_engine_memory *out);
 /* How many times faster bf16 products are than fp32 ones on this processor (a short measurement of some
  * milliseconds on matrices of this model's width; 1 or less: no gain). */
 CLIPSPAN_API double clipspan_engine_bf16_gain(const clipspan_engine *engine);

@@ -30,8 +30,15 @@ typedef struct clipspan_model_options {
     /* Vocabulary: tokenizer.json, vocab.json (merges.txt beside it), or open_clip's gzipped merges file.
      * NULL: the model's own files; without any, texts are refused and images work. */
     const char *vocab;
+    /* Folder for what makes the next start fast: the fingerprint, remembered for as long as the files' inodes, sizes and
+     * times are the same, and packed weights, as large as the weights in the engine's type. Made if it is missing; safe to
+     * delete at any time, safe to share by processes; what is damaged or of another version is made anew. "":
+     * $XDG_CACHE_HOME/clipspan or ~/.cache/clipspan. NULL: nothing is kept. */
+    const char *cache;
+    /* warn: what is wrong with the cache, also later, by engines. The struct is copied, `user` borrowed. NULL: nobody. */
+    const clipspan_hooks *hooks;
 } clipspan_model_options;
-#define CLIPSPAN_MODEL_OPTIONS_INIT { NULL, NULL }
+#define CLIPSPAN_MODEL_OPTIONS_INIT { NULL, NULL, NULL, NULL }
 
 /* Opens a Hugging Face CLIP directory, an open_clip directory, or a safetensors state dict (then
  * options->config is needed). options may be NULL. Errors name the file, the tensor, expected and found shape. */

@@ -6,13 +6,29 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A pipe in a list of images must not hold the run up until someone writes to it: O_NONBLOCK, which a regular file
  * does not heed, lets open return and the pipe be refused. */
+static uint64_t nanoseconds(struct timespec time) { return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec; }
+
+static void identify(clsp_map *map, const struct stat *about)
+{
+    enum { SETTLED = 2 }; /* seconds; the coarsest clocks of file systems tick so slowly */
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    map->file.device = (uint64_t)about->st_dev;
+    map->file.inode = (uint64_t)about->st_ino;
+    map->file.modified = nanoseconds(about->st_mtim);
+    map->file.changed = nanoseconds(about->st_ctim);
+    map->file.settled = now.tv_sec > about->st_ctim.tv_sec + SETTLED;
+}
+
 clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -33,6 +49,7 @@ clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *e
         } else
             map->bytes = map->mapping;
     }
+    if (status == CLIPSPAN_OK) identify(map, &about);
     close(file);
     return status;
 }
@@ -125,6 +142,13 @@ clipspan_status clsp_directory_make(const char *path, clipspan_error *err)
     }
     clsp_free(copy);
     return status;
+}
+
+char *clsp_cache_folder(void)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (base != NULL && base[0] == '/') return clsp_path_join(base, "clipspan"); /* relative ones are to be ignored */
+    return home != NULL && home[0] != '\0' ? clsp_path_join(home, ".cache/clipspan") : NULL;
 }
 
 /* ---- output ------------------------------------------------------------------------------------------- */
@@ -246,7 +270,7 @@ static void sync_folder(const char *path)
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
 {
     bool straight = output->temporary == NULL;
-    bool good = fflush(output->stream) == 0 && (straight || fsync(fileno(output->stream)) == 0);
+    bool good = fflush(output->stream) == 0 && (straight || output->unsynced || fsync(fileno(output->stream)) == 0);
     int number = errno;
     if (fclose(output->stream) != 0 && good) {
         good = false;
@@ -254,7 +278,7 @@ clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
     }
     output->stream = NULL;
     if (good && (straight || rename(output->temporary, output->target) == 0)) {
-        if (!straight) sync_folder(output->target);
+        if (!straight && !output->unsynced) sync_folder(output->target);
         clsp_free(output->temporary);
         output->temporary = NULL; /* nothing left to remove */
         clsp_output_discard(output);

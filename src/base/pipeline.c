@@ -30,6 +30,19 @@ int clsp_cpu_count(void)
     return count > 0 ? count : 1;
 }
 
+void clsp_cpu_pin(int first, int count)
+{
+    cpu_set_t all, chosen;
+    CPU_ZERO(&chosen);
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return;
+    for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE && seen < first + count; cpu++) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        if (seen >= first) CPU_SET(cpu, &chosen);
+        seen++;
+    }
+    if (CPU_COUNT(&chosen) > 0) sched_setaffinity(0, sizeof chosen, &chosen);
+}
+
 static void *run(void *argument)
 {
     clsp_pipeline *p = argument;

@@ -7,8 +7,9 @@ struct clsp_decomposer {
     clipspan_engine *engine;
     clsp_basis basis;
     clsp_contribution *contribution;
-    clsp_capture capture;
-    float *embedding; /* [batch, E] */
+    size_t slots; /* batches under way */
+    clsp_capture *captures; /* [slots] */
+    float *embeddings;      /* [slots, batch, E] */
     int *token_layers;
     int token_layer_count;
     bool strict;
@@ -70,15 +71,18 @@ clipspan_status clsp_decomposer_new(clsp_decomposer **out, clipspan_engine *engi
     CLSP_ALLOC(d, clsp_alloc_zero(1, sizeof *d));
     d->engine = engine;
     d->strict = options->strict != 0;
+    d->slots = clsp_engine_slots(engine);
     CLSP_TRY(clsp_engine_check_parts(engine, options->parts & CLIPSPAN_PART_CLS, options->parts & CLIPSPAN_PART_TOKENS,
                                      err));
     CLSP_TRY(choose_token_layers(d, options, model->vision.config.layers, err));
     CLSP_TRY(clsp_basis_make(&d->basis, model, err));
     CLSP_TRY(clsp_contribution_new(&d->contribution, &d->basis, batch, options->parts, d->token_layers,
                                    d->token_layer_count, err));
-    CLSP_TRY(clsp_capture_new(&d->capture, &model->vision, batch, capture_mask(options->parts), d->token_layers,
-                              d->token_layer_count, err));
-    CLSP_ALLOC(d->embedding, clsp_alloc_aligned(batch * (size_t)model->embed_dim, sizeof *d->embedding));
+    CLSP_ALLOC(d->captures, clsp_alloc_zero(d->slots, sizeof *d->captures));
+    for (size_t i = 0; i < d->slots; i++)
+        CLSP_TRY(clsp_capture_new(&d->captures[i], &model->vision, batch, capture_mask(options->parts), d->token_layers,
+                                  d->token_layer_count, err));
+    CLSP_ALLOC(d->embeddings, clsp_alloc_aligned(d->slots * batch * (size_t)model->embed_dim, sizeof *d->embeddings));
     *out = d;
     d = NULL;
 out:
@@ -91,9 +95,10 @@ void clsp_decomposer_free(clsp_decomposer *decomposer)
 {
     if (decomposer == NULL) return;
     clsp_contribution_free(decomposer->contribution);
-    clsp_capture_free(&decomposer->capture);
+    for (size_t i = 0; decomposer->captures && i < decomposer->slots; i++) clsp_capture_free(&decomposer->captures[i]);
+    clsp_free(decomposer->captures);
     clsp_basis_clear(&decomposer->basis);
-    clsp_free(decomposer->embedding);
+    clsp_free(decomposer->embeddings);
     clsp_free(decomposer->token_layers);
     clsp_free(decomposer);
 }
@@ -103,15 +108,27 @@ const clipspan_basis *clsp_decomposer_basis(const clsp_decomposer *decomposer)
     return &decomposer->basis.view;
 }
 
-static clipspan_status take_pixels(void *user, const float *pixels, uint64_t first, size_t n, const unsigned char *ok,
-                                   clipspan_error *err)
+static float *embedding_of(const clsp_decomposer *d, size_t slot)
+{
+    return d->embeddings + slot * (size_t)clipspan_engine_batch(d->engine) * (size_t)d->basis.view.embed_dim;
+}
+
+static clipspan_status take_pixels(void *user, clipspan_engine *engine, const clsp_pixels *batch, clipspan_error *err)
+{
+    clsp_decomposer *d = user;
+    return clsp_engine_forward(engine, batch->pixels, batch->n, &d->captures[batch->slot], embedding_of(d, batch->slot),
+                               err);
+}
+
+static clipspan_status hand_on(void *user, clipspan_engine *engine, const clsp_pixels *pixels, clipspan_error *err)
 {
     clsp_decomposer *d = user;
     const clipspan_batch *batch = NULL;
     clipspan_status status = CLIPSPAN_OK;
-    CLSP_TRY(clsp_engine_forward(d->engine, pixels, n, &d->capture, d->embedding, err));
-    CLSP_TRY(clsp_contribution_fill(d->contribution, &d->capture, d->embedding, first, n, ok, &batch, err));
-    CLSP_TRY(d->fn(d->user, first, n, batch, err));
+    (void)engine;
+    CLSP_TRY(clsp_contribution_fill(d->contribution, &d->captures[pixels->slot], embedding_of(d, pixels->slot),
+                                    pixels->first, pixels->n, pixels->ok, &batch, err));
+    CLSP_TRY(d->fn(d->user, pixels->first, pixels->n, batch, err));
 out:
     return status;
 }
@@ -120,11 +137,12 @@ clipspan_status clsp_decomposer_run(clsp_decomposer *decomposer, const clipspan_
                                     uint64_t count, clsp_range_fn fn, void *user, const clipspan_hooks *hooks,
                                     clipspan_error *err)
 {
+    const clsp_stream_job job = {.stage = "decompose", .first = first, .count = count, .strict = decomposer->strict,
+                                 .work = take_pixels, .finish = hand_on, .user = decomposer};
     decomposer->fn = fn;
     decomposer->user = user;
     int before = clsp_threads(clipspan_engine_threads(decomposer->engine)); /* also of what fn does with a batch */
-    clipspan_status status = clsp_engine_stream(decomposer->engine, images, first, count, decomposer->strict,
-                                                "decompose", take_pixels, decomposer, hooks, err);
+    clipspan_status status = clsp_engine_stream(decomposer->engine, images, &job, hooks, err);
     clsp_threads(before);
     return status;
 }

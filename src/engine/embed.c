@@ -47,26 +47,31 @@ clipspan_status clipspan_engine_embed_images(clipspan_engine *engine, const floa
 }
 
 typedef struct listing {
-    clipspan_engine *engine;
     bool normalize;
-    float *embeddings; /* [batch, E] */
+    float *embeddings; /* [slots, batch, E] */
+    size_t slot_floats;
     clipspan_embed_fn fn;
     void *user;
 } listing;
 
-static clipspan_status embed_batch(void *user, const float *pixels, uint64_t first, size_t n, const unsigned char *ok,
-                                   clipspan_error *err)
+static clipspan_status embed_batch(void *user, clipspan_engine *engine, const clsp_pixels *batch, clipspan_error *err)
 {
     listing *l = user;
-    size_t dim = (size_t)l->engine->model->embed_dim;
-    clipspan_status status = CLIPSPAN_OK;
-    CLSP_TRY(clsp_engine_forward(l->engine, pixels, n, NULL, l->embeddings, err));
-    for (size_t i = 0; i < n; i++)
-        if (!ok[i]) memset(l->embeddings + i * dim, 0, dim * sizeof *l->embeddings);
-    if (l->normalize) clsp_normalize(l->embeddings, n, dim);
-    CLSP_TRY(l->fn(l->user, (size_t)first, n, l->embeddings, ok, err));
-out:
-    return status;
+    float *embeddings = l->embeddings + batch->slot * l->slot_floats;
+    size_t dim = (size_t)engine->model->embed_dim;
+    clipspan_status status = clsp_engine_forward(engine, batch->pixels, batch->n, NULL, embeddings, err);
+    if (status != CLIPSPAN_OK) return status;
+    for (size_t i = 0; i < batch->n; i++)
+        if (!batch->ok[i]) memset(embeddings + i * dim, 0, dim * sizeof *embeddings);
+    if (l->normalize) clsp_normalize(embeddings, batch->n, dim);
+    return CLIPSPAN_OK;
+}
+
+static clipspan_status hand_over(void *user, clipspan_engine *engine, const clsp_pixels *batch, clipspan_error *err)
+{
+    const listing *l = user;
+    (void)engine;
+    return l->fn(l->user, (size_t)batch->first, batch->n, l->embeddings + batch->slot * l->slot_floats, batch->ok, err);
 }
 
 clipspan_status clipspan_engine_embed_list(clipspan_engine *engine, const clipspan_images *images, int normalize,
@@ -74,11 +79,12 @@ clipspan_status clipspan_engine_embed_list(clipspan_engine *engine, const clipsp
                                            clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    listing l = {.engine = engine, .normalize = normalize != 0, .fn = fn, .user = user};
-    CLSP_ALLOC(l.embeddings, clsp_alloc_aligned((size_t)engine->batch * (size_t)engine->model->embed_dim,
-                                                sizeof *l.embeddings));
-    CLSP_TRY(clsp_engine_stream(engine, images, 0, clipspan_images_count(images), strict != 0, "images", embed_batch,
-                                &l, hooks, err));
+    listing l = {.normalize = normalize != 0, .fn = fn, .user = user,
+                 .slot_floats = (size_t)engine->batch * (size_t)engine->model->embed_dim};
+    const clsp_stream_job job = {.stage = "images", .count = clipspan_images_count(images), .strict = strict != 0,
+                                 .work = embed_batch, .finish = hand_over, .user = &l};
+    CLSP_ALLOC(l.embeddings, clsp_alloc_aligned(clsp_engine_slots(engine) * l.slot_floats, sizeof *l.embeddings));
+    CLSP_TRY(clsp_engine_stream(engine, images, &job, hooks, err));
 out:
     clsp_free(l.embeddings);
     return status;

@@ -24,10 +24,37 @@ static clipspan_status check_options(const clipspan_engine_options *o, clipspan_
     if (o->batch < 0 || o->batch > MAX_BATCH)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "engine: a batch of %d images asked for, expected 0 to %d",
                          o->batch, MAX_BATCH);
+    int threads = o->threads ? o->threads : clsp_cpu_count();
+    if (o->engines != CLIPSPAN_ENGINES_AUTO && (o->engines < 0 || o->engines > threads))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%d engines asked for, expected 1 to %d, the number of threads",
+                         o->engines, threads);
     if (o->dtype == CLIPSPAN_BF16 && !clsp_bf16_supported())
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s runs no bf16 products on this processor: use f32",
                          clsp_compute_name());
     return CLIPSPAN_OK;
+}
+
+/* Between the threads of one engine there is a barrier a product, and its rows wander between caches; eight cores are what
+ * commonly shares one. */
+static int usual_engines(int threads)
+{
+    enum { THREADS_AN_ENGINE = 8 };
+    return threads < 2 * THREADS_AN_ENGINE ? 1 : threads / THREADS_AN_ENGINE;
+}
+
+/* The engines inside: threads shared as evenly as they go. */
+static clipspan_status members_open(clipspan_engine *engine, int count, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clipspan_engine_options part = {.dtype = clipspan_engine_dtype(engine), .batch = engine->batch};
+    if (count < 2) return CLIPSPAN_OK;
+    CLSP_ALLOC(engine->members, clsp_alloc_zero((size_t)count, sizeof *engine->members));
+    for (; engine->member_count < count; engine->member_count++) {
+        part.threads = engine->threads / count + (engine->member_count < engine->threads % count);
+        CLSP_TRY(clipspan_engine_open(&engine->members[engine->member_count], engine->model, &part, err));
+    }
+out:
+    return status;
 }
 
 clipspan_status clipspan_engine_open(clipspan_engine **out, const clipspan_model *model,
@@ -45,6 +72,7 @@ clipspan_status clipspan_engine_open(clipspan_engine **out, const clipspan_model
     engine->threads = o->threads ? o->threads : clsp_cpu_count();
     engine->batch = o->batch ? o->batch : usual_batch(model);
     CLSP_TRY(clsp_workspace_new(&engine->workspace, err));
+    CLSP_TRY(members_open(engine, o->engines < 0 ? usual_engines(engine->threads) : o->engines, err));
     *out = engine;
     engine = NULL;
 out:
@@ -55,6 +83,8 @@ out:
 void clipspan_engine_free(clipspan_engine *engine)
 {
     if (engine == NULL) return;
+    for (int i = 0; i < engine->member_count; i++) clipspan_engine_free(engine->members[i]);
+    clsp_free(engine->members);
     clsp_vision_tower_free(engine->vision);
     clsp_text_tower_free(engine->text);
     clsp_replacement_free(engine->replacement);
@@ -71,6 +101,42 @@ int clipspan_engine_batch(const clipspan_engine *engine) { return engine->batch;
 clipspan_dtype clipspan_engine_dtype(const clipspan_engine *engine)
 {
     return engine->type == CLSP_TYPE_BF16 ? CLIPSPAN_BF16 : CLIPSPAN_F32;
+}
+
+int clipspan_engine_engines(const clipspan_engine *engine)
+{
+    return engine->member_count > 0 ? engine->member_count : 1;
+}
+
+/* Rows and scratch; whether weights are there shows in the towers. */
+static uint64_t own_bytes(const clipspan_engine *e)
+{
+    uint64_t bytes = clsp_workspace_bytes(e->workspace);
+    if (e->vision) bytes += clsp_vision_tower_blocks(e->vision)->bytes;
+    if (e->text) bytes += clsp_text_tower_blocks(e->text)->bytes;
+    return bytes;
+}
+
+static void add_weights(clipspan_engine_memory *out, const clsp_tower *tower)
+{
+    out->weights += tower->weights->bytes;
+    if (tower->weights->block == NULL) out->mapped += tower->weights->bytes;
+}
+
+void clipspan_engine_get_memory(const clipspan_engine *engine, clipspan_engine_memory *out)
+{
+    const clsp_vision_tower *vision = engine->vision;
+    const clsp_text_tower *text = engine->text;
+    *out = (clipspan_engine_memory){.each_engine = own_bytes(engine)};
+    out->all_engines = out->each_engine;
+    for (int i = 0; i < engine->member_count; i++) {
+        uint64_t bytes = own_bytes(engine->members[i]);
+        out->all_engines += bytes;
+        if (bytes > out->each_engine) out->each_engine = bytes;
+        if (vision == NULL) vision = engine->members[i]->vision;
+    }
+    if (vision) add_weights(out, clsp_vision_tower_blocks(vision));
+    if (text) add_weights(out, clsp_text_tower_blocks(text));
 }
 
 double clipspan_engine_bf16_gain(const clipspan_engine *engine)

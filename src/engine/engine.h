@@ -18,7 +18,7 @@ typedef struct clsp_capture {
     float *mlp;     /* [L + 1, I, D] x0's class token after ln_pre, then each block's MLP output at the class token */
     float *cls;     /* [L, I, D] the part of z that comes from the class token itself */
     float *last;    /* [I, D] class token before ln_post */
-    float *tokens;  /* [T, I, N, D] z by source token */
+    float *tokens;  /* [T, H, I, N, d] z by source token, heads apart as batches have them */
     float *hidden;  /* [L, I, M] the class token's MLP neurons behind the activation */
     const int *token_layers; /* [T] ascending */
     int token_layer_count;
@@ -47,12 +47,25 @@ bool clsp_engine_intervened(const clipspan_engine *engine);
 clipspan_status clsp_engine_check_parts(const clipspan_engine *engine, bool cls, bool tokens, clipspan_error *err);
 
 /* Images of a list through a decode pool, in fixed batches: batch b holds list positions first + [b B, (b + 1) B), so
- * that a position's result does not depend on its neighbours' fate. ok[i] == 0: image i could not be read (warned
- * about; its pixels are zero). strict: such an image is the error that is returned. */
-typedef clipspan_status (*clsp_pixels_fn)(void *user, const float *pixels, uint64_t first, size_t n,
-                                          const unsigned char *ok, clipspan_error *err);
-clipspan_status clsp_engine_stream(clipspan_engine *engine, const clipspan_images *images, uint64_t first,
-                                   uint64_t count, bool strict, const char *stage, clsp_pixels_fn fn, void *user,
+ * that a position's result does not depend on its neighbours' fate. */
+typedef struct clsp_pixels {
+    const float *pixels; /* [n, 3, S, S] */
+    uint64_t first;      /* position in the list */
+    size_t n, slot;      /* slot: of the batches under way this one alone has it */
+    const unsigned char *ok; /* [n]; 0: image i could not be read (warned about; its pixels are zero) */
+} clsp_pixels;
+typedef clipspan_status (*clsp_pixels_fn)(void *user, clipspan_engine *engine, const clsp_pixels *batch,
+                                          clipspan_error *err);
+typedef struct clsp_stream_job {
+    const char *stage;
+    uint64_t first, count;
+    bool strict;           /* an image that cannot be read is the error that is returned */
+    clsp_pixels_fn work;   /* with one of the engines, each of which has a thread of its own; NULL: nothing to do */
+    clsp_pixels_fn finish; /* behind it, on the calling thread, in the order of the list, with the engine streamed through */
+    void *user;
+} clsp_stream_job;
+clipspan_status clsp_engine_stream(clipspan_engine *engine, const clipspan_images *images, const clsp_stream_job *job,
                                    const clipspan_hooks *hooks, clipspan_error *err);
+size_t clsp_engine_slots(const clipspan_engine *engine); /* most batches under way at a time */
 
 #endif

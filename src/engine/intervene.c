@@ -152,22 +152,20 @@ void clsp_add_heads(double *sums, clsp_type type, const void *rows, size_t width
 /* ---- means over a list of images --------------------------------------------------------------------------- */
 
 typedef struct averaging {
-    clipspan_engine *engine;
     clsp_capture capture; /* head_sums [L, N, D] alone */
     unsigned char *counted; /* [batch] */
     float *embedding;       /* [batch, E]: a pass gives it */
     uint64_t images;
 } averaging;
 
-static clipspan_status add_batch(void *user, const float *pixels, uint64_t first, size_t n, const unsigned char *ok,
-                                 clipspan_error *err)
+/* All on the calling thread: sums run from image to image. */
+static clipspan_status add_batch(void *user, clipspan_engine *engine, const clsp_pixels *batch, clipspan_error *err)
 {
     averaging *a = user;
-    (void)first;
-    memset(a->counted, 0, (size_t)a->engine->batch);
-    memcpy(a->counted, ok, n);
-    for (size_t i = 0; i < n; i++) a->images += ok[i] != 0;
-    return clsp_engine_forward(a->engine, pixels, n, &a->capture, a->embedding, err);
+    memset(a->counted, 0, (size_t)engine->batch);
+    memcpy(a->counted, batch->ok, batch->n);
+    for (size_t i = 0; i < batch->n; i++) a->images += batch->ok[i] != 0;
+    return clsp_engine_forward(engine, batch->pixels, batch->n, &a->capture, a->embedding, err);
 }
 
 /* out: [L, H, N, d] from sums: [L, N, D] */
@@ -186,7 +184,7 @@ static clipspan_status averaging_init(averaging *a, clipspan_engine *engine, cli
     clipspan_status status = CLIPSPAN_OK;
     const clsp_vision *vision = &engine->model->vision;
     size_t batch = (size_t)engine->batch, width = (size_t)vision->config.width, rows;
-    *a = (averaging){.engine = engine, .capture = {.images = batch}};
+    *a = (averaging){.capture = {.images = batch}};
     if (!clsp_mul(&rows, (size_t)vision->config.layers * width, (size_t)vision->tokens)) return clsp_fail_memory(err);
     CLSP_ALLOC(a->capture.head_sums, clsp_alloc_zero(rows, sizeof *a->capture.head_sums));
     CLSP_ALLOC(a->counted, clsp_alloc(batch, 1));
@@ -201,9 +199,10 @@ clipspan_status clipspan_engine_head_means(clipspan_engine *engine, const clipsp
 {
     clipspan_status status = CLIPSPAN_OK;
     averaging a;
+    const clsp_stream_job job = {.stage = "head means", .count = clipspan_images_count(images), .strict = strict != 0,
+                                 .finish = add_batch, .user = &a};
     CLSP_TRY(averaging_init(&a, engine, err));
-    CLSP_TRY(clsp_engine_stream(engine, images, 0, clipspan_images_count(images), strict != 0, "head means", add_batch,
-                                &a, hooks, err));
+    CLSP_TRY(clsp_engine_stream(engine, images, &job, hooks, err));
     if (a.images == 0)
         CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: no image could be read, so the heads have no means",
                            clipspan_images_root(images)));

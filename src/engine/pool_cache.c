@@ -39,11 +39,9 @@ static bool host_is_little(void)
 
 static char *cache_path(const char *owner)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    bool xdg = base != NULL && base[0] == '/'; /* the specification says to ignore relative ones */
-    if (!xdg && (home == NULL || home[0] == '\0')) return NULL;
-    return xdg ? clsp_format("%s/clipspan/%s.texts", base, owner)
-               : clsp_format("%s/.cache/clipspan/%s.texts", home, owner);
+    char *folder = clsp_cache_folder(), *path = folder ? clsp_format("%s/%s.texts", folder, owner) : NULL;
+    clsp_free(folder);
+    return path;
 }
 
 static bool check(clsp_pool_cache *c)

@@ -13,11 +13,11 @@ struct clsp_text_tower {
     clsp_tower tower;
     const clsp_text *text;
     size_t embed_dim;
-    float *position, *ln_gamma, *ln_beta; /* [C, D], [D], [D] */
-    clsp_linear *projection;              /* D -> E, fp32 in both types */
-    size_t *start, *pooled;               /* [S + 1], [S] */
-    float *projected;                     /* [S, E] */
-    struct clsp_packed_node *packed;
+    const clipspan_model *model;
+    const clsp_packed_tower *weights; /* shared by all engines of the model */
+    clsp_linear *projection;          /* D -> E, fp32 in both types */
+    size_t *start, *pooled;           /* [S + 1], [S] */
+    float *projected;                 /* [S, E] */
 };
 
 static size_t rounded(size_t n, size_t step) { return (n + step - 1) / step * step; }
@@ -98,47 +98,27 @@ void clsp_prompts_clear(clsp_prompts *prompts)
 
 /* ---- making and freeing ---------------------------------------------------------------------------------- */
 
-static clipspan_status pack_ends(clsp_text_tower *t, const clsp_packer *packer, size_t prompts, clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    const clsp_text *text = t->text;
-    size_t width = (size_t)text->config.width;
-    clsp_linear_desc projection = {.in = width, .out = t->embed_dim, .rows = PROMPT_STEP, .compute = CLSP_TYPE_F32,
-                                   .output = CLSP_TYPE_F32};
-    clsp_stack stack = {{&text->projection}, {text->has_projection_bias ? &text->projection_bias : NULL}, 1};
-    CLSP_TRY(clsp_read_vector(&t->position, &text->position, (size_t)text->context_length * width, err));
-    CLSP_TRY(clsp_read_vector(&t->ln_gamma, &text->ln_final_gamma, width, err));
-    CLSP_TRY(clsp_read_vector(&t->ln_beta, &text->ln_final_beta, width, err));
-    CLSP_TRY(clsp_pack_linear(&t->projection, packer, &projection, &stack, err));
-    CLSP_ALLOC(t->start, clsp_alloc_zero(prompts + 1, sizeof *t->start));
-    CLSP_ALLOC(t->pooled, clsp_alloc_zero(prompts, sizeof *t->pooled));
-    CLSP_ALLOC(t->projected, clsp_alloc_aligned(prompts * t->embed_dim, sizeof *t->projected));
-out:
-    return status;
-}
-
 clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *workspace, const clipspan_model *model,
                                     clsp_type type, clipspan_error *err)
 {
     const clsp_text *text = &model->text;
     clipspan_status status = CLIPSPAN_OK;
     clsp_text_tower *t = NULL;
-    clsp_packer packer = {0};
-    size_t width = (size_t)text->config.width, context = (size_t)text->context_length;
-    size_t rows = rounded(clsp_max(ROWS, context), ROW_STEP), prompts = PROMPTS;
+    size_t context = (size_t)text->context_length, rows = rounded(clsp_max(ROWS, context), ROW_STEP);
     *out = NULL;
     CLSP_ALLOC(t, clsp_alloc_zero(1, sizeof *t));
     t->text = text;
+    t->model = model;
     t->embed_dim = (size_t)model->embed_dim;
-    CLSP_TRY(clsp_packer_init(&packer, workspace, type, &text->config, width, t->embed_dim, err));
-    packer.kept = &t->packed;
-    CLSP_TRY(pack_ends(t, &packer, prompts, err));
-    CLSP_TRY(clsp_tower_init(&t->tower, &packer, &text->config, text->blocks, rows, prompts, context, true, 0,
-                             model->weights, err));
+    CLSP_TRY(clsp_packed_tower_take(&t->weights, model, CLSP_TEXTS, type, rows, PROMPT_STEP, err));
+    CLSP_TRY(clsp_linear_new(&t->projection, workspace, &t->weights->projection, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err));
+    CLSP_ALLOC(t->start, clsp_alloc_zero(PROMPTS + 1, sizeof *t->start));
+    CLSP_ALLOC(t->pooled, clsp_alloc_zero(PROMPTS, sizeof *t->pooled));
+    CLSP_ALLOC(t->projected, clsp_alloc_aligned(PROMPTS * t->embed_dim, sizeof *t->projected));
+    CLSP_TRY(clsp_tower_init(&t->tower, workspace, t->weights, &text->config, rows, PROMPTS, context, true, 0, err));
     *out = t;
     t = NULL;
 out:
-    clsp_packer_clear(&packer);
     clsp_text_tower_free(t);
     return status;
 }
@@ -148,11 +128,13 @@ void clsp_text_tower_free(clsp_text_tower *t)
     if (t == NULL) return;
     clsp_tower_clear(&t->tower);
     clsp_linear_free(t->projection);
-    clsp_packed_list_free(t->packed);
-    void *all[] = {t->position, t->ln_gamma, t->ln_beta, t->start, t->pooled, t->projected};
+    if (t->weights) clsp_packed_tower_drop(t->model, CLSP_TEXTS, t->weights->type);
+    void *all[] = {t->start, t->pooled, t->projected};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
     clsp_free(t);
 }
+
+const clsp_tower *clsp_text_tower_blocks(const clsp_text_tower *tower) { return &tower->tower; }
 
 /* ---- running --------------------------------------------------------------------------------------------- */
 
@@ -184,7 +166,7 @@ static clipspan_status place_tokens(clsp_text_tower *t, const clsp_prompts *prom
             size_t first = (table->first + (size_t)ids[i]) * width;
             clipspan_status status = clsp_tensor_floats(table->tensor, first, width, x, err);
             if (status != CLIPSPAN_OK) return status;
-            for (size_t j = 0; j < width; j++) x[j] += t->position[i * width + j];
+            for (size_t j = 0; j < width; j++) x[j] += t->weights->position[i * width + j];
         }
     }
     memset(x, 0, (rows - t->start[count]) * width * sizeof *x);
@@ -201,7 +183,7 @@ clipspan_status clsp_text_tower_run(clsp_text_tower *t, const clsp_prompts *prom
     *taken = n;
     CLSP_TRY(place_tokens(t, prompts, which, n, pass.rows, err));
     CLSP_TRY(clsp_tower_run(&t->tower, &pass, err));
-    clsp_layer_norm(t->tower.before, t->tower.pooled, t->ln_gamma, t->ln_beta, t->tower.config.ln_eps,
+    clsp_layer_norm(t->tower.before, t->tower.pooled, t->weights->post_gamma, t->weights->post_beta, t->tower.config.ln_eps,
                     pass.pooled_rows, width, width, width, CLSP_TYPE_F32);
     CLSP_TRY(clsp_linear_run(t->projection, t->projected, dim, t->tower.before, width, pass.pooled_rows, err));
     for (size_t s = 0; s < n; s++)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* ---- packing --------------------------------------------------------------------------------------------- */
+/* ---- layers ---------------------------------------------------------------------------------------------- */
 
 static clsp_epilogue epilogue_of(clsp_activation activation)
 {
@@ -18,61 +18,19 @@ static clsp_epilogue epilogue_of(clsp_activation activation)
     return CLSP_EPILOGUE_GELU;
 }
 
-static clipspan_status pack_attention(clsp_block *b, const clsp_packer *packer, const clsp_tower *tower, bool last,
-                                      const clsp_block_weights *w, clipspan_error *err)
+static clipspan_status layers_new(clsp_block *b, clsp_workspace *workspace, const clsp_packed_block *w, clsp_type type,
+                                  clsp_epilogue activation, bool last, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t width = (size_t)tower->config.width;
-    clsp_linear_desc desc = {.in = width, .out = width, .rows = tower->rows, .compute = packer->type,
-                             .output = packer->type};
     if (last) {
-        clsp_linear_desc q = desc, kv = desc;
-        q.rows = tower->sequences;
-        kv.out = 2 * width;
-        CLSP_TRY(clsp_pack_linear(&b->q, packer, &q, &(clsp_stack){{&w->q}, {&w->q_bias}, 1}, err));
-        CLSP_TRY(clsp_pack_linear(&b->kv, packer, &kv, &(clsp_stack){{&w->k, &w->v}, {&w->k_bias, &w->v_bias}, 2},
-                                  err));
-        desc.rows = tower->sequences;
+        CLSP_TRY(clsp_linear_new(&b->q, workspace, &w->q, type, CLSP_EPILOGUE_NONE, err));
+        CLSP_TRY(clsp_linear_new(&b->kv, workspace, &w->kv, type, CLSP_EPILOGUE_NONE, err));
     } else {
-        clsp_linear_desc qkv = desc;
-        qkv.out = 3 * width;
-        clsp_stack stack = {{&w->q, &w->k, &w->v}, {&w->q_bias, &w->k_bias, &w->v_bias}, 3};
-        CLSP_TRY(clsp_pack_linear(&b->qkv, packer, &qkv, &stack, err));
+        CLSP_TRY(clsp_linear_new(&b->qkv, workspace, &w->qkv, type, CLSP_EPILOGUE_NONE, err));
     }
-    desc.output = CLSP_TYPE_F32;
-    desc.epilogue = CLSP_EPILOGUE_ADD;
-    CLSP_TRY(clsp_pack_linear(&b->out, packer, &desc, &(clsp_stack){{&w->out}, {&w->out_bias}, 1}, err));
-out:
-    return status;
-}
-
-static clipspan_status pack_mlp(clsp_block *b, const clsp_packer *packer, const clsp_tower *tower, bool last,
-                                const clsp_block_weights *w, clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    size_t width = (size_t)tower->config.width, hidden = (size_t)tower->config.mlp_width;
-    clsp_linear_desc fc1 = {.in = width, .out = hidden, .rows = last ? tower->sequences : tower->rows,
-                            .compute = packer->type, .output = packer->type,
-                            .epilogue = epilogue_of(tower->config.activation)};
-    clsp_linear_desc fc2 = {.in = hidden, .out = width, .rows = fc1.rows, .compute = packer->type,
-                            .output = CLSP_TYPE_F32, .epilogue = CLSP_EPILOGUE_ADD};
-    CLSP_TRY(clsp_pack_linear(&b->fc1, packer, &fc1, &(clsp_stack){{&w->fc1}, {&w->fc1_bias}, 1}, err));
-    CLSP_TRY(clsp_pack_linear(&b->fc2, packer, &fc2, &(clsp_stack){{&w->fc2}, {&w->fc2_bias}, 1}, err));
-out:
-    return status;
-}
-
-static clipspan_status pack_block(clsp_block *b, const clsp_packer *packer, const clsp_tower *tower, bool last,
-                                  const clsp_block_weights *w, clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    size_t width = (size_t)tower->config.width;
-    CLSP_TRY(clsp_read_vector(&b->ln1_gamma, &w->ln1_gamma, width, err));
-    CLSP_TRY(clsp_read_vector(&b->ln1_beta, &w->ln1_beta, width, err));
-    CLSP_TRY(clsp_read_vector(&b->ln2_gamma, &w->ln2_gamma, width, err));
-    CLSP_TRY(clsp_read_vector(&b->ln2_beta, &w->ln2_beta, width, err));
-    CLSP_TRY(pack_attention(b, packer, tower, last, w, err));
-    CLSP_TRY(pack_mlp(b, packer, tower, last, w, err));
+    CLSP_TRY(clsp_linear_new(&b->out, workspace, &w->out, CLSP_TYPE_F32, CLSP_EPILOGUE_ADD, err));
+    CLSP_TRY(clsp_linear_new(&b->fc1, workspace, &w->fc1, type, activation, err));
+    CLSP_TRY(clsp_linear_new(&b->fc2, workspace, &w->fc2, CLSP_TYPE_F32, CLSP_EPILOGUE_ADD, err));
 out:
     return status;
 }
@@ -81,10 +39,6 @@ static void block_clear(clsp_block *b)
 {
     clsp_linear *layers[] = {b->qkv, b->q, b->kv, b->out, b->fc1, b->fc2};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) clsp_linear_free(layers[i]);
-    clsp_free(b->ln1_gamma);
-    clsp_free(b->ln1_beta);
-    clsp_free(b->ln2_gamma);
-    clsp_free(b->ln2_beta);
 }
 
 /* ---- buffers --------------------------------------------------------------------------------------------- */
@@ -95,12 +49,13 @@ static size_t gap_of(clsp_type type) { return type == CLSP_TYPE_BF16 ? 32 : 0; }
 static size_t size_of(clsp_type type) { return type == CLSP_TYPE_BF16 ? sizeof(uint16_t) : sizeof(float); }
 
 /* Zeroed, aligned: rows behind the sequences must be finite from the first pass on. */
-static void *rows_new(size_t rows, size_t width, size_t size)
+static void *rows_new(clsp_tower *t, size_t rows, size_t width, size_t size)
 {
     size_t bytes;
     if (!clsp_mul(&bytes, rows, width) || !clsp_mul(&bytes, bytes, size)) return NULL;
     void *block = clsp_alloc_aligned(bytes, 1);
     if (block) memset(block, 0, bytes);
+    t->bytes += bytes;
     return block;
 }
 
@@ -110,33 +65,33 @@ static clipspan_status buffers_new(clsp_tower *t, size_t work_bytes, clipspan_er
     size_t width = (size_t)t->config.width, hidden = (size_t)t->config.mlp_width, size = size_of(t->type);
     size_t room = clsp_max(3 * width, hidden) + gap_of(t->type);
     if (!clsp_mul(&room, room, t->rows) || !clsp_mul(&room, room, size)) return clsp_fail_memory(err);
-    CLSP_ALLOC(t->x, rows_new(t->rows, width, sizeof *t->x));
-    CLSP_ALLOC(t->h, rows_new(t->rows, width + gap_of(t->type), size));
-    CLSP_ALLOC(t->work, rows_new(clsp_max(room, work_bytes), 1, 1));
-    CLSP_ALLOC(t->pooled, rows_new(t->sequences, width, sizeof *t->pooled));
-    CLSP_ALLOC(t->before, rows_new(t->sequences, width, sizeof *t->before));
-    CLSP_ALLOC(t->pooled_h, rows_new(t->sequences, width, size));
-    CLSP_ALLOC(t->pooled_q, rows_new(t->sequences, width, size));
-    CLSP_ALLOC(t->pooled_hidden, rows_new(t->sequences, hidden, size));
+    CLSP_ALLOC(t->x, rows_new(t, t->rows, width, sizeof *t->x));
+    CLSP_ALLOC(t->h, rows_new(t, t->rows, width + gap_of(t->type), size));
+    CLSP_ALLOC(t->work, rows_new(t, clsp_max(room, work_bytes), 1, 1));
+    CLSP_ALLOC(t->pooled, rows_new(t, t->sequences, width, sizeof *t->pooled));
+    CLSP_ALLOC(t->before, rows_new(t, t->sequences, width, sizeof *t->before));
+    CLSP_ALLOC(t->pooled_h, rows_new(t, t->sequences, width, size));
+    CLSP_ALLOC(t->pooled_q, rows_new(t, t->sequences, width, size));
+    CLSP_ALLOC(t->pooled_hidden, rows_new(t, t->sequences, hidden, size));
 out:
     return status;
 }
 
-clipspan_status clsp_tower_init(clsp_tower *tower, const clsp_packer *packer, const clsp_tower_config *config,
-                                const clsp_block_weights *weights, size_t rows, size_t sequences, size_t longest,
-                                bool causal, size_t work_bytes, const clsp_safetensors *file, clipspan_error *err)
+clipspan_status clsp_tower_init(clsp_tower *tower, clsp_workspace *workspace, const clsp_packed_tower *weights,
+                                const clsp_tower_config *config, size_t rows, size_t sequences, size_t longest,
+                                bool causal, size_t work_bytes, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     size_t layers = (size_t)config->layers;
     clsp_attention_desc attention = {.heads = (size_t)config->heads, .head_dim = (size_t)config->head_dim,
-                                     .longest = longest, .type = packer->type, .causal = causal};
-    *tower = (clsp_tower){.config = *config, .type = packer->type, .rows = rows, .sequences = sequences};
+                                     .longest = longest, .type = weights->type, .causal = causal};
+    *tower = (clsp_tower){.config = *config, .type = weights->type, .rows = rows, .sequences = sequences,
+                          .weights = weights};
     CLSP_ALLOC(tower->blocks, clsp_alloc_zero(layers, sizeof *tower->blocks));
-    for (size_t l = 0; l < layers; l++) {
-        CLSP_TRY(pack_block(&tower->blocks[l], packer, tower, l + 1 == layers, &weights[l], err));
-        if (file) clsp_safetensors_drop_pages(file); /* what is packed is not read again */
-    }
-    CLSP_TRY(clsp_attention_new(&tower->attention, packer->workspace, &attention, err));
+    for (size_t l = 0; l < layers; l++)
+        CLSP_TRY(layers_new(&tower->blocks[l], workspace, &weights->blocks[l], weights->type,
+                            epilogue_of(config->activation), l + 1 == layers, err));
+    CLSP_TRY(clsp_attention_new(&tower->attention, &attention, err));
     CLSP_TRY(buffers_new(tower, work_bytes, err));
 out:
     return status;
@@ -170,6 +125,7 @@ static clsp_attention_capture attention_capture(const clsp_tower *t, const clsp_
     if (c->cls) views.cls = c->cls + layer * plane;
     for (int i = 0; c->tokens && i < c->token_layer_count; i++)
         if ((size_t)c->token_layers[i] == layer) views.tokens = c->tokens + (size_t)i * plane * tokens;
+    views.room = c->images;
     return views;
 }
 
@@ -221,19 +177,20 @@ static clipspan_status run_block(clsp_tower *t, const clsp_pass *pass, size_t l,
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_block *b = &t->blocks[l];
+    const clsp_packed_block *w = &t->weights->blocks[l];
     size_t d = (size_t)t->config.width, m = (size_t)t->config.mlp_width, rows = pass->rows, size = size_of(t->type);
     size_t hs = d + gap_of(t->type), ms = m + gap_of(t->type); /* strides of h and of the hidden rows */
     float eps = t->config.ln_eps, *kept = mlp_capture(t, pass, l + 1);
     clsp_attention_capture captures = attention_capture(t, pass, l);
     clsp_attention_input input = {.q = t->work, .k = (char *)t->work + d * size, .v = (char *)t->work + 2 * d * size,
                                   .q_stride = 3 * d, .kv_stride = 3 * d};
-    clsp_layer_norm(t->h, t->x, b->ln1_gamma, b->ln1_beta, eps, rows, d, d, hs, t->type);
+    clsp_layer_norm(t->h, t->x, w->ln1_gamma, w->ln1_beta, eps, rows, d, d, hs, t->type);
     CLSP_TRY(clsp_linear_run(b->qkv, t->work, 3 * d, t->h, hs, rows, err));
     CLSP_TRY(clsp_attention_run(t->attention, t->h, &input, pass->start, pass->sequences, false, &captures, err));
     visit_heads(t, pass, l, t->h, pass->start[1] - pass->start[0], captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->x, d, t->h, d, rows, err));
     if (kept) pick_rows(t->before, t->x, pass->pooled, pass->sequences, d * sizeof *t->x);
-    clsp_layer_norm(t->h, t->x, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, hs, t->type);
+    clsp_layer_norm(t->h, t->x, w->ln2_gamma, w->ln2_beta, eps, rows, d, d, hs, t->type);
     CLSP_TRY(clsp_linear_run(b->fc1, t->work, ms, t->h, hs, rows, err));
     keep_hidden(t, pass, l, t->work, ms, pass->pooled);
     CLSP_TRY(clsp_linear_run(b->fc2, t->x, d, t->work, ms, rows, err));
@@ -246,13 +203,14 @@ static clipspan_status run_last_block(clsp_tower *t, const clsp_pass *pass, size
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_block *b = &t->blocks[l];
+    const clsp_packed_block *w = &t->weights->blocks[l];
     size_t d = (size_t)t->config.width, m = (size_t)t->config.mlp_width, rows = pass->pooled_rows;
     size_t size = size_of(t->type);
     float eps = t->config.ln_eps, *kept = mlp_capture(t, pass, l + 1);
     clsp_attention_capture captures = attention_capture(t, pass, l);
     clsp_attention_input input = {.q = t->pooled_q, .k = t->work, .v = (char *)t->work + d * size, .q_stride = d,
                                   .kv_stride = 2 * d};
-    clsp_layer_norm(t->h, t->x, b->ln1_gamma, b->ln1_beta, eps, pass->rows, d, d, d, t->type);
+    clsp_layer_norm(t->h, t->x, w->ln1_gamma, w->ln1_beta, eps, pass->rows, d, d, d, t->type);
     CLSP_TRY(clsp_linear_run(b->kv, t->work, 2 * d, t->h, d, pass->rows, err));
     pick_rows(t->pooled_h, t->h, pass->pooled, pass->sequences, d * size);
     pick_rows(t->pooled, t->x, pass->pooled, pass->sequences, d * sizeof *t->x);
@@ -263,7 +221,7 @@ static clipspan_status run_last_block(clsp_tower *t, const clsp_pass *pass, size
     visit_heads(t, pass, l, t->pooled_h, 1, captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->pooled, d, t->pooled_h, d, rows, err));
     if (kept) memcpy(t->before, t->pooled, pass->sequences * d * sizeof *t->before);
-    clsp_layer_norm(t->pooled_h, t->pooled, b->ln2_gamma, b->ln2_beta, eps, rows, d, d, d, t->type);
+    clsp_layer_norm(t->pooled_h, t->pooled, w->ln2_gamma, w->ln2_beta, eps, rows, d, d, d, t->type);
     CLSP_TRY(clsp_linear_run(b->fc1, t->pooled_hidden, m, t->pooled_h, d, rows, err));
     keep_hidden(t, pass, l, t->pooled_hidden, m, NULL);
     CLSP_TRY(clsp_linear_run(b->fc2, t->pooled, d, t->pooled_hidden, m, rows, err));

@@ -13,37 +13,51 @@
 #include "compute/compute.h"
 #include "engine/engine.h"
 
-/* ---- weights.c: from the model's files into packed layers ---------------------------------------------- */
+/* ---- weights.c: a tower's weights, packed into one block that the model's engines share ------------------- */
 
-/* Reads weights through one staging area, so that at most one matrix exists unpacked. */
-typedef struct clsp_packer {
-    clsp_workspace *workspace;
+typedef enum clsp_tower_kind { CLSP_IMAGES, CLSP_TEXTS } clsp_tower_kind;
+
+typedef struct clsp_packed_block {
+    const float *ln1_gamma, *ln1_beta, *ln2_gamma, *ln2_beta; /* [D] */
+    clsp_packed qkv;   /* D -> 3D, in every block but the last */
+    clsp_packed q, kv; /* D -> D and D -> 2D, in the last: only the pooled tokens ask there */
+    clsp_packed out, fc1, fc2;
+} clsp_packed_block;
+
+typedef struct clsp_piece clsp_piece;
+typedef struct clsp_packed_tower {
+    clsp_packed_block *blocks; /* [layers] */
+    clsp_packed patch;         /* K -> D; of images alone */
+    clsp_packed projection;    /* D -> E, fp32 in both types */
+    const float *class_token;  /* [D]; of images alone, as are the next two, which may be NULL */
+    const float *pre_gamma, *pre_beta;
+    const float *position;               /* [N, D], or of a text's places */
+    const float *post_gamma, *post_beta; /* [D]: ln_post, ln_final */
     clsp_type type;
-    float *matrix;  /* [matrix_room] */
-    float *bias;    /* [bias_room] */
-    size_t matrix_room, bias_room;
-    struct clsp_packed_node **kept; /* where what is packed is listed; whose owner frees it (clsp_packed_list_free) */
-} clsp_packer;
-void clsp_packed_list_free(struct clsp_packed_node *list);
-/* Room for every layer of the tower's blocks and for one of other_in -> other_out. */
-clipspan_status clsp_packer_init(clsp_packer *packer, clsp_workspace *workspace, clsp_type type,
-                                 const clsp_tower_config *config, size_t other_in, size_t other_out,
-                                 clipspan_error *err);
-void clsp_packer_clear(clsp_packer *packer);
+    size_t bytes;       /* of the block that all of this lies in */
+    void *block;        /* packed here; NULL: in the mapping */
+    clsp_map map;       /* of the cache's file */
+    clsp_piece *pieces; /* [piece_count] what lies where */
+    size_t piece_count;
+} clsp_packed_tower;
+/* The first who asks packs, with the calling thread's threads; rows and sequences are usual numbers of rows. */
+clipspan_status clsp_packed_tower_take(const clsp_packed_tower **out, const clipspan_model *model, clsp_tower_kind kind,
+                                       clsp_type type, size_t rows, size_t sequences, clipspan_error *err);
+void clsp_packed_tower_drop(const clipspan_model *model, clsp_tower_kind kind, clsp_type type);
 
-/* Up to three weights with as many biases, one below the other, as one layer. A bias without a tensor is zero. */
-typedef struct clsp_stack {
-    const clsp_weight *weights[3], *biases[3];
-    int count;
-} clsp_stack;
-typedef struct clsp_linear_desc {
-    size_t in, out, rows;
-    clsp_type compute, output;
-    clsp_epilogue epilogue;
-} clsp_linear_desc;
-clipspan_status clsp_pack_linear(clsp_linear **out, const clsp_packer *packer, const clsp_linear_desc *desc,
-                                 const clsp_stack *stack, clipspan_error *err);
-clipspan_status clsp_read_vector(float **out, const clsp_weight *weight, size_t count, clipspan_error *err);
+/* ---- weights_cache.c: such blocks in files -------------------------------------------------------------- */
+
+/* What a file must have been written for. */
+typedef struct clsp_weights_key {
+    const clipspan_model *model;
+    const char *name;         /* "images-f32-avx512" */
+    char plan[CLSP_HASH_HEX]; /* of what lies where in the block, and the library's version */
+    size_t bytes;
+} clsp_weights_key;
+/* The block in the model's cache, checked, in *map; NULL: it is not there, or not whole (which is warned about). */
+const void *clsp_weights_cache_find(clsp_map *map, const clsp_weights_key *key);
+/* Writes it, whole or not at all; what goes wrong is warned about. */
+void clsp_weights_cache_keep(const void *block, const clsp_weights_key *key);
 
 /* ---- intervene.c: heads replaced, heads summed ----------------------------------------------------------- */
 
@@ -60,17 +74,16 @@ void clsp_add_heads(double *sums, clsp_type type, const void *rows, size_t width
 
 /* ---- tower.c: residual blocks ---------------------------------------------------------------------------- */
 
+/* The layers of a block; the weights that they run are the packed block's of the same names. */
 typedef struct clsp_block {
-    float *ln1_gamma, *ln1_beta, *ln2_gamma, *ln2_beta; /* [D] */
-    clsp_linear *qkv;    /* D -> 3D, in every block but the last */
-    clsp_linear *q, *kv; /* D -> D and D -> 2D, in the last: only the pooled tokens ask there */
-    clsp_linear *out, *fc1, *fc2;
+    clsp_linear *qkv, *q, *kv, *out, *fc1, *fc2;
 } clsp_block;
 
 typedef struct clsp_tower {
     clsp_tower_config config;
     clsp_type type;
     size_t rows, sequences; /* capacity, R and S */
+    const clsp_packed_tower *weights; /* borrowed */
     clsp_block *blocks;     /* [layers] */
     clsp_attention *attention;
     float *x;        /* [R, D] residual stream */
@@ -80,6 +93,7 @@ typedef struct clsp_tower {
     void *pooled_h, *pooled_q; /* [S, D] in `type` */
     void *pooled_hidden;       /* [S, M] in `type` */
     float *before;   /* [S, D] the pooled tokens before an MLP, for its capture */
+    size_t bytes;    /* of these buffers */
 } clsp_tower;
 
 /* One pass. `rows` and `pooled_rows` may be rounded up past what the sequences cover (within capacity), so that few
@@ -93,9 +107,9 @@ typedef struct clsp_pass {
 } clsp_pass;
 
 /* work_bytes: at least so much room in `work`. Sequences of at most `longest` rows. */
-clipspan_status clsp_tower_init(clsp_tower *tower, const clsp_packer *packer, const clsp_tower_config *config,
-                                const clsp_block_weights *weights, size_t rows, size_t sequences, size_t longest,
-                                bool causal, size_t work_bytes, const clsp_safetensors *file, clipspan_error *err);
+clipspan_status clsp_tower_init(clsp_tower *tower, clsp_workspace *workspace, const clsp_packed_tower *weights,
+                                const clsp_tower_config *config, size_t rows, size_t sequences, size_t longest,
+                                bool causal, size_t work_bytes, clipspan_error *err);
 void clsp_tower_clear(clsp_tower *tower);
 /* From x to pooled. */
 clipspan_status clsp_tower_run(clsp_tower *tower, const clsp_pass *pass, clipspan_error *err);
@@ -106,6 +120,7 @@ typedef struct clsp_vision_tower clsp_vision_tower;
 clipspan_status clsp_vision_tower_new(clsp_vision_tower **out, clsp_workspace *workspace, const clipspan_model *model,
                                       clsp_type type, size_t batch, clipspan_error *err);
 void clsp_vision_tower_free(clsp_vision_tower *tower);
+const clsp_tower *clsp_vision_tower_blocks(const clsp_vision_tower *tower);
 /* pixels: [n, 3, S, S]; the images that are missing for a whole batch are run as zeros. */
 clipspan_status clsp_vision_tower_run(clsp_vision_tower *tower, const float *pixels, size_t n,
                                       const clsp_replacement *replacement, clsp_capture *capture, float *embedding,
@@ -130,6 +145,7 @@ typedef struct clsp_text_tower clsp_text_tower;
 clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *workspace, const clipspan_model *model,
                                     clsp_type type, clipspan_error *err);
 void clsp_text_tower_free(clsp_text_tower *tower);
+const clsp_tower *clsp_text_tower_blocks(const clsp_text_tower *tower);
 /* Embeds the next of the prompts which[0 .. count), as many as one pass holds (*taken); prompt which[i] goes to
  * row i of embeddings [count, E], not normalised. */
 clipspan_status clsp_text_tower_run(clsp_text_tower *tower, const clsp_prompts *prompts, const size_t *which,
@@ -145,12 +161,25 @@ struct clipspan_engine {
     clsp_replacement *replacement; /* NULL: none */
     clsp_type type;
     int threads, batch;
+    clipspan_engine **members; /* [member_count] among which streams are shared, with its threads; 0: it runs them itself */
+    int member_count;
 };
 /* The thread count of the calling thread's loops is the engine's between the two. */
 clipspan_status clsp_engine_vision(clsp_vision_tower **out, clipspan_engine *engine, clipspan_error *err);
 clipspan_status clsp_engine_text(clsp_text_tower **out, clipspan_engine *engine, clipspan_error *err);
 /* Rows of x to unit length; a row of zeros stays. */
 void clsp_normalize(float *x, size_t rows, size_t width);
+
+/* ---- team.c: several engines, each on a thread of its own --------------------------------------------------- */
+
+typedef struct clsp_team clsp_team;
+/* Batch b goes to member b mod member_count and lies in slot b mod clsp_engine_slots. */
+clipspan_status clsp_team_start(clsp_team **out, clipspan_engine *engine, clsp_pixels_fn work, void *user,
+                                clipspan_error *err);
+/* The slot's batch before must have been waited for. */
+void clsp_team_post(clsp_team *team, const clsp_pixels *batch);
+clipspan_status clsp_team_wait(clsp_team *team, size_t slot, clipspan_error *err);
+void clsp_team_free(clsp_team *team); /* ends the threads, when what they do is done; NULL is fine */
 
 /* ---- pool_cache.c ------------------------------------------------------------------------------------------ */
 

@@ -8,13 +8,13 @@
 
 struct clsp_vision_tower {
     clsp_tower tower;
+    const clipspan_model *model;
+    const clsp_packed_tower *weights; /* shared by all engines of the model */
     size_t batch, tokens, grid, side, image_side, patch_values, embed_dim;
     clsp_linear *patch;      /* K -> D */
     clsp_linear *projection; /* D -> E, fp32 in both types */
-    float *class_token, *position, *ln_pre_gamma, *ln_pre_beta, *ln_post_gamma, *ln_post_beta;
     size_t *start, *pooled;  /* [B + 1], [B] */
     float *projected;        /* [B, E] */
-    struct clsp_packed_node *packed;
 };
 
 /* ---- capture --------------------------------------------------------------------------------------------- */
@@ -62,36 +62,6 @@ void clsp_capture_free(clsp_capture *capture)
 
 /* ---- making and freeing ---------------------------------------------------------------------------------- */
 
-static clipspan_status read_vectors(clsp_vision_tower *t, const clsp_vision *v, clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    size_t width = (size_t)v->config.width;
-    CLSP_TRY(clsp_read_vector(&t->class_token, &v->class_token, width, err));
-    CLSP_TRY(clsp_read_vector(&t->position, &v->position, t->tokens * width, err));
-    if (v->has_ln_pre) {
-        CLSP_TRY(clsp_read_vector(&t->ln_pre_gamma, &v->ln_pre_gamma, width, err));
-        CLSP_TRY(clsp_read_vector(&t->ln_pre_beta, &v->ln_pre_beta, width, err));
-    }
-    CLSP_TRY(clsp_read_vector(&t->ln_post_gamma, &v->ln_post_gamma, width, err));
-    CLSP_TRY(clsp_read_vector(&t->ln_post_beta, &v->ln_post_beta, width, err));
-out:
-    return status;
-}
-
-static clipspan_status pack_ends(clsp_vision_tower *t, const clsp_packer *packer, const clsp_vision *v,
-                                 clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    clsp_linear_desc patch = {.in = t->patch_values, .out = (size_t)v->config.width,
-                              .rows = t->batch * (t->tokens - 1), .compute = packer->type, .output = CLSP_TYPE_F32};
-    clsp_linear_desc projection = {.in = (size_t)v->config.width, .out = t->embed_dim, .rows = t->batch,
-                                   .compute = CLSP_TYPE_F32, .output = CLSP_TYPE_F32};
-    CLSP_TRY(clsp_pack_linear(&t->patch, packer, &patch, &(clsp_stack){{&v->patch}, {&v->patch_bias}, 1}, err));
-    CLSP_TRY(clsp_pack_linear(&t->projection, packer, &projection, &(clsp_stack){{&v->projection}, {NULL}, 1}, err));
-out:
-    return status;
-}
-
 static clipspan_status sequences_new(clsp_vision_tower *t, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -117,26 +87,22 @@ clipspan_status clsp_vision_tower_new(clsp_vision_tower **out, clsp_workspace *w
     const clsp_vision *v = &model->vision;
     clipspan_status status = CLIPSPAN_OK;
     clsp_vision_tower *t = NULL;
-    clsp_packer packer = {0};
     size_t width = (size_t)v->config.width, tokens = (size_t)v->tokens, side = (size_t)v->patch_size, rows;
     *out = NULL;
     if (!clsp_mul(&rows, batch, tokens)) return clsp_fail_memory(err);
     CLSP_ALLOC(t, clsp_alloc_zero(1, sizeof *t));
-    *t = (clsp_vision_tower){.batch = batch, .tokens = tokens, .grid = (size_t)v->grid, .side = side,
+    *t = (clsp_vision_tower){.model = model, .batch = batch, .tokens = tokens, .grid = (size_t)v->grid, .side = side,
                              .image_side = (size_t)v->image_size, .patch_values = 3 * side * side,
                              .embed_dim = (size_t)model->embed_dim};
-    CLSP_TRY(clsp_packer_init(&packer, workspace, type, &v->config, clsp_max(t->patch_values, width),
-                              clsp_max(width, t->embed_dim), err));
-    packer.kept = &t->packed;
-    CLSP_TRY(read_vectors(t, v, err));
-    CLSP_TRY(pack_ends(t, &packer, v, err));
+    CLSP_TRY(clsp_packed_tower_take(&t->weights, model, CLSP_IMAGES, type, rows, batch, err));
+    CLSP_TRY(clsp_linear_new(&t->patch, workspace, &t->weights->patch, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err));
+    CLSP_TRY(clsp_linear_new(&t->projection, workspace, &t->weights->projection, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err));
     CLSP_TRY(sequences_new(t, err));
-    CLSP_TRY(clsp_tower_init(&t->tower, &packer, &v->config, v->blocks, rows, batch, tokens, false,
-                             input_bytes(t, type, width), model->weights, err));
+    CLSP_TRY(clsp_tower_init(&t->tower, workspace, t->weights, &v->config, rows, batch, tokens, false,
+                             input_bytes(t, type, width), err));
     *out = t;
     t = NULL;
 out:
-    clsp_packer_clear(&packer);
     clsp_vision_tower_free(t);
     return status;
 }
@@ -147,12 +113,13 @@ void clsp_vision_tower_free(clsp_vision_tower *t)
     clsp_tower_clear(&t->tower);
     clsp_linear_free(t->patch);
     clsp_linear_free(t->projection);
-    clsp_packed_list_free(t->packed);
-    void *all[] = {t->class_token, t->position, t->ln_pre_gamma, t->ln_pre_beta, t->ln_post_gamma, t->ln_post_beta,
-                   t->start, t->pooled, t->projected};
+    if (t->weights) clsp_packed_tower_drop(t->model, CLSP_IMAGES, t->weights->type);
+    void *all[] = {t->start, t->pooled, t->projected};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
     clsp_free(t);
 }
+
+const clsp_tower *clsp_vision_tower_blocks(const clsp_vision_tower *tower) { return &tower->tower; }
 
 /* ---- running --------------------------------------------------------------------------------------------- */
 
@@ -196,8 +163,8 @@ static void place_tokens(float *x, const float *embedded, const clsp_vision_towe
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < t->batch * tokens; r++) {
         size_t b = r / tokens, n = r % tokens;
-        const float *from = n == 0 ? t->class_token : embedded + (b * (tokens - 1) + n - 1) * width;
-        for (size_t i = 0; i < width; i++) x[r * width + i] = from[i] + t->position[n * width + i];
+        const float *from = n == 0 ? t->weights->class_token : embedded + (b * (tokens - 1) + n - 1) * width;
+        for (size_t i = 0; i < width; i++) x[r * width + i] = from[i] + t->weights->position[n * width + i];
     }
 }
 
@@ -212,8 +179,8 @@ static clipspan_status embed_patches(clsp_vision_tower *t, const float *pixels, 
         clsp_linear_run(t->patch, embedded, width, gathered, t->patch_values, patches, err);
     if (status != CLIPSPAN_OK) return status;
     place_tokens(tower->x, embedded, t);
-    if (t->ln_pre_gamma)
-        clsp_layer_norm(tower->x, tower->x, t->ln_pre_gamma, t->ln_pre_beta, tower->config.ln_eps,
+    if (t->weights->pre_gamma)
+        clsp_layer_norm(tower->x, tower->x, t->weights->pre_gamma, t->weights->pre_beta, tower->config.ln_eps,
                         t->batch * t->tokens, width, width, width, CLSP_TYPE_F32);
     return CLIPSPAN_OK;
 }
@@ -230,7 +197,7 @@ clipspan_status clsp_vision_tower_run(clsp_vision_tower *t, const float *pixels,
                       .replacement = replacement};
     CLSP_TRY(embed_patches(t, pixels, n, err));
     CLSP_TRY(clsp_tower_run(tower, &pass, err));
-    clsp_layer_norm(tower->before, tower->pooled, t->ln_post_gamma, t->ln_post_beta, tower->config.ln_eps, t->batch,
+    clsp_layer_norm(tower->before, tower->pooled, t->weights->post_gamma, t->weights->post_beta, tower->config.ln_eps, t->batch,
                     width, width, width, CLSP_TYPE_F32);
     CLSP_TRY(clsp_linear_run(t->projection, t->projected, t->embed_dim, tower->before, width, t->batch, err));
     memcpy(embedding, t->projected, n * t->embed_dim * sizeof *embedding);

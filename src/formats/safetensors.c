@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "formats/json.h"
 #include "formats/safetensors_bytes.h"
@@ -440,6 +441,31 @@ void clsp_safetensors_drop_pages(const clsp_safetensors *file)
         const clsp_map *map = &file->shards[i].map;
         if (map->mapping != NULL) madvise(map->mapping, map->size, MADV_DONTNEED);
     }
+}
+
+void clsp_safetensors_drop_tensor(const clsp_safetensors *file, const clsp_tensor *tensor)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = tensor->count * clsp_dtype_size(tensor->dtype);
+    for (size_t i = 0; i < file->shard_count; i++) {
+        const clsp_map *map = &file->shards[i].map;
+        uintptr_t begin = (uintptr_t)map->bytes, data = (uintptr_t)tensor->data;
+        if (map->mapping == NULL || data < begin || data - begin >= map->size) continue;
+        size_t first = (data - begin + page - 1) / page * page, last = (data - begin + bytes) / page * page; /* whole ones */
+        if (first < last) madvise((char *)map->mapping + first, last - first, MADV_DONTNEED);
+        return;
+    }
+}
+
+bool clsp_safetensors_identify(const clsp_safetensors *file, clsp_hasher *hasher)
+{
+    bool settled = true;
+    for (size_t i = 0; i < file->shard_count; i++) {
+        const clsp_map *map = &file->shards[i].map;
+        const uint64_t about[] = {map->file.device, map->file.inode, map->size, map->file.modified, map->file.changed};
+        clsp_hasher_add(hasher, about, sizeof about);
+        settled = settled && map->file.settled;
+    }
+    return settled;
 }
 
 /* Shards are chained in the order of their names: hash(hash of the shards before + hash of this one). */

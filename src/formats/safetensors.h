@@ -47,6 +47,12 @@ const char *clsp_safetensors_path(const clsp_safetensors *file);
 /* Tells the system that the mapped pages are not needed for now (they come back when touched). */
 void clsp_safetensors_drop_pages(const clsp_safetensors *file);
 
+/* The same of the pages that hold this tensor of the file alone. */
+void clsp_safetensors_drop_tensor(const clsp_safetensors *file, const clsp_tensor *tensor);
+/* Adds what the system says of every shard's file; the same again: the same bytes. false: one of them has changed so
+ * lately that this does not hold. */
+bool clsp_safetensors_identify(const clsp_safetensors *file, clsp_hasher *hasher);
+
 /* Reads elements [first, first + count) as float32 (from F32, F16, BF16, F64). Refuses other types by name. */
 clipspan_status clsp_tensor_floats(const clsp_tensor *tensor, size_t first, size_t count, float *out,
                                    clipspan_error *err);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum { PIECE = 1 << 20, MAX_THREADS = 8, AHEAD = 32 };
-enum { DROP_EVERY = 128 }; /* pieces after which the pages that were read are given back: they count as memory in use */
 
 typedef struct piece {
     size_t tensor, offset, length; /* bytes */
@@ -133,7 +132,7 @@ static bool preprocess_text(clsp_buffer *text, const clsp_preprocess *p)
 }
 
 /* Everything of the configuration that a result depends on; not the tokenizer, which images do not need. */
-static clipspan_status add_configuration(clsp_hasher *hasher, const clipspan_model *m, clipspan_error *err)
+clipspan_status clsp_fingerprint_configuration(clsp_hasher *hasher, const clipspan_model *m, clipspan_error *err)
 {
     clsp_buffer text;
     clsp_buffer_init(&text, 4096);
@@ -159,7 +158,8 @@ static clipspan_status add_weights(clsp_hasher *hasher, job *j, clsp_pipeline *p
         last = p->tensor;
         add_text(hasher, j->slots[slot].hash);
         clsp_pipeline_release(pipeline);
-        if (i % DROP_EVERY == 0) clsp_safetensors_drop_pages(j->file);
+        if (p->offset + p->length == tensor_bytes(tensor))
+            clsp_safetensors_drop_tensor(j->file, tensor); /* what was read counts as memory in use */
     }
     return CLIPSPAN_OK;
 }
@@ -173,7 +173,7 @@ clipspan_status clsp_fingerprint_make(clipspan_model *model, const bool *used, c
     int threads = clsp_cpu_count() < MAX_THREADS ? clsp_cpu_count() : MAX_THREADS;
     CLSP_TRY(cut(&j, err));
     CLSP_ALLOC(hasher, clsp_hasher_new());
-    CLSP_TRY(add_configuration(hasher, model, err));
+    CLSP_TRY(clsp_fingerprint_configuration(hasher, model, err));
     CLSP_TRY(clsp_pipeline_start(&pipeline, threads, AHEAD, j.count, work, &j, err));
     CLSP_TRY(add_weights(hasher, &j, pipeline, err));
     clsp_hasher_hex(hasher, model->fingerprint);

@@ -49,7 +49,7 @@ static clipspan_status bind_weights(clipspan_model *model, const clsp_model_file
     CLSP_TRY(open_weights(model, files, err));
     CLSP_ALLOC(used, clsp_alloc_zero(clsp_safetensors_count(model->weights), sizeof *used));
     CLSP_TRY(clsp_names_bind(model, files->layout, files->config ? files->config : files->name, used, err));
-    CLSP_TRY(clsp_fingerprint_make(model, used, err));
+    CLSP_TRY(clsp_fingerprint_recall(model, used, err));
     model->info.weight_type = weight_type(model, used);
     model->info.parameters = count_parameters(model, used);
 out:
@@ -87,6 +87,18 @@ static clipspan_status copy_strings(clipspan_model *model, const clsp_model_file
     if (options && options->vocab) CLSP_ALLOC(model->vocab, clsp_files_absolute(options->vocab));
 out:
     return status;
+}
+
+/* "" stands for the user's own place, which need not exist. */
+static clipspan_status take_cache(clipspan_model *model, const clipspan_model_options *options, clipspan_error *err)
+{
+    if (options == NULL || options->cache == NULL) return CLIPSPAN_OK;
+    if (options->hooks != NULL) model->hooks = *options->hooks;
+    model->cache = options->cache[0] ? clsp_strdup(options->cache) : clsp_cache_folder();
+    if (model->cache != NULL) return CLIPSPAN_OK;
+    if (options->cache[0]) return clsp_fail_memory(err);
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                     "no place for a cache: neither XDG_CACHE_HOME nor HOME is set; name a folder");
 }
 
 static clipspan_status describe_preprocess(clipspan_model *model, const char *note, clipspan_error *err)
@@ -145,7 +157,9 @@ clipspan_status clsp_model_open_files(clipspan_model **out, const char *path, co
     const char *note;
     *out = NULL;
     CLSP_ALLOC(model, clsp_alloc_zero(1, sizeof *model));
+    CLSP_ALLOC(model->shared, clsp_shared_new());
     CLSP_TRY(copy_strings(model, files, path, options, err));
+    CLSP_TRY(take_cache(model, options, err));
     CLSP_TRY(read_configuration(model, files, &note, err));
     CLSP_TRY(bind_weights(model, files, err));
     CLSP_TRY(open_tokenizer(model, files, err));
@@ -181,7 +195,17 @@ void clipspan_model_free(clipspan_model *model)
     clsp_free(model->preprocess_words);
     clsp_free(model->config);
     clsp_free(model->vocab);
+    clsp_free(model->cache);
+    clsp_shared_free(model->shared);
     clsp_free(model);
+}
+
+void clsp_model_warn(const clipspan_model *model, const char *what, const char *why)
+{
+    if (model->hooks.warn == NULL) return;
+    char *line = clsp_format("%s: %s", what, why);
+    if (line != NULL) model->hooks.warn(model->hooks.user, line);
+    clsp_free(line);
 }
 
 const clipspan_model_info *clipspan_model_get_info(const clipspan_model *model)

@@ -72,6 +72,8 @@ typedef struct clsp_text {
     clsp_block_weights *blocks;
 } clsp_text;
 
+typedef struct clsp_shared clsp_shared;
+
 struct clipspan_model {
     clipspan_model_info info;
     int embed_dim;
@@ -81,6 +83,9 @@ struct clipspan_model {
     clsp_preprocess preprocess;
     clsp_tokenizer *tokenizer; /* NULL: none found */
     clsp_safetensors *weights; /* keeps the mapping alive */
+    clsp_shared *shared;       /* share.c: all that changes behind an open model */
+    char *cache;               /* folder of what is kept between runs; NULL: none */
+    clipspan_hooks hooks;      /* warn: what is wrong with the cache */
     /* owned strings behind info */
     char *name, *path, *preprocess_words, *config, *vocab;
     char fingerprint[CLSP_HASH_HEX];
@@ -89,5 +94,24 @@ struct clipspan_model {
 /* Elements of the weight as float32 in stored order: rows x columns values. A NULL tensor gives zeros, of which
  * `expected` are written. */
 clipspan_status clsp_weight_floats(const clsp_weight *weight, size_t expected, float *out, clipspan_error *err);
+
+/* "WHAT: WHY" to the hooks that the model was opened with. */
+void clsp_model_warn(const clipspan_model *model, const char *what, const char *why);
+
+/* ---- share.c: what is made of a model once, by whoever first asks, and shared by all ----------------------- */
+
+enum { CLSP_SHARED_SLOTS = 4 };
+/* What stands in the slot, which `make` makes if nothing does; meanwhile other threads wait. `release` unmakes it when the
+ * last who asked has let go. */
+typedef struct clsp_shared_making {
+    clipspan_status (*make)(void **out, const clipspan_model *model, void *user, clipspan_error *err);
+    void (*release)(void *object);
+    void *user;
+} clsp_shared_making;
+clipspan_status clsp_shared_take(void **out, const clipspan_model *model, size_t slot, const clsp_shared_making *making,
+                                 clipspan_error *err);
+void clsp_shared_drop(const clipspan_model *model, size_t slot); /* once for every successful _take */
+clsp_shared *clsp_shared_new(void);
+void clsp_shared_free(clsp_shared *shared); /* after every _drop */
 
 #endif

@@ -56,5 +56,11 @@ clipspan_status clsp_names_bind(clipspan_model *model, clsp_layout layout, const
 
 /* fingerprint.c: model->fingerprint; refuses values that are not finite in the used tensors. */
 clipspan_status clsp_fingerprint_make(clipspan_model *model, const bool *used, clipspan_error *err);
+/* Everything of the configuration that a result depends on, into the hasher. */
+clipspan_status clsp_fingerprint_configuration(clsp_hasher *hasher, const clipspan_model *model, clipspan_error *err);
+
+/* recall.c: the fingerprint from the run before, kept in model->cache for as long as the system says that the files are
+ * those of then; else made anew. */
+clipspan_status clsp_fingerprint_recall(clipspan_model *model, const bool *used, clipspan_error *err);
 
 #endif

@@ -59,7 +59,7 @@ static void world_open(world *w, const char *layout, clipspan_dtype dtype)
 {
     clipspan_error err;
     model_recipe recipe = MODEL_RECIPE_INIT;
-    clipspan_engine_options options = {dtype, 2, BATCH};
+    clipspan_engine_options options = {dtype, 2, BATCH, 0};
     *w = (world){0};
     recipe.layout = layout;
     if (model_make(scratch(layout), &recipe, &err)) fail_msg("%s", err.message);

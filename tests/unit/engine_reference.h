@@ -102,7 +102,8 @@ static inline void random_model(clipspan_model *model, const problem *p)
 {
     random_state = 20261124;
     tensor_count = 0;
-    *model = (clipspan_model){.embed_dim = EMBED, .info = {.name = p->name, .path = p->name}};
+    *model = (clipspan_model){.embed_dim = EMBED, .info = {.name = p->name, .path = p->name},
+                              .shared = clsp_shared_new()};
     clsp_vision *v = &model->vision;
     size_t d = (size_t)(p->heads * p->head_dim), k = (size_t)(3 * p->patch * p->patch);
     int grid = p->image / p->patch;
@@ -132,6 +133,7 @@ static inline void random_model(clipspan_model *model, const problem *p)
 
 static inline void free_model(clipspan_model *model)
 {
+    clsp_shared_free(model->shared);
     for (size_t i = 0; i < tensor_count; i++) free((void *)(uintptr_t)tensors[i].data);
     free(model->vision.blocks);
     free(model->text.blocks);
@@ -341,7 +343,7 @@ static inline void trace_free(trace *kept)
 
 static inline clipspan_engine *engine_of(const clipspan_model *model, clipspan_dtype dtype)
 {
-    clipspan_engine_options options = {dtype, 2, BATCH};
+    clipspan_engine_options options = {dtype, 2, BATCH, 0};
     clipspan_engine *engine = NULL;
     clipspan_error err;
     if (clipspan_engine_open(&engine, model, &options, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);

@@ -51,7 +51,7 @@ static void intervened(clipspan_engine *engine, const clipspan_model *model, con
 static void runs(clipspan_dtype dtype)
 {
     clipspan_model *model = make_and_open();
-    clipspan_engine_options options = {dtype, 2, BATCH};
+    clipspan_engine_options options = {dtype, 2, BATCH, 0};
     clipspan_engine *engine = NULL;
     clsp_capture capture;
     unsigned everything = CLSP_CAPTURE_Z | CLSP_CAPTURE_MLP | CLSP_CAPTURE_CLS | CLSP_CAPTURE_LAST | CLSP_CAPTURE_TOKENS |

@@ -89,7 +89,7 @@ static clipspan_images *list_of(int broken)
 
 static clipspan_engine *engine_new(clipspan_dtype dtype)
 {
-    clipspan_engine_options options = {dtype, 2, BATCH};
+    clipspan_engine_options options = {dtype, 2, BATCH, 0};
     clipspan_engine *engine = NULL;
     clipspan_error err;
     if (clipspan_engine_open(&engine, model, &options, &err)) fail_msg("%s", err.message);

@@ -85,7 +85,8 @@ static inline fake *fake_new(const fake_spec *s)
 {
     fake *f = calloc(1, sizeof *f);
     f->random = 20261124;
-    f->model = (clipspan_model){.embed_dim = s->embed, .info = {.name = s->name, .path = s->name}};
+    f->model = (clipspan_model){.embed_dim = s->embed, .info = {.name = s->name, .path = s->name},
+                                .shared = clsp_shared_new()};
     clsp_vision *v = &f->model.vision;
     size_t d = (size_t)(s->heads * s->head_dim), k = (size_t)(3 * s->patch * s->patch), m = (size_t)s->mlp;
     int grid = s->image / s->patch;
@@ -112,6 +113,7 @@ static inline void fake_free(fake *f)
 {
     for (size_t i = 0; i < f->tensor_count; i++) free((void *)(uintptr_t)f->tensors[i].data);
     free(f->model.vision.blocks);
+    clsp_shared_free(f->model.shared);
     free(f->pixels);
     free(f);
 }

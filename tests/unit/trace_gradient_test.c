@@ -27,7 +27,7 @@ static void embedding_is_the_engines(void **state)
     for (size_t i = 0; i < FAKES; i++) {
         fake *f = fake_new(&fakes[i]);
         clipspan_tracer *t = fake_tracer(f);
-        clipspan_engine_options options = {CLIPSPAN_F32, 2, 1};
+        clipspan_engine_options options = {CLIPSPAN_F32, 2, 1, 0};
         clipspan_engine *engine = NULL;
         clipspan_error err;
         float engines[16], ours[16];
