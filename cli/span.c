@@ -9,7 +9,8 @@ typedef struct inputs {
     clipspan_engine *engine;
     clipspan_texts *pool;
     clipspan_moments *moments;
-    float *embeddings;     /* [T, E] */
+    float *embeddings;     /* [T, E], or NULL where the file's are read where they lie: */
+    cli_embeddings file;
     unsigned char *chosen; /* [L * H] */
 } inputs;
 
@@ -22,8 +23,11 @@ static clipspan_status embed_pool(inputs *in, const clipspan_store *store, const
                                   clipspan_error *err)
 {
     size_t embed_dim = (size_t)clipspan_store_get_info(store)->embed_dim;
-    if (s->embeddings.count > 0)
-        return cli_embeddings_open(&in->embeddings, s->embeddings.items[0], in->pool, s->texts.items[0], embed_dim, err);
+    const char *path = s->embeddings.count > 0 ? s->embeddings.items[0] : NULL;
+    if (path != NULL && s->resamples > 0) /* which turn the whole pool, head by head */
+        return cli_embeddings_open(&in->embeddings, path, in->pool, s->texts.items[0], embed_dim, err);
+    if (path != NULL)
+        return cli_embeddings_map(&in->file, path, in->pool, s->texts.items[0], embed_dim, s->engine.threads, err);
     clipspan_status status = cli_open_store_model(&in->model, store, s->model, s->vocab, err);
     if (status == CLIPSPAN_OK) status = cli_open_engine(&in->engine, in->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;
@@ -73,8 +77,12 @@ static clipspan_status span(clipspan_textspan **out, const inputs *in, const cli
     options.top_images = (int)s->images;
     options.threads = (int)s->engine.threads;
     options.heads = in->chosen;
+    clipspan_vectors vectors = in->file.vectors;
+    if (in->embeddings != NULL)
+        vectors = (clipspan_vectors){.values = in->embeddings, .count = clipspan_texts_count(in->pool),
+                                     .embed_dim = (size_t)clipspan_store_get_info(store)->embed_dim};
     clipspan_status status =
-        clipspan_textspan_run(out, in->moments, in->pool, in->embeddings, &options, cli_hooks(), err);
+        clipspan_textspan_run_vectors(out, in->moments, in->pool, &vectors, &options, cli_hooks(), err);
     if (status == CLIPSPAN_OK && s->images > 0 && !clipspan_store_get_info(store)->moments_only)
         status = clipspan_textspan_rank_images(*out, store, cli_hooks(), err);
     if (status == CLIPSPAN_OK && s->resamples > 0)
@@ -99,6 +107,7 @@ clipspan_status cli_span_run(clipspan_textspan **out, const clipspan_store *stor
     clipspan_engine_free(in.engine);
     clipspan_model_free(in.model);
     free(in.embeddings);
+    cli_embeddings_close(&in.file);
     free(in.chosen);
     return status;
 }

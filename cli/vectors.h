@@ -17,6 +17,17 @@ clipspan_status cli_check_classifier(const char *classifier, const char *templat
  * them without blank and repeated lines (what `export` writes). */
 clipspan_status cli_embeddings_open(float **out, const char *path, const clipspan_texts *pool, const char *pool_path,
                                     size_t embed_dim, clipspan_error *err);
+/* The same where they lie, mapped, for what reads them block by block; float64 files are copied. */
+typedef struct cli_embeddings {
+    clipspan_vectors vectors; /* points into the rest */
+    clipspan_npy_map map;
+    float *copied;
+    size_t *rows;
+    double *scale;
+} cli_embeddings;
+clipspan_status cli_embeddings_map(cli_embeddings *out, const char *path, const clipspan_texts *pool, const char *pool_path,
+                                   size_t embed_dim, size_t threads, clipspan_error *err);
+void cli_embeddings_close(cli_embeddings *embeddings);
 /* [C, E] of unit length from a file [E, C], the caller frees. */
 clipspan_status cli_classifier_open(float **out, const char *path, size_t classes, size_t embed_dim, clipspan_error *err);
 

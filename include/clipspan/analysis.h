@@ -50,6 +50,23 @@ CLIPSPAN_API clipspan_status clipspan_textspan_run(clipspan_textspan **out, cons
                                                    const clipspan_texts *pool, const float *pool_embeddings,
                                                    const clipspan_textspan_options *options,
                                                    const clipspan_hooks *hooks, clipspan_error *err);
+/* Vectors of unit length, read where they lie (in a mapped file, say): nothing of them is copied but a block at a time. */
+typedef struct clipspan_vectors {
+    const void *values;   /* rows of E float32 or, with half, float16 */
+    int half;
+    const size_t *rows;   /* [count]: which row vector i is; NULL: row i */
+    const double *scale;  /* [count]: by what vector i's numbers are multiplied; NULL: they stand as they are */
+    size_t count, embed_dim; /* T, E */
+} clipspan_vectors;
+/* length: [count], in double, with `scale` applied; not finite where a number is not. threads: 0: all. */
+CLIPSPAN_API clipspan_status clipspan_vectors_lengths(const clipspan_vectors *vectors, double *length, int threads,
+                                                      clipspan_error *err);
+/* The same as textspan_run for as many vectors as the pool has texts: memory is 280 bytes a text, whatever the number of
+ * heads, beside the pool's own names. */
+CLIPSPAN_API clipspan_status clipspan_textspan_run_vectors(clipspan_textspan **out, const clipspan_moments *moments,
+                                                           const clipspan_texts *pool, const clipspan_vectors *vectors,
+                                                           const clipspan_textspan_options *options,
+                                                           const clipspan_hooks *hooks, clipspan_error *err);
 CLIPSPAN_API void clipspan_textspan_free(clipspan_textspan *result);
 
 typedef struct clipspan_textspan_info {

@@ -115,6 +115,16 @@ CLIPSPAN_API void clipspan_npy_discard(clipspan_npy *npy);
  * is so as float32, is refused. The caller frees *out with free(). */
 CLIPSPAN_API clipspan_status clipspan_npy_read(float **out, size_t *rows, size_t *columns, const char *path,
                                                clipspan_error *err);
+/* The same array where it lies, mapped and not copied: float16 (half) or float32; float64 is CLIPSPAN_ERROR_UNSUPPORTED. Its
+ * numbers are not looked at. Closing what was never opened (zeros) is fine. */
+typedef struct clipspan_npy_map {
+    const void *values; /* [rows, columns] */
+    int half;
+    size_t rows, columns;
+    void *keep;
+} clipspan_npy_map;
+CLIPSPAN_API clipspan_status clipspan_npy_map_open(clipspan_npy_map *out, const char *path, clipspan_error *err);
+CLIPSPAN_API void clipspan_npy_map_close(clipspan_npy_map *map);
 
 #ifdef __cplusplus
 }

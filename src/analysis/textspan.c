@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "analysis/greedy.h"
@@ -14,8 +15,9 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
-enum { TEXT_BLOCK = 256, LOUD_HEADS = 4 };
-static const size_t GROUP_BYTES = (size_t)256 << 20;
+/* From MANY texts on, threads share a head's texts and not the heads: so many fill their part of a cache. */
+enum { MANY = 65536, LOUD_HEADS = 4 };
+static const size_t GROUP_BYTES = (size_t)512 << 20;
 
 typedef struct outcome {
     clipspan_status status;
@@ -34,7 +36,8 @@ typedef struct job {
     size_t *offset;    /* [group + 1] first row of each head's axes */
     outcome *outcomes; /* [group] */
     float *axes;       /* [group * cap, E] */
-    float *projected;  /* [group * cap, T] */
+    clsp_screen screen; /* the pool on the group's axes */
+    float *room;       /* [threads, clsp_screen_room] */
     size_t ended;      /* heads that ended early */
 } job;
 
@@ -58,20 +61,13 @@ static clipspan_status check(const clipspan_moments *moments, const clipspan_tex
 }
 
 /* Longest row; refuses numbers that are not finite, by the text's name. */
-static clipspan_status measure_pool(clsp_pool *pool, const clipspan_texts *texts, clipspan_error *err)
+static clipspan_status measure_pool(job *j, const clipspan_texts *texts, clipspan_error *err)
 {
-    double longest = 0;
-    for (size_t j = 0; j < pool->texts; j++) {
-        const float *t = pool->embeddings + j * pool->embed_dim;
-        double square = 0;
-        for (size_t d = 0; d < pool->embed_dim; d++) square += (double)t[d] * (double)t[d];
-        if (!isfinite(square))
-            return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the embedding of text %zu (\"%s\") is not finite",
-                             j, clipspan_texts_get(texts, j));
-        longest = fmax(longest, square);
-    }
-    pool->longest = sqrt(longest);
-    return CLIPSPAN_OK;
+    size_t bad;
+    clipspan_status status = clsp_pool_measure(&j->pool, j->threads, &bad, err);
+    if (status != CLIPSPAN_OK || bad == j->pool.vectors.count) return status;
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the embedding of text %zu (\"%s\") is not finite", bad,
+                     clipspan_texts_get(texts, bad));
 }
 
 static clipspan_status copy_pool(clipspan_textspan *result, const clipspan_texts *pool, clipspan_error *err)
@@ -142,9 +138,8 @@ out:
 static clipspan_status job_open(job *j, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t e = j->result->embed_dim, one, rows, cells;
-    if (!clsp_mul(&one, j->pool.texts, sizeof(float)) || !clsp_add(&one, one, e * (sizeof(float) + sizeof(double))) ||
-        !clsp_mul(&one, one, j->cap))
+    size_t e = j->result->embed_dim, texts = j->pool.vectors.count, one, rows, cells;
+    if (!clsp_add(&one, clsp_screen_bytes(texts, j->cap), j->cap * e * (sizeof(float) + sizeof(double))))
         return clsp_fail_memory(err);
     j->group = clsp_min(j->result->count, clsp_max(GROUP_BYTES / one, 1));
     rows = j->group * j->cap;
@@ -153,8 +148,9 @@ static clipspan_status job_open(job *j, clipspan_error *err)
     CLSP_ALLOC(j->outcomes, clsp_alloc_zero(j->group, sizeof *j->outcomes));
     if (!clsp_mul(&cells, rows, e)) CLSP_TRY(clsp_fail_memory(err));
     CLSP_ALLOC(j->axes, clsp_alloc_aligned(cells, sizeof(float)));
-    if (!clsp_mul(&cells, rows, j->pool.texts)) CLSP_TRY(clsp_fail_memory(err));
-    CLSP_ALLOC(j->projected, clsp_alloc_aligned(cells, sizeof(float)));
+    CLSP_TRY(clsp_screen_open(&j->screen, texts, rows, err));
+    if (!clsp_mul(&cells, (size_t)j->threads, clsp_screen_room(e))) CLSP_TRY(clsp_fail_memory(err));
+    CLSP_ALLOC(j->room, clsp_alloc_aligned(cells, sizeof(float)));
 out:
     return status;
 }
@@ -166,7 +162,8 @@ static void job_close(job *j)
     clsp_free(j->offset);
     clsp_free(j->outcomes);
     clsp_free(j->axes);
-    clsp_free(j->projected);
+    clsp_screen_close(&j->screen);
+    clsp_free(j->room);
 }
 
 static clipspan_status build_span(const job *j, const clipspan_textspan_head *head, clsp_span *span,
@@ -227,20 +224,16 @@ static clipspan_status build_spans(job *j, size_t first, size_t n, clipspan_erro
     return CLIPSPAN_OK;
 }
 
-/* projected [sum of k, T] = axes [sum of k, E] pool' : blocks of texts, each product on its own thread, so that the
- * numbers do not depend on how many there are. */
+/* Blocks of texts, each product on its own thread, so that the numbers do not depend on how many there are. */
 static clipspan_status project_pool(job *j, size_t n, clipspan_error *err)
 {
-    size_t e = j->result->embed_dim, texts = j->pool.texts, rows = j->offset[n];
-    size_t blocks = rows ? (texts + TEXT_BLOCK - 1) / TEXT_BLOCK : 0;
     outcome failed = {CLIPSPAN_OK, {0}};
+    j->screen.rows = j->offset[n];
 #pragma omp parallel for schedule(dynamic) num_threads(j->threads)
-    for (size_t b = 0; b < blocks; b++) {
+    for (size_t b = 0; b < j->screen.blocks; b++) {
         clipspan_error message;
-        size_t from = b * TEXT_BLOCK, width = clsp_min(TEXT_BLOCK, texts - from);
-        clipspan_status status = clsp_sgemm(j->projected + from, texts, j->axes, e, false,
-                                            j->pool.embeddings + from * e, e, true, rows, width, e, 1.0F, 0.0F,
-                                            &message);
+        float *room = j->room + (size_t)omp_get_thread_num() * clsp_screen_room(j->result->embed_dim);
+        clipspan_status status = clsp_screen_fill(&j->screen, b, &j->pool, j->axes, room, &message);
         if (status == CLIPSPAN_OK) continue;
 #pragma omp critical(clsp_project_pool)
         failed = (outcome){status, message};
@@ -254,8 +247,7 @@ static clipspan_status pick(const job *j, size_t first, size_t i, int threads, c
     size_t at = (first + i) * result->size, count;
     clipspan_textspan_head *head = &result->heads[first + i];
     clipspan_status status =
-        clsp_greedy_run(&j->spans[i], &j->pool, j->projected + j->offset[i] * j->pool.texts, j->pool.texts,
-                        result->size, threads, result->texts + at, result->directions + at * result->embed_dim, &count,
+        clsp_greedy_run(&j->spans[i], &j->pool, &j->screen, j->offset[i], result->size, threads, result->texts + at, result->directions + at * result->embed_dim, &count,
                         err);
     if (status != CLIPSPAN_OK) return status;
     head->texts = result->texts + at;
@@ -266,7 +258,8 @@ static clipspan_status pick(const job *j, size_t first, size_t i, int threads, c
 
 static clipspan_status pick_texts(job *j, size_t first, size_t n, clipspan_error *err)
 {
-    int outer = n > 1 ? j->threads : 1, inner = n > 1 ? 1 : j->threads;
+    bool by_heads = n > 1 && j->pool.vectors.count < MANY;
+    int outer = by_heads ? j->threads : 1, inner = by_heads ? 1 : j->threads;
 #pragma omp parallel for schedule(dynamic) num_threads(outer) if (outer > 1)
     for (size_t i = 0; i < n; i++) j->outcomes[i].status = pick(j, first, i, inner, &j->outcomes[i].error);
     return first_failure(j, first, n, err);
@@ -334,6 +327,23 @@ clipspan_status clipspan_textspan_run(clipspan_textspan **out, const clipspan_mo
                                       const clipspan_textspan_options *options, const clipspan_hooks *hooks,
                                       clipspan_error *err)
 {
+    const clipspan_vectors vectors = {.values = pool_embeddings, .count = clipspan_texts_count(pool),
+                                      .embed_dim = (size_t)clipspan_moments_basis(moments)->embed_dim};
+    return clipspan_textspan_run_vectors(out, moments, pool, &vectors, options, hooks, err);
+}
+
+static clipspan_status check_vectors(const clipspan_vectors *vectors, const clipspan_textspan *result, clipspan_error *err)
+{
+    if (vectors->count == result->pool_count && vectors->embed_dim == result->embed_dim) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH, "%zu vectors of %zu numbers for %zu texts in %zu dimensions",
+                     vectors->count, vectors->embed_dim, result->pool_count, result->embed_dim);
+}
+
+clipspan_status clipspan_textspan_run_vectors(clipspan_textspan **out, const clipspan_moments *moments,
+                                              const clipspan_texts *pool, const clipspan_vectors *vectors,
+                                              const clipspan_textspan_options *options, const clipspan_hooks *hooks,
+                                              clipspan_error *err)
+{
     static const clipspan_textspan_options defaults = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
     clipspan_status status = CLIPSPAN_OK;
     job j = {.moments = moments, .hooks = hooks};
@@ -342,11 +352,12 @@ clipspan_status clipspan_textspan_run(clipspan_textspan **out, const clipspan_mo
     int before = clsp_threads(options->threads);
     CLSP_TRY(check(moments, pool, options, err));
     CLSP_TRY(result_open(&j.result, moments, pool, options, err));
-    j.pool = (clsp_pool){pool_embeddings, j.result->pool_count, j.result->embed_dim, 0};
-    CLSP_TRY(measure_pool(&j.pool, pool, err));
+    CLSP_TRY(check_vectors(vectors, j.result, err));
+    j.pool.vectors = *vectors;
+    j.threads = options->threads > 0 ? options->threads : clsp_cpu_count();
+    CLSP_TRY(measure_pool(&j, pool, err));
     j.width = clsp_head_width(clipspan_moments_basis(moments), options->convention);
     j.cap = clsp_min(clsp_min(j.width, (size_t)options->rank), j.result->embed_dim);
-    j.threads = options->threads > 0 ? options->threads : clsp_cpu_count();
     CLSP_TRY(job_open(&j, err));
     CLSP_TRY(all_groups(&j, err));
     *out = j.result;

@@ -12,18 +12,21 @@
 
 #include <omp.h>
 
-enum { BATCH = 1024 };
+/* Directions whose sums run side by side, and images that share each load of u: sums stay in registers. */
+enum { BATCH = 1024, LANES = 8, ABREAST = 4 };
+typedef double lanes __attribute__((vector_size(LANES * sizeof(double))));
 
 typedef struct ranking {
     clipspan_textspan *result;
     size_t width;     /* factors of a head */
+    size_t padded;    /* size, up to a multiple of LANES */
     int threads;
-    double *u;        /* [heads, width, size] */
+    double *u;        /* [heads, padded / LANES, width, LANES], zeros behind the last direction */
     double *best;     /* [heads, size, top] descending */
     uint64_t *rows;   /* [heads, size, top] */
     size_t seen;      /* images */
     float *y;         /* [threads, BATCH, width] */
-    double *value;    /* [threads, size] */
+    double *value;    /* [threads, ABREAST, padded] */
 } ranking;
 
 static clipspan_status make_u(ranking *r, const clipspan_basis *basis, clipspan_error *err)
@@ -40,7 +43,8 @@ static clipspan_status make_u(ranking *r, const clipspan_basis *basis, clipspan_
                 const float *n = clipspan_textspan_direction(result, i, t);
                 double sum = 0;
                 for (size_t d = 0; d < e; d++) sum += (double)map[row * e + d] * (double)n[d];
-                r->u[(i * r->width + row) * result->size + (size_t)t] = sum;
+                size_t part = i * (r->padded / LANES) + (size_t)t / LANES;
+                r->u[(part * r->width + row) * LANES + (size_t)t % LANES] = sum;
             }
     }
 out:
@@ -61,6 +65,23 @@ static void insert(double *best, uint64_t *rows, size_t found, size_t top, doubl
     rows[at] = row;
 }
 
+/* value [ABREAST, padded] = y [ABREAST, width] u of ABREAST images. */
+CLSP_CLONES static void values_of(const ranking *r, size_t i, const float *y, double *value)
+{
+    for (size_t part = 0; part < r->padded / LANES; part++) {
+        const double *u = r->u + (i * (r->padded / LANES) + part) * r->width * LANES;
+        lanes sum[ABREAST] = {{0}}, along;
+        for (size_t row = 0; row < r->width; row++) {
+            memcpy(&along, u + row * LANES, sizeof along);
+#pragma GCC unroll 4
+            for (size_t a = 0; a < ABREAST; a++) sum[a] += (double)y[a * r->width + row] * along;
+        }
+#pragma GCC unroll 4
+        for (size_t a = 0; a < ABREAST; a++) memcpy(value + a * r->padded + part * LANES, &sum[a], sizeof sum[a]);
+    }
+}
+
+/* y: room for BATCH images, and ABREAST - 1 more. */
 static void rank_head(ranking *r, const clipspan_batch *batch, size_t i, float *y, double *value)
 {
     const clipspan_textspan *result = r->result;
@@ -68,15 +89,12 @@ static void rank_head(ranking *r, const clipspan_batch *batch, size_t i, float *
     size_t size = result->size, top = result->top;
     clsp_head_factors(batch, result->options.convention, head->layer, head->head, y);
     for (size_t image = 0; image < batch->images; image++) {
-        memset(value, 0, size * sizeof *value);
-        for (size_t row = 0; row < r->width; row++) {
-            double factor = (double)y[image * r->width + row];
-            const double *u = r->u + (i * r->width + row) * size;
-            for (size_t t = 0; t < size; t++) value[t] += factor * u[t];
-        }
+        if (image % ABREAST == 0) values_of(r, i, y + image * r->width, value);
         for (size_t t = 0; t < (size_t)head->count; t++) {
-            size_t list = (i * size + t) * top;
-            insert(r->best + list, r->rows + list, clsp_min(r->seen + image, top), top, value[t], batch->index[image]);
+            size_t list = (i * size + t) * top, found = clsp_min(r->seen + image, top);
+            double now = value[image % ABREAST * r->padded + t];
+            if (found == top && now < r->best[list + top - 1]) continue;
+            insert(r->best + list, r->rows + list, found, top, now, batch->index[image]);
         }
     }
 }
@@ -90,7 +108,7 @@ static clipspan_status take_batch(void *user, const clipspan_batch *batch, clips
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
     for (size_t i = 0; i < r->result->count; i++) {
         size_t thread = (size_t)omp_get_thread_num();
-        rank_head(r, batch, i, r->y + thread * BATCH * r->width, r->value + thread * r->result->size);
+        rank_head(r, batch, i, r->y + thread * (BATCH + ABREAST) * r->width, r->value + thread * ABREAST * r->padded);
     }
     r->seen += batch->images;
     return CLIPSPAN_OK;
@@ -121,11 +139,12 @@ static clipspan_status ranking_open(ranking *r, const clipspan_basis *basis, cli
     const clipspan_textspan *result = r->result;
     size_t lists = result->count * result->size, cells, threads = (size_t)r->threads;
     if (!clsp_mul(&cells, lists, result->top)) return clsp_fail_memory(err);
-    CLSP_ALLOC(r->u, clsp_alloc_zero(lists * r->width, sizeof *r->u));
+    r->padded = (result->size + LANES - 1) / LANES * LANES;
+    CLSP_ALLOC(r->u, clsp_alloc_zero(result->count * r->padded * r->width, sizeof *r->u));
     CLSP_ALLOC(r->best, clsp_alloc_zero(cells, sizeof *r->best));
     CLSP_ALLOC(r->rows, clsp_alloc_zero(cells, sizeof *r->rows));
-    CLSP_ALLOC(r->y, clsp_alloc(threads * BATCH * r->width, sizeof *r->y));
-    CLSP_ALLOC(r->value, clsp_alloc(threads * result->size, sizeof *r->value));
+    CLSP_ALLOC(r->y, clsp_alloc_zero(threads * (BATCH + ABREAST) * r->width, sizeof *r->y));
+    CLSP_ALLOC(r->value, clsp_alloc(threads * ABREAST * r->padded, sizeof *r->value));
     CLSP_TRY(make_u(r, basis, err));
 out:
     return status;

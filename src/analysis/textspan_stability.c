@@ -40,28 +40,30 @@ typedef struct job {
 /* One thread's room. */
 typedef struct room {
     double *mean, *second, *scratch;
-    float *axes, *projected, *directions;
+    float *axes, *coordinates, *directions;
+    clsp_screen screen;
     clipspan_textspan_text *picks;
     uint64_t *hits; /* [size] */
 } room;
 
 static void room_close(room *r)
 {
-    void *all[] = {r->mean, r->second, r->scratch, r->axes, r->projected, r->directions, r->picks, r->hits};
+    void *all[] = {r->mean, r->second, r->scratch, r->axes, r->coordinates, r->directions, r->picks, r->hits};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
+    clsp_screen_close(&r->screen);
 }
 
 static clipspan_status room_open(room *r, const job *j, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t n = j->moments.width, k = j->axes, size = j->result->size, cells;
+    size_t n = j->moments.width, k = j->axes, size = j->result->size;
     *r = (room){0};
-    if (!clsp_mul(&cells, k, j->result->pool_count)) return clsp_fail_memory(err);
     CLSP_ALLOC(r->mean, clsp_alloc(n, sizeof *r->mean));
     CLSP_ALLOC(r->second, clsp_alloc(n * n, sizeof *r->second));
     CLSP_ALLOC(r->scratch, clsp_alloc(j->moments.packed, sizeof *r->scratch));
     CLSP_ALLOC(r->axes, clsp_alloc_aligned(k * k, sizeof *r->axes));
-    CLSP_ALLOC(r->projected, clsp_alloc_aligned(cells, sizeof *r->projected));
+    CLSP_ALLOC(r->coordinates, clsp_alloc_aligned(clsp_screen_room(k), sizeof *r->coordinates));
+    CLSP_TRY(clsp_screen_open(&r->screen, j->result->pool_count, k, err));
     CLSP_ALLOC(r->directions, clsp_alloc(size * k, sizeof *r->directions));
     CLSP_ALLOC(r->picks, clsp_alloc(size, sizeof *r->picks));
     CLSP_ALLOC(r->hits, clsp_alloc_zero(size, sizeof *r->hits));
@@ -152,7 +154,7 @@ static clipspan_status one_resample(const job *j, const clipspan_textspan_head *
     clipspan_status status = CLIPSPAN_OK;
     size_t k = j->axes, texts = j->result->pool_count, count = 0;
     size_t cap = clsp_min(clsp_min(j->moments.width, (size_t)j->result->options.rank), k);
-    const clsp_pool pool = {j->turned, texts, k, j->longest};
+    const clsp_pool pool = {{.values = j->turned, .count = texts, .embed_dim = k}, j->longest};
     clsp_span span = {0};
     if (clsp_block_moments_draw(&j->moments, (size_t)head->head, j->draws + number * j->moments.blocks, r->mean, r->second,
                                 r->scratch) == 0)
@@ -160,8 +162,10 @@ static clipspan_status one_resample(const job *j, const clipspan_textspan_head *
     CLSP_TRY(clsp_span_build(&span, j->map, r->second, r->mean, j->moments.width, k, cap, err));
     if (span.k == 0) goto out;
     for (size_t i = 0; i < span.k * k; i++) r->axes[i] = (float)span.basis[i];
-    CLSP_TRY(clsp_sgemm(r->projected, texts, r->axes, k, false, j->turned, k, true, span.k, texts, k, 1.0F, 0.0F, err));
-    CLSP_TRY(clsp_greedy_run(&span, &pool, r->projected, texts, j->result->size, 1, r->picks, r->directions, &count, err));
+    r->screen.rows = span.k;
+    for (size_t b = 0; b < r->screen.blocks; b++)
+        CLSP_TRY(clsp_screen_fill(&r->screen, b, &pool, r->axes, r->coordinates, err));
+    CLSP_TRY(clsp_greedy_run(&span, &pool, &r->screen, 0, j->result->size, 1, r->picks, r->directions, &count, err));
     for (int m = 0; m < head->count; m++)
         for (size_t p = 0; p < count; p++) r->hits[m] += r->picks[p].text == head->texts[m].text;
 out:

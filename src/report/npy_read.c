@@ -69,3 +69,28 @@ out:
     clsp_npy_close(&array);
     return status;
 }
+
+clipspan_status clipspan_npy_map_open(clipspan_npy_map *out, const char *path, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_array *array = NULL;
+    *out = (clipspan_npy_map){0};
+    CLSP_ALLOC(array, clsp_alloc_zero(1, sizeof *array));
+    CLSP_TRY(clsp_npy_open(array, path, err));
+    CLSP_TRY(check(array, path, err));
+    if (array->dtype == CLSP_F64)
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s: elements of type F64 are not read where they lie", path));
+    *out = (clipspan_npy_map){array->data, array->dtype == CLSP_F16, array->shape[0], array->shape[1], array};
+    array = NULL;
+out:
+    if (array != NULL) clsp_npy_close(array);
+    clsp_free(array);
+    return status;
+}
+
+void clipspan_npy_map_close(clipspan_npy_map *map)
+{
+    if (map->keep != NULL) clsp_npy_close(map->keep);
+    clsp_free(map->keep);
+    *map = (clipspan_npy_map){0};
+}

@@ -144,6 +144,7 @@ static const problem problems[] = {
     {"rank cap, d = 104", {1, 1, 104, 160, 300, 6, 0.05, 0, 8}, 300, 0, 12, 80, 0},
     {"narrow joint space", {1, 2, 16, 10, 90, 3, 0.1, 0, 9}, 80, 0, 8, 80, 0},
     {"z of rank 3", {1, 3, 24, 64, 200, 3, 0, 0, 10}, 150, 0, 10, 80, 1e-4},
+    {"many texts, each twice", {1, 2, 8, 12, 60, 3, 0.1, 0, 12}, 66000, 33000, 6, 80, 0},
     {"small rank asked", {1, 2, 24, 64, 200, 5, 0.1, 0, 11}, 150, 0, 10, 6, 1e-5},
 };
 
@@ -298,6 +299,59 @@ static void test_threads_are_kept_to(void **state)
     clipspan_textspan_free(result);
     clipspan_moments_free(moments);
     clipspan_texts_free(texts);
+    free(pool);
+    world_close(&w);
+}
+
+/* Vectors read where they lie: float16 in another order, among rows that are not asked for, scaled on the way, give what
+ * the same numbers give as a plain array. */
+static void test_vectors_where_they_lie(void **state)
+{
+    (void)state;
+    enum { E = 64, T = 600, ROWS = T + 7 };
+    const problem p = {"vectors", {1, 2, 24, E, 200, 5, 0.05, 0, 40}, T, 0, 12, 80, 0};
+    static uint16_t half[ROWS * E];
+    static size_t rows[T];
+    static double scale[T], length[T];
+    world w;
+    clipspan_error err;
+    clipspan_moments *moments = NULL;
+    clipspan_textspan *mapped = NULL;
+    clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+    world_open(&w, &p.world);
+    float *pool = world_pool(T, E, 0, 41);
+    for (size_t i = 0; i < T; i++) {
+        rows[i] = ROWS - 1 - i;
+        scale[i] = i % 3 ? 1 : 0.75;
+        for (size_t e = 0; e < E; e++) {
+            uint16_t *cell = &half[rows[i] * E + e];
+            *cell = clsp_f32_to_f16(pool[i * E + e]);
+            pool[i * E + e] = (float)((double)clsp_f16_to_f32(*cell) * scale[i]);
+        }
+    }
+    clipspan_vectors vectors = {.values = half, .half = 1, .rows = rows, .scale = scale, .count = T, .embed_dim = E};
+    assert_int_equal(clipspan_vectors_lengths(&vectors, length, 2, &err), CLIPSPAN_OK);
+    for (size_t i = 0; i < T; i++) assert_true(fabs(length[i] - scale[i]) < 2e-3);
+    clipspan_textspan *plain = run_factored(&p, &w, CLIPSPAN_PAPER, pool, 2);
+    clipspan_texts *texts = world_texts(T);
+    options.size = p.size;
+    assert_int_equal(clipspan_moments_new(&moments, &w.basis, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_moments_add(moments, &w.batch, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_textspan_run_vectors(&mapped, moments, texts, &vectors, &options, NULL, &err), CLIPSPAN_OK);
+    for (size_t h = 0; h < 2; h++) {
+        const clipspan_textspan_head *a = clipspan_textspan_get(mapped, h), *b = clipspan_textspan_get(plain, h);
+        assert_int_equal(a->count, p.size);
+        assert_memory_equal(a->texts, b->texts, (size_t)p.size * sizeof *a->texts);
+    }
+    clipspan_textspan_free(mapped);
+    mapped = NULL;
+    vectors.count = T - 1;
+    assert_int_equal(clipspan_textspan_run_vectors(&mapped, moments, texts, &vectors, &options, NULL, &err),
+                     CLIPSPAN_ERROR_MISMATCH);
+    assert_string_equal(err.message, "599 vectors of 64 numbers for 600 texts in 64 dimensions");
+    clipspan_textspan_free(plain);
+    clipspan_texts_free(texts);
+    clipspan_moments_free(moments);
     free(pool);
     world_close(&w);
 }
@@ -546,6 +600,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_direct),         cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_vectors_where_they_lie),
         cmocka_unit_test(test_one_head_as_among_many), cmocka_unit_test(test_groups_of_heads),
         cmocka_unit_test(test_constant_head),
         cmocka_unit_test(test_threads_are_kept_to),
