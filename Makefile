@@ -1,5 +1,5 @@
 # The two commands: `make demo`, `make test`. Everything underneath is plain CMake (CMakePresets.json).
-.PHONY: all demo study test asan check parity parity-reduced bench install docs clean deps
+.PHONY: all demo study test asan check parity parity-reduced bench bench-quick bench-peers instructions install docs clean deps
 MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -39,8 +39,20 @@ parity-reduced: all
 	tests/parity/run.sh build/release --reduced
 
 bench: all
+	python3 bench/run.py --build build/release
+
+bench-quick: all
+	python3 bench/run.py --build build/release --quick
+
+# What the bench is measured beside: torch, onnxruntime, OpenVINO.
+bench-peers:
 	scripts/deps python
-	bench/run.sh build/release
+	bench/peers.sh
+
+# Instructions of the hot kernels against the committed baseline.
+instructions: all
+	scripts/deps bench
+	python3 bench/callgrind.py build/release
 
 docs: all
 	build/release/clipspan --markdown > docs/cli.md
