@@ -1,6 +1,5 @@
-/* retrieval DIR [IMAGES]: writes a store of IMAGES (default 1,000,000) images in DIR where there is none (f16; 2 layers of 4
- * heads, 64 wide; 128 joint dimensions; random numbers with structure), then times the search in it, beside what the
- * machine reads. About 1.6 GB and some minutes for a million images; SPEED.md has the figures. */
+/* retrieval: the nearest of a million images of random numbers with structure, beside what the machine reads at that moment.
+ * --help has the options; SPEED.md the figures. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 #include "model/model.h"
 #include "store/store.h"
 
-enum { LAYERS = 2, HEADS = 4, WIDE = 64, JOINT = 128, ALL = LAYERS * HEADS, QUERIES = 20, NEAREST = 20 };
+enum { LAYERS = 2, HEADS = 4, WIDE = 64, JOINT = 128, ALL = LAYERS * HEADS, QUERIES = 40, NEAREST = 20 };
 
 static double now(void)
 {
@@ -102,54 +101,99 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What two of the machine's cores read at most: one array summed, as large as what a query reads. */
-static double reading(uint64_t bytes)
+/* Plain reading: an array of as many bytes as a query reads, summed on all threads. */
+typedef struct plain {
+    uint64_t *words, sum;
+    size_t count;
+} plain;
+
+static double read_plainly(plain *p) /* seconds */
 {
-    size_t count = (size_t)(bytes / 8);
-    uint64_t *words = malloc(count * sizeof *words), sum = 0;
-    double best = INFINITY;
-    if (words == NULL) return 0;
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i++) words[i] = i;
-    for (int turn = 0; turn < 5; turn++) {
-        double began = now();
+    uint64_t sum = 0;
+    double began = now();
 #pragma omp parallel for schedule(static) reduction(+ : sum)
-        for (size_t i = 0; i < count; i++) sum += words[i];
-        best = fmin(best, now() - began);
-    }
-    free(words);
-    return sum ? (double)bytes / best : 0;
+    for (size_t i = 0; i < p->count; i++) sum += p->words[i];
+    p->sum += sum; /* so that it is computed */
+    return now() - began;
 }
 
-static clipspan_status time_space(const clipspan_store *store, const unsigned char *heads, clipspan_error *err)
+static bool plain_open(plain *p, uint64_t bytes)
+{
+    *p = (plain){.count = (size_t)(bytes / 8)};
+    p->words = malloc(p->count * sizeof *p->words);
+    if (p->words == NULL) return false;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < p->count; i++) p->words[i] = i;
+    return true;
+}
+
+static bool json;
+
+static void say(const char *space, const char *what, double value, const char *unit, const char *of)
+{
+    if (json)
+        printf("{\"name\": \"retrieval: %s, %s\", \"value\": %.6g, \"unit\": \"%s\", \"of\": \"%s\"}\n", space, what, value,
+               unit, of);
+    else
+        printf("%s, %s: %.4g %s%s%s\n", space, what, value, unit, *of ? " of " : "", of);
+    fflush(stdout);
+}
+
+/* Queries and plain reading in turn, so that both have the machine as it is at that moment. */
+static clipspan_status time_queries(const clipspan_retrieval *retrieval, const char *space, clipspan_error *err)
+{
+    const clipspan_retrieval_info info = clipspan_retrieval_get_info(retrieval);
+    clipspan_retrieval_hit hits[NEAREST];
+    double taken[QUERIES], plainly[QUERIES], shares[QUERIES];
+    plain p;
+    size_t found;
+    clipspan_status status = plain_open(&p, info.bytes) ? CLIPSPAN_OK : clsp_fail_memory(err);
+    for (int q = -1; status == CLIPSPAN_OK && q < QUERIES; q++) { /* the first maps what is not mapped yet */
+        double before = read_plainly(&p), began = now();
+        status = clipspan_retrieval_row(retrieval, (uint64_t)(q + 1) * 37, 0, NEAREST, hits, &found, err);
+        double spent = now() - began, around = 0.5 * (before + read_plainly(&p));
+        if (q < 0) continue;
+        taken[q] = spent;
+        plainly[q] = around;
+        shares[q] = 100 * around / spent;
+    }
+    free(p.words);
+    if (status != CLIPSPAN_OK) return status;
+    qsort(taken, QUERIES, sizeof *taken, by_size);
+    qsort(plainly, QUERIES, sizeof *plainly, by_size);
+    qsort(shares, QUERIES, sizeof *shares, by_size);
+    say(space, "a query, median", 1e3 * taken[QUERIES / 2], "ms", "");
+    say(space, "a query, least", 1e3 * taken[0], "ms", "");
+    say(space, "a query, most", 1e3 * taken[QUERIES - 1], "ms", "");
+    say(space, "read", 1e-9 * (double)info.bytes / taken[QUERIES / 2], "GB/s", "");
+    say(space, "plain reading beside it", 1e-9 * (double)info.bytes / plainly[QUERIES / 2], "GB/s", "");
+    say(space, "share, median", shares[QUERIES / 2], "%", "plain reading of as many bytes, taken before and after each query");
+    say(space, "share, quarter", shares[QUERIES / 4], "%", "the same");
+    say(space, "share, three quarters", shares[QUERIES * 3 / 4], "%", "the same");
+    return status;
+}
+
+static clipspan_status time_space(const clipspan_store *store, const unsigned char *heads, const char *space,
+                                  clipspan_error *err)
 {
     clipspan_retrieval_options options = CLIPSPAN_RETRIEVAL_OPTIONS_INIT;
     clipspan_retrieval *retrieval = NULL;
-    clipspan_retrieval_hit hits[NEAREST];
-    double taken[QUERIES];
-    size_t found;
     options.heads = heads;
     options.verify = CLIPSPAN_VERIFY_NEVER;
     double began = now();
     clipspan_status status = clipspan_retrieval_open(&retrieval, store, &options, NULL, err);
-    double opened = now() - began;
-    for (int q = 0; status == CLIPSPAN_OK && q < QUERIES; q++) {
-        began = now();
-        status = clipspan_retrieval_row(retrieval, (uint64_t)q * 37, 0, NEAREST, hits, &found, err);
-        taken[q] = now() - began;
-    }
-    if (status == CLIPSPAN_OK) {
-        const clipspan_retrieval_info info = clipspan_retrieval_get_info(retrieval);
-        qsort(taken, QUERIES, sizeof *taken, by_size);
-        double median = taken[QUERIES / 2], rate = (double)info.bytes / median, machine = reading(info.bytes);
-        printf("%zu heads: opened with norms in %.2f s; a query %.1f ms (%.1f to %.1f), %.1f GB/s of the %.1f that plain "
-               "reading gives: %.0f %%\n",
-               info.heads, opened, 1e3 * median, 1e3 * taken[0], 1e3 * taken[QUERIES - 1], 1e-9 * rate, 1e-9 * machine,
-               100 * rate / machine);
-    }
+    if (status == CLIPSPAN_OK) say(space, "opened with norms", now() - began, "s", "");
+    if (status == CLIPSPAN_OK) status = time_queries(retrieval, space, err);
     clipspan_retrieval_free(retrieval);
     return status;
 }
+
+static const char help[] =
+    "retrieval DIR [--images N] [--json]\n"
+    "Writes a store of N images (default 1,000,000; small: 100000) into DIR where there is none (f16; 2 layers of 4 heads, 64\n"
+    "wide; 128 joint dimensions; 1.4 GB for a million), then times the search for the 20 nearest to an image by one head and\n"
+    "by all 8, beside plain reading of as many bytes on the same threads, in turn. DIR is left; remove it yourself.\n"
+    "--json: one object a line with name, value, unit and, where it is a ratio, what it is compared with (of).\n";
 
 int main(int argc, char **argv)
 {
@@ -157,8 +201,17 @@ int main(int argc, char **argv)
     clipspan_store *store = NULL;
     unsigned char one[ALL] = {0, 0, 0, 1}, all[ALL];
     char manifest[4200];
-    if (argc < 2) return fprintf(stderr, "usage: %s DIR [IMAGES]\n", argv[0]), 2;
-    size_t images = argc > 2 ? (size_t)strtoull(argv[2], NULL, 10) : 1000000;
+    size_t images = 1000000;
+    bool bad = argc < 2 || argv[1][0] == '-';
+    for (int a = 2; a < argc && !bad; a++) {
+        if (strcmp(argv[a], "--json") == 0)
+            json = true;
+        else if (strcmp(argv[a], "--images") == 0 && a + 1 < argc)
+            images = (size_t)strtoull(argv[++a], NULL, 10);
+        else
+            bad = true;
+    }
+    if (bad) return fputs(help, argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr), argc != 2;
     memset(all, 1, sizeof all);
     basis = (clipspan_basis){.layers = LAYERS, .heads = HEADS, .head_dim = WIDE, .embed_dim = JOINT, .tokens = 5,
                              .w = numbers((size_t)ALL * WIDE * JOINT, 0.2F, 1), .w_mean = numbers((size_t)ALL * WIDE, 0.1F, 2),
@@ -169,11 +222,11 @@ int main(int argc, char **argv)
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, argv[1], &err);
     if (status == CLIPSPAN_OK) {
         const clipspan_store_info *info = clipspan_store_get_info(store);
-        printf("%llu images, %.2f GB, %llu shards, %s\n", (unsigned long long)info->images, 1e-9 * (double)info->bytes,
-               (unsigned long long)info->shards, info->dtype);
-        status = time_space(store, one, &err);
+        say("store", "images", (double)info->images, "images", "");
+        say("store", "size", 1e-9 * (double)info->bytes, "GB", "");
+        status = time_space(store, one, "1 head", &err);
     }
-    if (status == CLIPSPAN_OK) status = time_space(store, all, &err);
+    if (status == CLIPSPAN_OK) status = time_space(store, all, "8 heads", &err);
     if (status != CLIPSPAN_OK) fprintf(stderr, "%s\n", err.message);
     clipspan_store_free(store);
     return status == CLIPSPAN_OK ? 0 : 1;

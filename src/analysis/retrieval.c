@@ -1,5 +1,6 @@
 /* Nearest images: a query becomes one vector of the joint space, is pulled into the factors, and every image is scored
  * where it lies in the store. */
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -80,18 +81,39 @@ typedef struct scan {
     uint64_t broken;
 } scan;
 
-static void scan_block(scan *s, const clsp_block *block)
+static void offer(scan *s, clsp_nearest *best, uint64_t first, const double *scores, size_t n)
 {
-    size_t thread = (size_t)omp_get_thread_num();
-    double *scores = s->scores + thread * CLSP_BLOCK_ROWS;
-    clsp_query_scores(s->query, s->space, block, scores, s->scratch + thread * CLSP_BLOCK_ROWS);
-    for (size_t i = 0; i < block->rows; i++) {
-        uint64_t row = block->row + i;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t row = first + i;
         if (!isfinite(scores[i])) {
 #pragma omp critical(clsp_scan)
             if (row < s->broken) s->broken = row;
         } else if (row != s->without)
-            clsp_nearest_offer(&s->best[thread], row, scores[i]);
+            clsp_nearest_offer(best, row, scores[i]);
+    }
+}
+
+enum { STRETCH = 64 };
+
+/* Whether one of n scores is at least `worst` or not finite. Without a jump, so that it is a few vectors. */
+CLSP_CLONES static bool any_worth(const double *scores, size_t n, double worst)
+{
+    int64_t found = 0;
+    for (size_t i = 0; i < n; i++) found |= -(int64_t)!((scores[i] < worst) & (scores[i] >= -DBL_MAX));
+    return found != 0;
+}
+
+/* Most stretches hold nothing that is nearer than what was found, and end there. */
+static void scan_block(scan *s, const clsp_block *block)
+{
+    size_t thread = (size_t)omp_get_thread_num();
+    double *scores = s->scores + thread * CLSP_BLOCK_ROWS;
+    clsp_nearest *best = &s->best[thread];
+    clsp_query_scores(s->query, s->space, block, scores, s->scratch + thread * CLSP_BLOCK_ROWS);
+    for (size_t at = 0; at < block->rows; at += STRETCH) {
+        size_t n = clsp_min(STRETCH, block->rows - at);
+        double worst = best->count < best->k ? -INFINITY : best->hits[0].score;
+        if (any_worth(scores + at, n, worst)) offer(s, best, block->row + at, scores + at, n);
     }
 }
 

@@ -266,6 +266,28 @@ void clsp_query_close(clsp_query *query)
     query->g = NULL;
 }
 
+/* scores[i] = ((dots[i] + t0 + t1 mu[i] + t2 sigma[i]) scale_of(i) - offset) factor weight[i], in the order in which it is
+ * written. shared, weight: whether those parts are there. */
+CLSP_CLONES static void finish_scores(double *restrict scores, const float *dots, const float *mu, const float *sigma,
+                                      const float *norm, const float *weight, size_t n, const clsp_space *space,
+                                      const clsp_query *query)
+{
+    const double t0 = query->tail[0], t1 = query->tail[1], t2 = query->tail[2];
+    if (space->shared)
+        for (size_t i = 0; i < n; i++) scores[i] = (double)dots[i] + (t0 + t1 * (double)mu[i] + t2 * (double)sigma[i]);
+    else
+        for (size_t i = 0; i < n; i++) scores[i] = (double)dots[i];
+    if (space->convention != CLIPSPAN_PAPER && !space->whole)
+        for (size_t i = 0; i < n; i++) scores[i] *= 1 / (double)sigma[i];
+    if (space->convention == CLIPSPAN_PAPER && space->whole)
+        for (size_t i = 0; i < n; i++) scores[i] *= 1 / (double)norm[i];
+    if (space->convention == CLIPSPAN_PAPER && !space->whole)
+        for (size_t i = 0; i < n; i++) scores[i] *= 1 / ((double)sigma[i] * (double)norm[i]);
+    for (size_t i = 0; i < n; i++) scores[i] = (scores[i] - query->offset) * query->factor;
+    if (weight != NULL)
+        for (size_t i = 0; i < n; i++) scores[i] *= (double)weight[i];
+}
+
 void clsp_query_scores(const clsp_query *query, const clsp_space *space, const clsp_block *block, double *scores,
                        float *scratch)
 {
@@ -278,12 +300,7 @@ void clsp_query_scores(const clsp_query *query, const clsp_space *space, const c
         size_t one = space->d * (half ? sizeof(uint16_t) : sizeof(float));
         clsp_rows_dot(scratch, from + block->first * one, half, n, space->d, query->g + a * stride);
     }
-    for (size_t i = 0; i < n; i++) {
-        size_t row = (size_t)block->row + i;
-        double raw = (double)scratch[i];
-        if (space->shared)
-            raw += query->tail[0] + query->tail[1] * (double)source->mu[row] + query->tail[2] * (double)source->sigma[row];
-        raw = raw * scale_of(space, source->sigma[row], source->norm[row]) - query->offset;
-        scores[i] = raw * query->factor * (space->weight ? (double)space->weight[row] : 1);
-    }
+    size_t row = (size_t)block->row;
+    finish_scores(scores, scratch, source->mu + row, source->sigma + row, source->norm + row,
+                  space->weight ? space->weight + row : NULL, n, space, query);
 }

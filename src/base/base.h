@@ -194,5 +194,6 @@ bool clsp_f16_narrow(uint16_t *out, const float *values, size_t count, size_t *w
 /* For tests alone: the widest instructions that f16 is read with: 0 none, 1 AVX2, 2 AVX-512 (where there). Returns what
  * was set before. */
 int clsp_f16_way(int most);
+int clsp_f16_ways(void); /* those that are used here: 0, 1 or 2, as above */
 
 #endif

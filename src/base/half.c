@@ -23,8 +23,7 @@ int clsp_f16_way(int most)
     return before;
 }
 
-/* 0: none of the instructions, 1: those for vectors of 8, 2: of 16. */
-static int way(void)
+int clsp_f16_ways(void)
 {
 #if HAS_X86
     if (widest_way >= 2 && __builtin_cpu_supports("avx512f")) return 2;
@@ -91,7 +90,7 @@ void clsp_f16_widen(float *out, const void *halves, size_t count)
 {
     size_t whole = 0;
 #if HAS_X86
-    int best = way();
+    int best = clsp_f16_ways();
     if (best > 0) whole = count / VECTOR * VECTOR;
     if (best == 2)
         widen_avx512(out, halves, whole);
@@ -146,7 +145,7 @@ bool clsp_f16_narrow(uint16_t *out, const float *values, size_t count, size_t *w
     size_t whole = 0;
     uint32_t largest = 0;
 #if HAS_X86
-    if (way() > 0) {
+    if (clsp_f16_ways() > 0) {
         whole = count / VECTOR * VECTOR;
         largest = narrow_x86(out, values, whole);
     }

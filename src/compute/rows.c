@@ -13,20 +13,6 @@
 #endif
 
 typedef void (*half_dot_fn)(float *out, const unsigned char *rows, size_t n, size_t d, const float *g);
-typedef void (*half_widen_fn)(float *out, const unsigned char *from, size_t count);
-
-/* LOAD(lanes, from) widens 16 halves from anywhere. */
-#define HALF_WIDEN(name, target_of, LOAD)                                                                              \
-    target_of static void name(float *out, const unsigned char *from, size_t count)                                    \
-    {                                                                                                                  \
-        size_t whole = count / CLSP_LANES * CLSP_LANES;                                                                \
-        clsp_lanes x;                                                                                                  \
-        for (size_t c = 0; c < whole; c += CLSP_LANES) {                                                               \
-            LOAD(x, from + c * sizeof(uint16_t));                                                                      \
-            memcpy(out + c, &x, sizeof x);                                                                             \
-        }                                                                                                              \
-        for (size_t c = whole; c < count; c++) out[c] = half_at(from, c);                                              \
-    }
 
 static inline float half_at(const unsigned char *from, size_t i)
 {
@@ -34,12 +20,6 @@ static inline float half_at(const unsigned char *from, size_t i)
     memcpy(&half, from + i * sizeof half, sizeof half);
     return clsp_f16_to_f32(half);
 }
-
-#define LOAD_PLAIN(lanes, from)                                                                                        \
-    do {                                                                                                               \
-        for (size_t lane = 0; lane < CLSP_LANES; lane++) (lanes)[lane] = half_at((from), lane);                        \
-    } while (0)
-HALF_WIDEN(widen_plain, , LOAD_PLAIN)
 
 /* out[i] += rows[i] . g, rows: [n, d] f16, g: padded to 16. */
 static void dot_plain(float *out, const unsigned char *rows, size_t n, size_t d, const float *g)
@@ -58,19 +38,6 @@ static void dot_plain(float *out, const unsigned char *rows, size_t n, size_t d,
 }
 
 #if HAS_X86
-#define LOAD_AVX512(lanes, from)                                                                                       \
-    do {                                                                                                               \
-        __m512 wide = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)(from)));                    \
-        memcpy(&(lanes), &wide, sizeof(lanes));                                                                        \
-    } while (0)
-#define LOAD_AVX2(lanes, from)                                                                                         \
-    do {                                                                                                               \
-        __m256 low = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)(from)));                        \
-        __m256 high = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)((from) + 16)));                \
-        memcpy(&(lanes), &low, sizeof low);                                                                            \
-        memcpy((char *)&(lanes) + sizeof low, &high, sizeof high);                                                     \
-    } while (0)
-
 /* The two that matter are written by hand: of clsp_lanes_sum and of halves of a vector of 16 the compiler makes single
  * numbers and trips through memory. Same sums, same order. */
 __attribute__((target("avx2"))) static inline float sum_halves(__m256 low, __m256 high)
@@ -99,8 +66,15 @@ __attribute__((target("avx2,f16c"))) static void dot_avx2(float *out, const unsi
     }
 }
 
-__attribute__((target("avx512f,f16c"))) static void dot_avx512(float *out, const unsigned char *rows, size_t n, size_t d,
-                                                               const float *g)
+#define AVX512 __attribute__((target("avx512f,f16c")))
+
+AVX512 static inline __m512 widened(const unsigned char *from)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)from));
+}
+
+/* Row by row: what is left of a block, and widths that are no multiple of 16. */
+AVX512 static void dot_rows_avx512(float *out, const unsigned char *rows, size_t n, size_t d, const float *g)
 {
     size_t whole = d / CLSP_LANES * CLSP_LANES, rest = (d - whole) * sizeof(uint16_t);
     for (size_t i = 0; i < n; i++, rows += d * sizeof(uint16_t)) {
@@ -109,41 +83,73 @@ __attribute__((target("avx512f,f16c"))) static void dot_avx512(float *out, const
         if (rest > 0) memcpy(last, rows + whole * sizeof(uint16_t), rest);
         for (size_t c = 0; c < d; c += CLSP_LANES) {
             const unsigned char *from = c < whole ? rows + c * sizeof(uint16_t) : last;
-            __m512 x = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)from));
-            sums = _mm512_add_ps(sums, _mm512_mul_ps(x, _mm512_loadu_ps(g + c)));
+            sums = _mm512_add_ps(sums, _mm512_mul_ps(widened(from), _mm512_loadu_ps(g + c)));
         }
         __m256d high = _mm512_extractf64x4_pd(_mm512_castps_pd(sums), 1);
         out[i] += sum_halves(_mm512_castps512_ps256(sums), _mm256_castpd_ps(high));
     }
 }
-HALF_WIDEN(widen_avx512, __attribute__((target("avx512f,f16c"))), LOAD_AVX512)
-HALF_WIDEN(widen_avx2, __attribute__((target("avx2,f16c"))), LOAD_AVX2)
-#endif
 
-typedef struct half_way {
-    half_dot_fn dot;
-    half_widen_fn widen;
-} half_way;
-
-/* most: the widest way allowed, 0 (plain) to 2. */
-static half_way half_way_of(int most)
+/* Lanes of a and b added across their halves, then what was a's in the lower half of the result, b's in the upper. */
+AVX512 static inline __m512 fold_halves(__m512 a, __m512 b)
 {
-#if HAS_X86
-    if (most >= 2 && __builtin_cpu_supports("avx512f")) return (half_way){dot_avx512, widen_avx512};
-    if (most >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"))
-        return (half_way){dot_avx2, widen_avx2};
-#endif
-    (void)most;
-    return (half_way){dot_plain, widen_plain};
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
 }
 
-static int widest_way = 2;
-
-int clsp_half_way(int most)
+/* Of two such pairs, across quarters: [a, b, c, d], four numbers each. */
+AVX512 static inline __m512 fold_quarters(__m512 ab, __m512 cd)
 {
-    int before = widest_way;
-    widest_way = most;
-    return before;
+    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+}
+
+/* Within every four numbers: (first + second), (third + fourth); and those two added. */
+AVX512 static inline __m512 fold_pairs(__m512 x, __m512 y)
+{
+    return _mm512_add_ps(_mm512_shuffle_ps(x, y, 0x88), _mm512_shuffle_ps(x, y, 0xdd));
+}
+
+/* The sums of 16 rows at once, in the order of clsp_lanes_sum: number 4 q + j of the result is of row 4 j + q. */
+AVX512 static inline __m512 sum_sixteen(const __m512 s[16])
+{
+    __m512 four[4];
+    for (size_t j = 0; j < 4; j++)
+        four[j] = fold_quarters(fold_halves(s[4 * j], s[4 * j + 1]), fold_halves(s[4 * j + 2], s[4 * j + 3]));
+    return fold_pairs(fold_pairs(four[0], four[1]), fold_pairs(four[2], four[3]));
+}
+
+/* 16 rows at a time, which end in one vector of 16 sums, the rows that come later fetched meanwhile: the processor's own
+ * fetching stops at the pages of a mapping. */
+AVX512 static void dot_avx512(float *out, const unsigned char *rows, size_t n, size_t d, const float *g)
+{
+    enum { GROUP = 16, AHEAD = 4096, LINE = 64 };
+    size_t row = d * sizeof(uint16_t), i = 0;
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (; d % CLSP_LANES == 0 && i + GROUP <= n; i += GROUP, rows += GROUP * row) {
+        __m512 sums[GROUP];
+        for (size_t r = 0; r < GROUP; r++) sums[r] = _mm512_setzero_ps();
+        for (size_t at = 0; at < GROUP * row; at += LINE) _mm_prefetch((const char *)rows + AHEAD + at, _MM_HINT_T0);
+        for (size_t c = 0; c < d; c += CLSP_LANES) {
+            __m512 y = _mm512_loadu_ps(g + c);
+#pragma GCC unroll 16
+            for (size_t r = 0; r < GROUP; r++)
+                sums[r] = _mm512_add_ps(sums[r], _mm512_mul_ps(widened(rows + r * row + c * sizeof(uint16_t)), y));
+        }
+        __m512 all = _mm512_permutexvar_ps(order, sum_sixteen(sums));
+        _mm512_storeu_ps(out + i, _mm512_add_ps(_mm512_loadu_ps(out + i), all));
+    }
+    dot_rows_avx512(out + i, rows, n - i, d, g);
+}
+#endif
+
+/* The widest way that the processor has and clsp_f16_way allows. */
+static half_dot_fn half_dot(void)
+{
+#if HAS_X86
+    static const half_dot_fn ways[] = {dot_plain, dot_avx2, dot_avx512};
+    return ways[clsp_f16_ways()];
+#else
+    return dot_plain;
+#endif
 }
 
 CLSP_CLONES static void dot_float(float *out, const unsigned char *rows, size_t n, size_t d, const float *g)
@@ -168,7 +174,7 @@ CLSP_CLONES static void dot_float(float *out, const unsigned char *rows, size_t 
 void clsp_rows_dot(float *out, const void *rows, bool half, size_t n, size_t d, const float *g)
 {
     if (half)
-        half_way_of(widest_way).dot(out, rows, n, d, g);
+        half_dot()(out, rows, n, d, g);
     else
         dot_float(out, rows, n, d, g);
 }
@@ -176,7 +182,7 @@ void clsp_rows_dot(float *out, const void *rows, bool half, size_t n, size_t d, 
 void clsp_widen(float *out, const void *values, bool half, size_t count)
 {
     if (half)
-        half_way_of(widest_way).widen(out, values, count);
+        clsp_f16_widen(out, values, count);
     else
         memcpy(out, values, count * sizeof *out);
 }

@@ -206,7 +206,7 @@ static void test_ties(void **state)
 static void test_kernel(void **state)
 {
     (void)state;
-    enum { ROWS = 21, MOST = 100 };
+    enum { ROWS = 53, MOST = 100 };
     static const size_t widths[] = {1, 15, 16, 17, 64, 80, 88, 100};
     uint64_t random = 5;
     static unsigned char bytes[ROWS * MOST * 2 + 1];
@@ -228,11 +228,11 @@ static void test_kernel(void **state)
         }
         for (int way = 0; way <= 2; way++) {
             float back[ROWS * MOST];
-            int before = clsp_half_way(way);
+            int before = clsp_f16_way(way);
             for (size_t i = 0; i < ROWS; i++) got[i] = 0.5F;
             clsp_rows_dot(got, bytes + 1, true, ROWS, d, g);
             clsp_widen(back, bytes + 1, true, ROWS * d);
-            clsp_half_way(before);
+            clsp_f16_way(before);
             assert_memory_equal(got, expected, sizeof got);
             assert_memory_equal(back, wide, ROWS * d * sizeof *back);
         }
