@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "clipspan/ablation.h"
+#include "clipspan/map.h"
 #include "compute/compute.h"
 #include "model/model.h"
 #include "store/store.h"
@@ -166,6 +167,14 @@ out:
     return status;
 }
 
+static void maker_close(maker *m)
+{
+    clsp_free(m->block);
+    clsp_free(m->z);
+    clsp_free(m->row);
+    clsp_free(m->embedding);
+}
+
 static clipspan_status write_store(const options *o, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -194,10 +203,7 @@ static clipspan_status write_store(const options *o, clipspan_error *err)
     CLSP_TRY(clsp_store_run(&job, NULL, NULL, err));
 out:
     clipspan_images_free(list);
-    clsp_free(m.block);
-    clsp_free(m.z);
-    clsp_free(m.row);
-    clsp_free(m.embedding);
+    maker_close(&m);
     return status;
 }
 
@@ -262,6 +268,67 @@ static clipspan_status time_ablate(const options *o, const clipspan_store *store
     return status;
 }
 
+/* ---- maps ------------------------------------------------------------------------------------------------------- */
+
+/* One image with all tokens of all layers, held. */
+static clipspan_status hold_image(clipspan_held **held, const options *o, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    const size_t count = (size_t)ALL * TOKENS * WIDE;
+    maker m = {0};
+    int layers[LAYERS];
+    uint64_t state = 3, index = 0;
+    float mu = 0.01F, sigma = 1.4F, norm = 10;
+    float *tokens = NULL;
+    CLSP_TRY(maker_open(&m, o, err));
+    make_image(&m, 1, 0, 0);
+    CLSP_ALLOC(tokens, clsp_alloc(count, sizeof *tokens));
+    for (size_t i = 0; i < count; i++) tokens[i] = normal(&state) / TOKENS;
+    for (int l = 0; l < LAYERS; l++) layers[l] = l;
+    const clipspan_batch batch = {.basis = &m.basis, .images = 1, .index = &index, .z = m.z, .mu = &mu, .sigma = &sigma,
+                                  .norm = &norm, .embedding = m.embedding, .tokens = tokens, .token_layers = layers,
+                                  .token_layer_count = LAYERS};
+    CLSP_TRY(clipspan_held_new(held, err));
+    CLSP_TRY(clipspan_held_take(*held, &batch, err));
+out:
+    maker_close(&m);
+    clsp_free(tokens);
+    return status;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static clipspan_status time_maps(const options *o, const float *classifier, clipspan_error *err)
+{
+    enum { TURNS = 101 };
+    static const char *const names[] = {"map of a new text, whole", "map of a new text, by layer", "map of a new text, by head"};
+    clipspan_status status = CLIPSPAN_OK;
+    clipspan_held *held = NULL;
+    double taken[TURNS];
+    float *out = malloc((size_t)ALL * TOKENS * sizeof *out);
+    if (out == NULL) return clsp_fail_memory(err);
+    CLSP_TRY(hold_image(&held, o, err));
+    for (int detail = CLIPSPAN_MAP_WHOLE; detail <= CLIPSPAN_MAP_HEAD; detail++) {
+        for (size_t turn = 0; turn < TURNS; turn++) {
+            double began = now();
+            CLSP_TRY(clipspan_map_batch(out, clipspan_held_batch(held, 0), 0, CLIPSPAN_PAPER, NULL, classifier + turn * JOINT,
+                                        1, (clipspan_map_detail)detail, o->threads, err));
+            taken[turn] = 1000 * (now() - began);
+        }
+        qsort(taken, TURNS, sizeof *taken, by_size);
+        say(o, names[detail], taken[TURNS / 2], "ms", "the middle one of 101; at most 5 are asked");
+        say(o, "the same, the fastest", taken[0], "ms", "");
+    }
+out:
+    clipspan_held_free(held);
+    free(out);
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- */
 
 static bool asked(const options *o, const char *name)
@@ -280,6 +347,7 @@ static clipspan_status run(const options *o, clipspan_error *err)
         CLSP_TRY(write_store(o, err));
         CLSP_TRY(clipspan_store_open(&store, o->directory, err));
     }
+    if (asked(o, "map")) CLSP_TRY(time_maps(o, classifier, err));
     if (asked(o, "ablate")) CLSP_TRY(time_ablate(o, store, classifier, err));
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

@@ -2,6 +2,13 @@
  *
  *     clipspan_map_batch(map, batch, 0, CLIPSPAN_PAPER, chosen, text, 1, CLIPSPAN_MAP_WHOLE, 0, &err);
  *
+ * Images first, texts whenever they come:
+ *
+ *     clipspan_held_new(&held, &err);
+ *     clipspan_decompose_each(engine, images, &options, clipspan_held_take, held, NULL, &err);
+ *     clipspan_map_batch(map, clipspan_held_batch(held, 0), 0, CLIPSPAN_PAPER, NULL, text, 1, CLIPSPAN_MAP_HEAD, 0, &err);
+ *     clipspan_held_free(held);
+ *
  * The map of a text t over tokens is the sum over the chosen layers and heads of c[l,h,n] . t (ALGORITHMS 7). Only
  * u = W t, of length d, is needed of a head. Letters as in contributions.h; T token layers of the batch.
  */
@@ -35,6 +42,24 @@ CLIPSPAN_API clipspan_status clipspan_map_effects(float *out, const clipspan_bat
                                                   clipspan_convention convention, const unsigned char *heads,
                                                   const float *texts, size_t count, int threads,
                                                   clipspan_error *err);
+
+/* ---- images held for texts that come later ----------------------------------------------------------------- */
+
+/* Images' contributions, kept beyond the callback that brought them: what a viewer asks again and again, one text after
+ * another, without running the network. One image of ViT-L-14 with all its tokens takes 28 MB, the basis once 75 MB; a
+ * new text's maps by all heads then take one scan over both. */
+typedef struct clipspan_held clipspan_held;
+CLIPSPAN_API clipspan_status clipspan_held_new(clipspan_held **out, clipspan_error *err);
+CLIPSPAN_API void clipspan_held_free(clipspan_held *held);
+/* Copies every image of a batch, with all parts that the batch has but neurons; the first batch's basis too. `user` is the
+ * clipspan_held, so that this is a clipspan_batch_fn: of clipspan_decompose_each, clipspan_store_each, or called by hand.
+ * MISMATCH: the batch is of a model of another shape. After an error none of the batch's images is held. */
+CLIPSPAN_API clipspan_status clipspan_held_take(void *user, const clipspan_batch *batch, clipspan_error *err);
+CLIPSPAN_API size_t clipspan_held_images(const clipspan_held *held);
+/* A batch of that one image, for everything that takes a batch; its index[0] is the image's position in its list.
+ * Borrowed until the held images are freed (taking more leaves it alone). NULL: there is no such image. Any number of
+ * threads may read. */
+CLIPSPAN_API const clipspan_batch *clipspan_held_batch(const clipspan_held *held, size_t image);
 
 /* What is worth saying of one map. Sums run over its places; the largest value is looked for among the patches. */
 typedef struct clipspan_map_summary {

@@ -3,14 +3,19 @@
  *   paper  c[l,h,n] . t = (z[n] . u + (b_l . t) / (H N)) / (sigma |r|) - mu (1 . t) / (K H N sigma |r|)
  *                         + (beta P . t) / (K H N |r|)                          with u = W t
  *   exact  c[l,h,n] . t = (z[n] . u) / sigma                                    with u = (W - w_mean 1') t
- * Only the first summand depends on the token; for all texts at once it is one product of [texts, d] and [d, N] a head.
+ * Only the first summand depends on the token: two products a head, [texts, E] by W' and [texts, d] by [d, N]. With few
+ * texts both are read through once and hardly computed with (W 75 MB, an image's tokens 25 MB, for all heads of ViT-L-14), so
+ * all heads of all layers are shared among the threads in one go, and a text is one scan over rows.
  */
 #include "clipspan/map.h"
 
+#include <omp.h>
 #include <string.h>
 
 #include "compute/compute.h"
 #include "decompose/decompose.h"
+
+enum { FEW = 8, TEXTS = 64, PAD = 16 }; /* texts that are scanned; that are mapped at once; floats that rows are padded to */
 
 typedef struct job {
     const clipspan_batch *batch;
@@ -20,17 +25,23 @@ typedef struct job {
     const unsigned char *heads; /* [L * H] or NULL */
     const float *texts;         /* [count, E] */
     size_t count;
+    float *padded;                 /* [count, E padded]: the texts again, where they are few */
     double *ones_of, *constant_of; /* [count]: 1 . t, beta P . t */
     double scale;                  /* of what is linear in z */
 } job;
 
-/* One layer's workspace, for all of its heads. */
-typedef struct layer_room {
-    float *u;      /* [H, count, d] */
-    float *raw;    /* [H, count, N]: z . u */
+/* Workspace for the token layers of some texts. */
+typedef struct room {
+    float *u;      /* [threads, count, d padded], zeros behind d */
+    float *raw;    /* [T, H, count, N]: z . u */
     double *bias_of;  /* [count]: what every token gets beside, already scaled */
     double *total; /* [count, N] */
-} layer_room;
+} room;
+
+static size_t padded(size_t n)
+{
+    return (n + PAD - 1) / PAD * PAD;
+}
 
 static double dot(const float *a, const float *b, size_t n)
 {
@@ -72,42 +83,57 @@ static clipspan_status check(const job *j, clipspan_map_detail detail, clipspan_
     return CLIPSPAN_OK;
 }
 
-static void room_free(layer_room *room)
+static void room_free(room *r)
 {
-    clsp_free(room->u);
-    clsp_free(room->raw);
-    clsp_free(room->bias_of);
-    clsp_free(room->total);
+    clsp_free(r->u);
+    clsp_free(r->raw);
+    clsp_free(r->bias_of);
+    clsp_free(r->total);
 }
 
-static clipspan_status room_new(layer_room *room, const job *j, clipspan_error *err)
+static clipspan_status room_new(room *r, const job *j, size_t count, clipspan_error *err)
 {
-    size_t rows, tokens = (size_t)j->basis->tokens;
-    if (!clsp_mul(&rows, j->count, (size_t)j->basis->heads)) return clsp_fail_memory(err);
-    size_t u, raw;
-    if (!clsp_mul(&u, rows, (size_t)j->basis->head_dim) || !clsp_mul(&raw, rows, tokens)) return clsp_fail_memory(err);
-    room->u = clsp_alloc_aligned(u, sizeof *room->u);
-    room->raw = clsp_alloc_aligned(raw, sizeof *room->raw);
-    room->bias_of = clsp_alloc(j->count, sizeof *room->bias_of);
-    room->total = clsp_alloc(raw / (size_t)j->basis->heads, sizeof *room->total);
-    bool good = room->u != NULL && room->raw != NULL && room->bias_of != NULL && room->total != NULL;
-    return good ? CLIPSPAN_OK : clsp_fail_memory(err);
+    clipspan_status status = CLIPSPAN_OK;
+    size_t total, raw, u, tokens = (size_t)j->basis->tokens;
+    size_t every = (size_t)j->batch->token_layer_count * (size_t)j->basis->heads;
+    if (!clsp_mul(&total, count, tokens) || !clsp_mul(&raw, total, every) ||
+        !clsp_mul(&u, count * (size_t)omp_get_max_threads(), padded((size_t)j->basis->head_dim)))
+        return clsp_fail_memory(err);
+    CLSP_ALLOC(r->u, clsp_alloc_zero(u, sizeof *r->u));
+    CLSP_ALLOC(r->raw, clsp_alloc_aligned(raw, sizeof *r->raw));
+    CLSP_ALLOC(r->bias_of, clsp_alloc(count, sizeof *r->bias_of));
+    CLSP_ALLOC(r->total, clsp_alloc(total, sizeof *r->total));
+out:
+    return status;
 }
 
-/* raw: [count, rows], z . u of one head for z [rows, d]; u: [count, d]. */
+/* out: [count, n] = x [count, d] by rows [n, d]. x: d floats, zeros up to its stride. */
+static clipspan_status multiply(float *out, size_t out_stride, const float *x, size_t x_stride, const float *rows, size_t count,
+                                size_t n, size_t d, clipspan_error *err)
+{
+    if (count >= FEW) return clsp_sgemm(out, out_stride, x, x_stride, false, rows, d, true, count, n, d, 1.0F, 0.0F, err);
+    for (size_t t = 0; t < count; t++) {
+        memset(out + t * out_stride, 0, n * sizeof *out);
+        clsp_rows_dot(out + t * out_stride, rows, false, n, d, x + t * x_stride);
+    }
+    return CLIPSPAN_OK;
+}
+
+/* raw: [count, rows], z . u of one head for z [rows, d]; u: [count, d padded]. */
 static clipspan_status project(const job *j, int layer, int head, const float *z, size_t rows, float *u, float *raw,
                                clipspan_error *err)
 {
     const clipspan_basis *basis = j->basis;
-    size_t d = (size_t)basis->head_dim, embed = (size_t)basis->embed_dim;
+    size_t d = (size_t)basis->head_dim, embed = (size_t)basis->embed_dim, stride = padded(d);
     size_t number = (size_t)layer * (size_t)basis->heads + (size_t)head;
     const float *w = basis->w + number * d * embed, *mean = basis->w_mean + number * d;
-    clipspan_status status =
-        clsp_sgemm(u, d, j->texts, embed, false, w, embed, true, j->count, d, embed, 1.0F, 0.0F, err);
+    const float *texts = j->padded ? j->padded : j->texts;
+    clipspan_status status = multiply(u, stride, texts, j->padded ? padded(embed) : embed, w, j->count, d, embed, err);
     if (status != CLIPSPAN_OK) return status;
     for (size_t t = 0; j->convention == CLIPSPAN_EXACT && t < j->count; t++)
-        for (size_t i = 0; i < d; i++) u[t * d + i] = (float)((double)u[t * d + i] - (double)mean[i] * j->ones_of[t]);
-    return clsp_sgemm(raw, rows, u, d, false, z, d, true, j->count, rows, d, 1.0F, 0.0F, err);
+        for (size_t i = 0; i < d; i++)
+            u[t * stride + i] = (float)((double)u[t * stride + i] - (double)mean[i] * j->ones_of[t]);
+    return multiply(raw, rows, u, stride, z, j->count, rows, d, err);
 }
 
 static clipspan_status project_tokens(const job *j, int place, int head, float *u, float *raw, clipspan_error *err)
@@ -140,72 +166,75 @@ static void find_bias(const job *j, int layer, double *bias_of)
     for (size_t t = 0; t < j->count; t++) bias_of[t] = bias_of_text(j, layer, t, j->image, j->basis->tokens);
 }
 
-static clipspan_status project_layer(const job *j, int place, layer_room *room, clipspan_error *err)
+static clipspan_status project_all(const job *j, room *r, clipspan_error *err)
 {
-    int heads = j->basis->heads, layer = j->batch->token_layers[place];
-    size_t u = j->count * (size_t)j->basis->head_dim, raw = j->count * (size_t)j->basis->tokens;
+    int heads = j->basis->heads, every = j->batch->token_layer_count * heads;
+    size_t u = j->count * padded((size_t)j->basis->head_dim), raw = j->count * (size_t)j->basis->tokens;
     clipspan_status worst = CLIPSPAN_OK; /* a message has one writer */
 #pragma omp parallel for schedule(static)
-    for (int h = 0; h < heads; h++) {
-        if (!is_chosen(j, layer, h)) continue;
-        clipspan_status one = project_tokens(j, place, h, room->u + (size_t)h * u, room->raw + (size_t)h * raw, NULL);
+    for (int n = 0; n < every; n++) {
+        if (!is_chosen(j, j->batch->token_layers[n / heads], n % heads)) continue;
+        clipspan_status one = project_tokens(j, n / heads, n % heads, r->u + (size_t)omp_get_thread_num() * u,
+                                             r->raw + (size_t)n * raw, NULL);
 #pragma omp critical(clsp_map_heads)
         if (one != CLIPSPAN_OK) worst = one;
     }
     if (worst == CLIPSPAN_ERROR_MEMORY) return clsp_fail_memory(err);
-    return worst ? clsp_fail(err, worst, "the map of layer %d could not be made", layer) : CLIPSPAN_OK;
+    return worst ? clsp_fail(err, worst, "the map could not be made") : CLIPSPAN_OK;
+}
+
+/* raw of one head: [count, N] */
+static const float *raw_of(const job *j, const room *r, size_t place, size_t head)
+{
+    return r->raw + (place * (size_t)j->basis->heads + head) * j->count * (size_t)j->basis->tokens;
 }
 
 /* out: [count, stride] rows of N. */
-static void write_head(const job *j, const layer_room *room, int layer, int head, float *out, size_t stride)
+static void write_head(const job *j, const room *r, size_t place, size_t head, float *out, size_t stride)
 {
     size_t tokens = (size_t)j->basis->tokens;
-    const float *raw = room->raw + (size_t)head * j->count * tokens;
+    const float *raw = raw_of(j, r, place, head);
+    bool chosen = is_chosen(j, j->batch->token_layers[place], (int)head);
     for (size_t t = 0; t < j->count; t++)
         for (size_t n = 0; n < tokens; n++)
-            out[t * stride + n] =
-                is_chosen(j, layer, head) ? (float)(j->scale * (double)raw[t * tokens + n] + room->bias_of[t]) : 0.0F;
+            out[t * stride + n] = chosen ? (float)(j->scale * (double)raw[t * tokens + n] + r->bias_of[t]) : 0.0F;
 }
 
 /* total += the layer's chosen heads, one after another. */
-static void add_layer(const job *j, layer_room *room, int layer)
+static void add_layer(const job *j, room *r, size_t place)
 {
     size_t tokens = (size_t)j->basis->tokens;
-    for (int h = 0; h < j->basis->heads; h++) {
-        if (!is_chosen(j, layer, h)) continue;
-        const float *raw = room->raw + (size_t)h * j->count * tokens;
+    for (size_t h = 0; h < (size_t)j->basis->heads; h++) {
+        if (!is_chosen(j, j->batch->token_layers[place], (int)h)) continue;
+        const float *raw = raw_of(j, r, place, h);
         for (size_t t = 0; t < j->count; t++)
             for (size_t n = 0; n < tokens; n++)
-                room->total[t * tokens + n] += j->scale * (double)raw[t * tokens + n] + room->bias_of[t];
+                r->total[t * tokens + n] += j->scale * (double)raw[t * tokens + n] + r->bias_of[t];
     }
 }
 
-static void write_total(const job *j, const layer_room *room, float *out, size_t stride)
+static void write_total(const job *j, const room *r, float *out, size_t stride)
 {
     size_t tokens = (size_t)j->basis->tokens;
     for (size_t t = 0; t < j->count; t++)
-        for (size_t n = 0; n < tokens; n++) out[t * stride + n] = (float)room->total[t * tokens + n];
+        for (size_t n = 0; n < tokens; n++) out[t * stride + n] = (float)r->total[t * tokens + n];
 }
 
-static clipspan_status run(float *out, const job *j, layer_room *room, clipspan_map_detail detail, clipspan_error *err)
+static void write_all(float *out, const job *j, room *r, clipspan_map_detail detail)
 {
     size_t tokens = (size_t)j->basis->tokens, layers = (size_t)j->batch->token_layer_count;
-    size_t heads = (size_t)j->basis->heads, all = j->count * tokens * sizeof *room->total;
-    memset(room->total, 0, all);
+    size_t heads = (size_t)j->basis->heads, all = j->count * tokens * sizeof *r->total;
+    memset(r->total, 0, all);
     for (size_t place = 0; place < layers; place++) {
-        int layer = j->batch->token_layers[place];
-        clipspan_status status = project_layer(j, (int)place, room, err);
-        if (status != CLIPSPAN_OK) return status;
-        find_bias(j, layer, room->bias_of);
+        find_bias(j, j->batch->token_layers[place], r->bias_of);
         for (size_t h = 0; detail == CLIPSPAN_MAP_HEAD && h < heads; h++)
-            write_head(j, room, layer, (int)h, out + (place * heads + h) * tokens, layers * heads * tokens);
+            write_head(j, r, place, h, out + (place * heads + h) * tokens, layers * heads * tokens);
         if (detail == CLIPSPAN_MAP_HEAD) continue;
-        if (detail == CLIPSPAN_MAP_LAYER) memset(room->total, 0, all);
-        add_layer(j, room, layer);
-        if (detail == CLIPSPAN_MAP_LAYER) write_total(j, room, out + place * tokens, layers * tokens);
+        if (detail == CLIPSPAN_MAP_LAYER) memset(r->total, 0, all);
+        add_layer(j, r, place);
+        if (detail == CLIPSPAN_MAP_LAYER) write_total(j, r, out + place * tokens, layers * tokens);
     }
-    if (detail == CLIPSPAN_MAP_WHOLE) write_total(j, room, out, tokens);
-    return CLIPSPAN_OK;
+    if (detail == CLIPSPAN_MAP_WHOLE) write_total(j, r, out, tokens);
 }
 
 static clipspan_status job_open(job *j, clipspan_error *err)
@@ -218,40 +247,62 @@ static clipspan_status job_open(job *j, clipspan_error *err)
         j->ones_of[t] = dot(j->basis->ones, j->texts + t * embed, embed);
         j->constant_of[t] = dot(j->basis->constant, j->texts + t * embed, embed);
     }
+    if (j->count >= FEW || padded(embed) == embed) goto out;
+    CLSP_ALLOC(j->padded, clsp_alloc_zero(j->count * padded(embed), sizeof *j->padded));
+    for (size_t t = 0; t < j->count; t++)
+        memcpy(j->padded + t * padded(embed), j->texts + t * embed, embed * sizeof *j->padded);
 out:
     return status;
 }
 
 static void job_close(job *j)
 {
+    clsp_free(j->padded);
     clsp_free(j->ones_of);
     clsp_free(j->constant_of);
+}
+
+/* Texts [first, first + count) of the job that was asked. out: of its first text. */
+static clipspan_status map_some(float *out, const job *asked, room *r, size_t first, size_t count, clipspan_map_detail detail,
+                                clipspan_error *err)
+{
+    const clipspan_basis *basis = asked->basis;
+    size_t parts = detail == CLIPSPAN_MAP_WHOLE ? 1 : (size_t)asked->batch->token_layer_count;
+    if (detail == CLIPSPAN_MAP_HEAD) parts *= (size_t)basis->heads;
+    job j = *asked;
+    j.texts += first * (size_t)basis->embed_dim;
+    j.count = count;
+    clipspan_status status = job_open(&j, err);
+    if (status == CLIPSPAN_OK) status = project_all(&j, r, err);
+    if (status == CLIPSPAN_OK) write_all(out + first * parts * (size_t)basis->tokens, &j, r, detail);
+    job_close(&j);
+    return status;
 }
 
 clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size_t image, clipspan_convention convention,
                                    const unsigned char *heads, const float *texts, size_t count,
                                    clipspan_map_detail detail, int threads, clipspan_error *err)
 {
-    job j = {batch, batch ? batch->basis : NULL, image, convention, heads, texts, count, NULL, NULL, 0};
-    layer_room room = {0};
+    job j = {.batch = batch, .basis = batch ? batch->basis : NULL, .image = image, .convention = convention, .heads = heads,
+             .texts = texts, .count = count};
+    room r = {0};
     clipspan_status status = CLIPSPAN_OK;
     int before = clsp_threads(threads);
     CLSP_TRY(check(&j, detail, err));
     if (count == 0) goto out;
     j.scale = scale_of(&j, image);
-    CLSP_TRY(job_open(&j, err));
-    CLSP_TRY(room_new(&room, &j, err));
-    CLSP_TRY(run(out, &j, &room, detail, err));
+    CLSP_TRY(room_new(&r, &j, clsp_min(count, TEXTS), err));
+    for (size_t first = 0; first < count; first += TEXTS)
+        CLSP_TRY(map_some(out, &j, &r, first, clsp_min(TEXTS, count - first), detail, err));
 out:
     clsp_threads(before);
-    room_free(&room);
-    job_close(&j);
+    room_free(&r);
     return status;
 }
 
 /* ---- summed over tokens ---------------------------------------------------------------------------------- */
 
-/* One head's effects for every image, out: [images, count, L * H] at its column. u: [count, d], raw: [count, images]. */
+/* One head's effects for every image, out: [images, count, L * H] at its column. u: [count, d padded], raw: [count, images]. */
 static clipspan_status head_effects(const job *j, int layer, int head, float *u, float *raw, float *out)
 {
     const clipspan_batch *batch = j->batch;
@@ -275,7 +326,7 @@ static clipspan_status all_effects(const job *j, float *out)
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < all; n++) {
         if (!is_chosen(j, n / heads, n % heads)) continue;
-        float *u = clsp_alloc_aligned(j->count * (size_t)j->basis->head_dim, sizeof *u);
+        float *u = clsp_alloc_zero(j->count * padded((size_t)j->basis->head_dim), sizeof *u);
         float *raw = clsp_alloc_aligned(j->count * j->batch->images, sizeof *raw);
         clipspan_status one = u && raw ? head_effects(j, n / heads, n % heads, u, raw, out) : CLIPSPAN_ERROR_MEMORY;
         clsp_free(u);
@@ -290,7 +341,8 @@ clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch, cl
                                      const unsigned char *heads, const float *texts, size_t count, int threads,
                                      clipspan_error *err)
 {
-    job j = {batch, batch ? batch->basis : NULL, 0, convention, heads, texts, count, NULL, NULL, 0};
+    job j = {.batch = batch, .basis = batch ? batch->basis : NULL, .convention = convention, .heads = heads, .texts = texts,
+             .count = count};
     clipspan_status status = CLIPSPAN_OK;
     if (batch == NULL || batch->basis == NULL || batch->z == NULL)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no batch with heads was given");

@@ -193,6 +193,64 @@ static void equals_its_definition_at_full_size(void **state)
     tear_down(&s);
 }
 
+/* Held images give what their batch gives, and stay where they are while others come. */
+static void held_images_are_the_batch(void **state)
+{
+    (void)state;
+    setting s;
+    clipspan_error err = {0};
+    clipspan_held *held = NULL;
+    float got[5 * 4 * 3 * 10], expected[5 * 4 * 3 * 10], effects[4][5 * 18], one[5 * 18];
+    set_up(&s, 6, 3, 8, 20, 10, 4, 4, 5);
+    assert_int_equal(clipspan_held_new(&held, &err), CLIPSPAN_OK);
+    assert_null(clipspan_held_batch(held, 0));
+    assert_int_equal(clipspan_held_take(held, s.batch, &err), CLIPSPAN_OK);
+    const clipspan_batch *first = clipspan_held_batch(held, 0);
+    for (int again = 0; again < 20; again++) assert_int_equal(clipspan_held_take(held, s.batch, &err), CLIPSPAN_OK);
+    assert_ptr_equal(clipspan_held_batch(held, 0), first);
+    assert_int_equal(clipspan_held_images(held), 84);
+    clipspan_map_effects(effects[0], s.batch, CLIPSPAN_PAPER, NULL, s.texts, s.count, 0, &err);
+    for (size_t i = 0; i < 4; i++) {
+        const clipspan_batch *batch = clipspan_held_batch(held, 4 + i);
+        assert_int_equal(batch->index[0], s.batch->index[i]);
+        clipspan_map_batch(expected, s.batch, i, CLIPSPAN_EXACT, NULL, s.texts, s.count, CLIPSPAN_MAP_HEAD, 0, &err);
+        assert_int_equal(clipspan_map_batch(got, batch, 0, CLIPSPAN_EXACT, NULL, s.texts, s.count, CLIPSPAN_MAP_HEAD, 2, &err),
+                         CLIPSPAN_OK);
+        assert_memory_equal(got, expected, sizeof got);
+        assert_int_equal(clipspan_map_effects(one, batch, CLIPSPAN_PAPER, NULL, s.texts, s.count, 0, &err), CLIPSPAN_OK);
+        assert_memory_equal(one, effects[i], sizeof one);
+    }
+    clipspan_basis other = *s.batch->basis;
+    clipspan_batch foreign = *s.batch;
+    other.layers--;
+    foreign.basis = &other;
+    assert_int_equal(clipspan_held_take(held, &foreign, &err), CLIPSPAN_ERROR_MISMATCH);
+    assert_int_equal(clipspan_held_images(held), 84);
+    clipspan_held_free(held);
+    clipspan_held_free(NULL);
+    tear_down(&s);
+}
+
+/* Few texts are scanned, many are multiplied: the same maps but for rounding, whatever comes beside a text. */
+static void many_texts(void **state)
+{
+    (void)state;
+    enum { TEXTS = 150 };
+    setting s;
+    float alone[10];
+    set_up(&s, 6, 3, 8, 20, 10, 1, 4, TEXTS);
+    float *all = malloc(TEXTS * sizeof alone);
+    assert_int_equal(clipspan_map_batch(all, s.batch, 0, CLIPSPAN_PAPER, NULL, s.texts, TEXTS, CLIPSPAN_MAP_WHOLE, 0, NULL),
+                     CLIPSPAN_OK);
+    for (size_t t = 0; t < TEXTS; t++) {
+        assert_int_equal(clipspan_map_batch(alone, s.batch, 0, CLIPSPAN_PAPER, NULL, s.texts + t * 20, 1, CLIPSPAN_MAP_WHOLE, 0,
+                                            NULL), CLIPSPAN_OK);
+        for (size_t n = 0; n < 10; n++) assert_true(fabs((double)alone[n] - (double)all[t * 10 + n]) < 1e-6);
+    }
+    free(all);
+    tear_down(&s);
+}
+
 /* Its sum over all tokens is the heads' direct effect. */
 static void sums_to_the_heads(void **state)
 {
@@ -254,7 +312,7 @@ int main(void)
         cmocka_unit_test(equals_its_definition),
         cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(equals_its_definition_at_full_size),
-        cmocka_unit_test(sums_to_the_heads),
+        cmocka_unit_test(held_images_are_the_batch), cmocka_unit_test(many_texts), cmocka_unit_test(sums_to_the_heads),
         cmocka_unit_test(refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
