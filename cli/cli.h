@@ -31,6 +31,11 @@ typedef struct cli_list {
     size_t count;
 } cli_list;
 
+typedef struct cli_words {
+    const char **items; /* [count], as long as the command runs */
+    size_t count;
+} cli_words;
+
 typedef struct cli_option {
     const char *name; /* without the dashes */
     char letter;      /* 0: none */
@@ -44,6 +49,7 @@ enum { CLI_ARGUMENTS = 2 };
 typedef struct cli_command {
     const char *name;
     const char *arguments[CLI_ARGUMENTS]; /* names of the positional arguments, in order; "[X]" is optional */
+    size_t words;                         /* where arguments[0] is "X...": offset of the cli_words that holds them; 0: none */
     const char *summary;                  /* one line */
     const char *text;                     /* a paragraph or two */
     const char *example;
@@ -156,7 +162,7 @@ void cli_progress_end(void); /* clears the bar */
 
 extern int cli_quiet;
 extern const cli_command cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan,
-    cli_attributes, cli_neurons, cli_groups, cli_ablate, cli_segment, cli_edit, cli_export, cli_retrieve, cli_map;
+    cli_attributes, cli_neurons, cli_groups, cli_ablate, cli_segment, cli_edit, cli_export, cli_retrieve, cli_map, cli_merge;
 
 /* help.c */
 void cli_help(FILE *out);

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 const cli_command *const cli_commands[] = {
-    &cli_info,       &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify, &cli_decompose, &cli_textspan,
+    &cli_info,       &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify, &cli_decompose, &cli_merge,
+    &cli_textspan,
     &cli_attributes, &cli_neurons,  &cli_ablate,     &cli_groups, &cli_edit,     &cli_retrieve,  &cli_map,
     &cli_segment,    &cli_export,   NULL};
 
@@ -125,6 +126,7 @@ static clipspan_status read_words(const cli_command *command, char **words, int 
                                   clipspan_error *err)
 {
     const char **arguments = settings;
+    cli_words *all = command->words ? (cli_words *)(void *)((char *)settings + command->words) : NULL;
     int given = 0, literal = 0;
     for (int i = 0; i < count; i++) {
         clipspan_status status = CLIPSPAN_OK;
@@ -134,6 +136,8 @@ static clipspan_status read_words(const cli_command *command, char **words, int 
             cli_quiet = 1;
         else if (!literal && words[i][0] == '-' && words[i][1] != '\0')
             status = read_option(command, words, count, &i, settings, err);
+        else if (all != NULL)
+            all->items[all->count++] = words[i];
         else if (given < CLI_ARGUMENTS && command->arguments[given] != NULL)
             arguments[given++] = words[i];
         else
@@ -141,6 +145,7 @@ static clipspan_status read_words(const cli_command *command, char **words, int 
                               command->name);
         if (status != CLIPSPAN_OK) return status;
     }
+    if (all != NULL && all->count > 0) given = 1;
     if (given < CLI_ARGUMENTS && command->arguments[given] != NULL && command->arguments[given][0] != '[')
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s is missing (see clipspan %s --help)", command->arguments[given],
                         command->name);
@@ -181,13 +186,17 @@ static int run_command(const cli_command *command, char **words, int count)
     void *settings = calloc(1, command->settings_size);
     if (settings == NULL) return CLI_FAILED;
     if (command->defaults != NULL) memcpy(settings, command->defaults, command->settings_size);
+    const char **all = calloc((size_t)count + 1, sizeof *all);
+    if (all == NULL) return free(settings), CLI_FAILED;
+    if (command->words) ((cli_words *)(void *)((char *)settings + command->words))->items = all;
     clipspan_status status = read_words(command, words, count, settings, &err);
     if (status == CLIPSPAN_OK) status = command->run(settings, &err);
     cli_progress_end();
     if (status == CLIPSPAN_OK && (fflush(stdout) != 0 || ferror(stdout)))
         status = cli_fail(&err, CLIPSPAN_ERROR_IO, "standard output: cannot be written: %s", strerror(errno));
     if (status == CLIPSPAN_ERROR_IO && reader_is_gone()) status = CLIPSPAN_OK;
-    if (status != CLIPSPAN_OK) fprintf(stderr, "clipspan %s: %s\n", command->name, err.message);
+    if (status != CLIPSPAN_OK && err.message[0] != '\0') fprintf(stderr, "clipspan %s: %s\n", command->name, err.message);
+    free(all);
     free(settings);
     return exit_code(status);
 }

@@ -26,8 +26,9 @@ typedef struct clipspan_store_options {
     int moments_only;    /* 1: no shards: moments alone, constant disk */
     size_t shard_images; /* images a shard; 0: chosen so that a shard is about 64 MB */
     int neurons;         /* top images kept of every MLP neuron (clipspan/neurons.h), beside its moments; 0: no neurons */
+    int part, part_count; /* part 1 .. part_count of the list alone, in whole shards; part_count 0: everything */
 } clipspan_store_options;
-#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0, 0 }
+#define CLIPSPAN_STORE_OPTIONS_INIT { CLIPSPAN_DECOMPOSE_OPTIONS_INIT, 0, 0, 0, 0, 0, 0 }
 
 typedef struct clipspan_store_summary {
     uint64_t images, skipped;  /* in the store; unreadable */
@@ -43,6 +44,28 @@ CLIPSPAN_API clipspan_status clipspan_store_decompose(clipspan_engine *engine, c
                                                       const char *directory, const clipspan_store_options *options,
                                                       clipspan_store_summary *summary, const clipspan_hooks *hooks,
                                                       clipspan_error *err);
+
+typedef enum clipspan_collect {
+    CLIPSPAN_COLLECT_NOTHING, /* shards stay where they are: the store is spread over folders, which it names */
+    CLIPSPAN_COLLECT_LINKS,   /* hard links in the store's folder: the parts' folders may go then */
+    CLIPSPAN_COLLECT_COPIES
+} clipspan_collect;
+typedef struct clipspan_merge_options {
+    int unfinished; /* 1: what is missing may follow; 0: it is an error */
+    clipspan_collect collect;
+} clipspan_merge_options;
+#define CLIPSPAN_MERGE_OPTIONS_INIT { 0, CLIPSPAN_COLLECT_NOTHING }
+/* Parts (options.part of clipspan_store_decompose, or stores that were merged before) to one store in `directory`: one manifest,
+ * the list, the basis and the sums of the moments, added up in an order that does not depend on the parts; so a store whose
+ * shards lie in its own folder has, file for file, the bytes of one made in one go. folders: [count] where the parts lie;
+ * `directory` itself, where parts may lie too, need not be named. Folders are remembered as they were given: absolute, or
+ * relative to the store. Parts of another model, list or options, a shard that is missing and one that is there twice are
+ * CLIPSPAN_ERROR_MISMATCH, with the files' names. A spread store whose folders were moved is merged again from where they are.
+ * summary may be NULL. */
+CLIPSPAN_API clipspan_status clipspan_store_merge(const char *directory, const char *const *folders, size_t count,
+                                                  const clipspan_merge_options *options,
+                                                  clipspan_store_summary *summary, const clipspan_hooks *hooks,
+                                                  clipspan_error *err);
 
 CLIPSPAN_API clipspan_status clipspan_store_open(clipspan_store **out, const char *directory, clipspan_error *err);
 CLIPSPAN_API void clipspan_store_free(clipspan_store *store);

@@ -1,6 +1,7 @@
-/* One writer a store, and the traces of earlier writers removed.
+/* One writer a store, or one a part of it, and the traces of earlier writers removed.
  *
- * The lock is the system's (flock), so it ends with its process, however that ends: there are no stale locks. The file
+ * Whoever writes the whole store holds `lock` alone; writers of parts share it, and each holds its `lock-3-of-8` alone. The
+ * lock is the system's (flock), so it ends with its process, however that ends: there are no stale locks. The file
  * itself holds the writer's number, for the message, and is removed at the end.
  */
 #include "store/store.h"
@@ -25,13 +26,13 @@ static clipspan_status locked_by(int file, const char *directory, clipspan_error
 }
 
 /* Locks the file at `path`; *lock stays -1 where another process removed it between opening and locking. */
-static clipspan_status try_lock(int *lock, const char *path, const char *directory, clipspan_error *err)
+static clipspan_status try_lock(int *lock, const char *path, bool shared, const char *directory, clipspan_error *err)
 {
     struct stat held, there;
     char number[24];
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return clsp_fail_errno(err, "%s: cannot be written", path);
-    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(file, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
         /* A file system without locks (ENOLCK, EOPNOTSUPP) is worked on without one. */
         if (errno == EWOULDBLOCK) {
             clipspan_status status = locked_by(file, directory, err);
@@ -53,27 +54,41 @@ static clipspan_status try_lock(int *lock, const char *path, const char *directo
     return CLIPSPAN_OK;
 }
 
-clipspan_status clsp_store_lock(int *lock, const char *directory, clipspan_error *err)
+clipspan_status clsp_store_lock(int *lock, const char *directory, const char *name, bool shared, clipspan_error *err)
 {
-    char *path = clsp_path_join(directory, CLSP_STORE_LOCK);
+    char *path = clsp_path_join(directory, name);
     *lock = -1;
     if (path == NULL) return clsp_fail_memory(err);
     clipspan_status status = CLIPSPAN_OK;
     for (int tries = 0; status == CLIPSPAN_OK && *lock < 0 && tries < 100; tries++)
-        status = try_lock(lock, path, directory, err);
+        status = try_lock(lock, path, shared, directory, err);
     if (status == CLIPSPAN_OK && *lock < 0)
         status = clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: cannot be locked", path);
     clsp_free(path);
     return status;
 }
 
-void clsp_store_unlock(int lock, const char *directory)
+/* The last that shares it removes the file. */
+void clsp_store_unlock(int lock, const char *directory, const char *name)
 {
     if (lock < 0) return;
-    char *path = clsp_path_join(directory, CLSP_STORE_LOCK);
-    if (path != NULL) unlink(path);
+    char *path = clsp_path_join(directory, name);
+    if (path != NULL && flock(lock, LOCK_EX | LOCK_NB) == 0) unlink(path);
     clsp_free(path);
     close(lock);
+}
+
+clipspan_status clsp_store_check_idle(const char *directory, clipspan_error *err)
+{
+    char *path = clsp_path_join(directory, CLSP_STORE_LOCK);
+    if (path == NULL) return clsp_fail_memory(err);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    clsp_free(path);
+    if (file < 0) return CLIPSPAN_OK;
+    bool held = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    clipspan_status status = held ? locked_by(file, directory, err) : CLIPSPAN_OK;
+    close(file);
+    return status;
 }
 
 /* ---- sweeping ------------------------------------------------------------------------------------------- */
@@ -83,34 +98,72 @@ static bool begins(const char *name, const char *with)
     return strncmp(name, with, strlen(with)) == 0;
 }
 
+static bool is_part(const char *name)
+{
+    int number, of;
+    return clsp_part_parse(name, "manifest", ".json", &number, &of) || clsp_part_parse(name, "lock", "", &number, &of);
+}
+
 static bool is_ours(const char *name)
 {
     return begins(name, "shard-") || begins(name, "moments-") || begins(name, CLSP_STORE_MOMENTS) ||
-           begins(name, "neurons-") || begins(name, CLSP_STORE_NEURONS) ||
+           begins(name, "neurons-") || begins(name, CLSP_STORE_NEURONS) || begins(name, "manifest-") ||
            begins(name, CLSP_STORE_MANIFEST) || begins(name, CLSP_STORE_BASIS) || begins(name, CLSP_STORE_LIST) ||
-           strcmp(name, CLSP_STORE_LOCK) == 0;
+           strcmp(name, CLSP_STORE_LOCK) == 0 || is_part(name);
+}
+
+/* A file of the folder itself, of this name. */
+static bool is_file(const clsp_store_file *file, const char *name)
+{
+    return file->folder == NULL && strcmp(file->name, name) == 0;
 }
 
 static bool is_named(const clsp_manifest *m, const char *name)
 {
     if (strcmp(name, CLSP_STORE_LOCK) == 0 || strcmp(name, CLSP_STORE_MANIFEST) == 0) return true;
     if (m == NULL) return false;
-    if (strcmp(name, m->list.name) == 0 || strcmp(name, m->basis.name) == 0 || strcmp(name, m->moments.name) == 0 ||
-        strcmp(name, m->neurons.name) == 0)
+    if (is_file(&m->list, name) || is_file(&m->basis, name) || is_file(&m->moments, name) || is_file(&m->neurons, name))
         return true;
+    for (size_t s = m->subtotal_count; s-- > 0;)
+        if (is_file(&m->subtotals[s].moments, name) || is_file(&m->subtotals[s].neurons, name)) return true;
     for (size_t s = m->shard_count; s-- > 0;)
-        if (strcmp(name, m->shards[s].file.name) == 0) return true;
+        if (is_file(&m->shards[s].file, name)) return true;
     return false;
 }
 
-/* What an earlier run left of this name: begun files, or files that no manifest names. */
-static bool is_left_over(const clsp_manifest *m, const char *name)
+/* A file of shards [first, last], begun or whole. */
+static bool is_of_shards(const char *name, unsigned long long *first, unsigned long long *last)
 {
-    return is_ours(name) && (strstr(name, ".part-") != NULL || !is_named(m, name));
+    if (sscanf(name, "shard-%llu.safetensors", first) == 1) {
+        *last = *first;
+        return true;
+    }
+    return sscanf(name, "moments-%llu-%llu.safetensors", first, last) == 2 ||
+           sscanf(name, "neurons-%llu-%llu.safetensors", first, last) == 2;
 }
 
-/* Looks at every entry of the folder: removes what was left over, or only checks that nothing is foreign. */
-static clipspan_status walk(const clsp_manifest *manifest, const char *directory, bool removing, clipspan_error *err)
+/* Who looks at a folder, and what for. */
+typedef struct sweep {
+    const clsp_manifest *manifest; /* NULL: there is none */
+    const unsigned char *ours;     /* of a part: [shards]; NULL: all */
+    bool removing;                 /* else only checking that nothing is foreign */
+} sweep;
+
+static bool is_a_part_of_ours(const sweep *s, const char *name)
+{
+    unsigned long long first, last, shards = clsp_manifest_shards(s->manifest);
+    if (begins(name, s->manifest->name)) return true;
+    return is_of_shards(name, &first, &last) && first <= last && last < shards && s->ours[first] && s->ours[last];
+}
+
+/* What an earlier run left of this name: begun files, or files that no manifest names. */
+static bool is_left_over(const sweep *s, const char *name)
+{
+    if (s->ours != NULL && (!is_a_part_of_ours(s, name) || strcmp(name, s->manifest->name) == 0)) return false;
+    return is_ours(name) && (strstr(name, ".part-") != NULL || !is_named(s->manifest, name));
+}
+
+static clipspan_status walk(const sweep *s, const char *directory, clipspan_error *err)
 {
     DIR *folder = opendir(directory);
     if (folder == NULL) return clsp_fail_errno(err, "%s", directory);
@@ -118,9 +171,9 @@ static clipspan_status walk(const clsp_manifest *manifest, const char *directory
     for (struct dirent *entry; status == CLIPSPAN_OK && (entry = readdir(folder)) != NULL;) {
         const char *name = entry->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
-        if (removing && is_left_over(manifest, name))
+        if (s->removing && is_left_over(s, name))
             unlinkat(dirfd(folder), name, 0);
-        else if (!removing && !is_ours(name))
+        else if (!s->removing && !is_ours(name))
             status = clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                                "%s holds other files (%s) and no store: choose an empty or a new folder", directory, name);
     }
@@ -130,6 +183,34 @@ static clipspan_status walk(const clsp_manifest *manifest, const char *directory
 
 clipspan_status clsp_store_sweep(const clsp_manifest *manifest, const char *directory, clipspan_error *err)
 {
-    clipspan_status status = manifest == NULL ? walk(manifest, directory, false, err) : CLIPSPAN_OK;
-    return status == CLIPSPAN_OK ? walk(manifest, directory, true, err) : status;
+    const sweep checking = {manifest, NULL, false}, removing = {manifest, NULL, true};
+    clipspan_status status = manifest == NULL ? walk(&checking, directory, err) : CLIPSPAN_OK;
+    return status == CLIPSPAN_OK ? walk(&removing, directory, err) : status;
+}
+
+clipspan_status clsp_store_sweep_part(const clsp_manifest *manifest, const unsigned char *ours, const char *directory,
+                                      clipspan_error *err)
+{
+    const sweep removing = {manifest, ours, true};
+    return walk(&removing, directory, err);
+}
+
+clipspan_status clsp_store_check_foreign(const char *directory, clipspan_error *err)
+{
+    const sweep checking = {NULL, NULL, false};
+    return walk(&checking, directory, err);
+}
+
+clipspan_status clsp_store_parts(const char *directory, clsp_part_fn fn, void *user, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    DIR *folder = opendir(directory);
+    if (folder == NULL) return CLIPSPAN_OK;
+    for (struct dirent *entry; status == CLIPSPAN_OK && (entry = readdir(folder)) != NULL;) {
+        int number, of;
+        if (clsp_part_parse(entry->d_name, "manifest", ".json", &number, &of))
+            status = fn(user, entry->d_name, number, of, err);
+    }
+    closedir(folder);
+    return status;
 }

@@ -1,6 +1,7 @@
 /* The manifest written, and the files that it names found and checked. */
 #include "store/store.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,17 +19,19 @@ static bool put_number(clsp_json *object, const char *key, uint64_t value)
     return clsp_json_put(object, key, clsp_json_new_int((int64_t)value));
 }
 
-static bool put_file_members(clsp_json *object, const clsp_store_file *file)
+static bool put_file_members(clsp_json *object, const clsp_manifest *m, const clsp_store_file *file)
 {
     bool good = put_text(object, "file", file->name);
+    for (size_t f = 0; f < m->folder_count; f++)
+        if (file->folder == m->folders[f].path) good &= put_number(object, "folder", f);
     good &= put_number(object, "bytes", file->bytes);
     return put_text(object, "xxh3_128", file->hash) && good;
 }
 
-static bool put_file(clsp_json *root, const char *key, const clsp_store_file *file)
+static bool put_file(clsp_json *root, const char *key, const clsp_manifest *m, const clsp_store_file *file)
 {
     clsp_json *object = clsp_json_new_object();
-    bool good = put_file_members(object, file);
+    bool good = put_file_members(object, m, file);
     return clsp_json_put(root, key, object) && good;
 }
 
@@ -59,7 +62,7 @@ static bool put_images(clsp_json *root, const clsp_manifest *m)
     good &= put_text(images, "kind", m->images_kind);
     good &= clsp_json_put(images, "exif", clsp_json_new_bool(m->exif));
     good &= put_number(images, "listed", m->listed);
-    good &= put_file(images, "list", &m->list);
+    good &= put_file(images, "list", m, &m->list);
     return clsp_json_put(root, "images", images) && good;
 }
 
@@ -92,11 +95,36 @@ static bool put_shards(clsp_json *root, const clsp_manifest *m)
         good &= put_number(entry, "first", m->shards[s].first);
         good &= put_number(entry, "count", m->shards[s].count);
         good &= put_number(entry, "images", m->shards[s].images);
-        good &= put_file_members(entry, &m->shards[s].file);
+        good &= put_file_members(entry, m, &m->shards[s].file);
         if (m->version > 1) good &= put_text(entry, "sums", m->shards[s].sums);
         good &= clsp_json_push(shards, entry);
     }
     return clsp_json_put(root, "shards", shards) && good;
+}
+
+static bool put_subtotals(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *subtotals = clsp_json_new_array();
+    bool good = true;
+    for (size_t s = 0; s < m->subtotal_count; s++) {
+        clsp_json *entry = clsp_json_new_object();
+        good &= put_number(entry, "shard", m->subtotals[s].shard);
+        good &= put_number(entry, "shards", m->subtotals[s].shards);
+        good &= put_number(entry, "images", m->subtotals[s].images);
+        good &= put_file(entry, "moments", m, &m->subtotals[s].moments);
+        if (m->top_images) good &= put_file(entry, "neurons", m, &m->subtotals[s].neurons);
+        good &= clsp_json_push(subtotals, entry);
+    }
+    return clsp_json_put(root, "subtotals", subtotals) && good;
+}
+
+static bool put_folders(clsp_json *root, const clsp_manifest *m)
+{
+    clsp_json *folders = clsp_json_new_array();
+    bool good = true;
+    for (size_t f = 0; f < m->folder_count; f++)
+        good &= clsp_json_push(folders, clsp_json_new_string(m->folders[f].written));
+    return clsp_json_put(root, "folders", folders) && good;
 }
 
 static bool put_done(clsp_json *root, const clsp_manifest *m)
@@ -114,16 +142,18 @@ clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *d
     clipspan_status status = CLIPSPAN_OK;
     char *path = NULL;
     clsp_json *root = NULL;
-    CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_MANIFEST));
+    CLSP_ALLOC(path, clsp_path_join(directory, manifest->name[0] ? manifest->name : CLSP_STORE_MANIFEST));
     CLSP_ALLOC(root, clsp_json_new_object());
     bool good = put_text(root, "format", "clipspan store");
     good &= put_number(root, "version", (uint64_t)manifest->version);
     good &= put_model(root, manifest);
     good &= put_images(root, manifest);
     good &= put_options(root, manifest);
-    good &= put_file(root, "basis", &manifest->basis);
-    good &= put_file(root, "moments", &manifest->moments);
-    if (manifest->top_images) good &= put_file(root, "neurons", &manifest->neurons);
+    good &= put_file(root, "basis", manifest, &manifest->basis);
+    good &= put_file(root, "moments", manifest, &manifest->moments);
+    if (manifest->top_images) good &= put_file(root, "neurons", manifest, &manifest->neurons);
+    if (manifest->folder_count > 0) good &= put_folders(root, manifest);
+    if (manifest->subtotal_count > 0) good &= put_subtotals(root, manifest);
     good &= put_done(root, manifest);
     good &= put_shards(root, manifest);
     if (!good) CLSP_TRY(clsp_fail_memory(err));
@@ -147,20 +177,113 @@ void clsp_manifest_clear(clsp_manifest *manifest)
     clsp_free(manifest->images_kind);
     clsp_free(manifest->token_layers);
     clsp_free(manifest->shards);
+    clsp_free(manifest->subtotals);
+    for (size_t f = 0; f < manifest->folder_count; f++) {
+        clsp_free(manifest->folders[f].written);
+        clsp_free(manifest->folders[f].path);
+    }
+    clsp_free(manifest->folders);
     *manifest = (clsp_manifest){0};
 }
 
-clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err)
+/* Room for one more of `count` items, whose capacity is the power of two from `count` up. */
+static bool make_room(void **items, size_t count, size_t size)
 {
-    if (manifest->shard_count == manifest->shard_capacity) {
-        size_t capacity = clsp_max(16, 2 * manifest->shard_capacity);
-        clsp_shard *shards = clsp_grow(manifest->shards, capacity, sizeof *shards);
-        if (shards == NULL) return clsp_fail_memory(err);
-        manifest->shards = shards;
-        manifest->shard_capacity = capacity;
-    }
-    manifest->shards[manifest->shard_count++] = *shard;
+    if ((count & (count - 1)) != 0) return true;
+    void *grown = clsp_grow(*items, clsp_max(1, 2 * count), size);
+    if (grown == NULL) return false;
+    *items = grown;
+    return true;
+}
+
+clipspan_status clsp_manifest_add_shard(clsp_manifest *m, const clsp_shard *shard, clipspan_error *err)
+{
+    void *items = m->shards;
+    size_t at = m->shard_count;
+    bool good = make_room(&items, m->shard_count, sizeof *m->shards);
+    m->shards = items;
+    if (!good) return clsp_fail_memory(err);
+    while (at > 0 && m->shards[at - 1].first > shard->first) at--;
+    memmove(m->shards + at + 1, m->shards + at, (m->shard_count - at) * sizeof *m->shards);
+    m->shards[at] = *shard;
+    m->shard_count++;
     return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_manifest_add_subtotal(clsp_manifest *m, const clsp_subtotal *subtotal, clipspan_error *err)
+{
+    void *items = m->subtotals;
+    size_t at = m->subtotal_count;
+    bool good = make_room(&items, m->subtotal_count, sizeof *m->subtotals);
+    m->subtotals = items;
+    if (!good) return clsp_fail_memory(err);
+    while (at > 0 && m->subtotals[at - 1].shard > subtotal->shard) at--;
+    memmove(m->subtotals + at + 1, m->subtotals + at, (m->subtotal_count - at) * sizeof *m->subtotals);
+    m->subtotals[at] = *subtotal;
+    m->subtotal_count++;
+    return CLIPSPAN_OK;
+}
+
+const char *clsp_manifest_add_folder(clsp_manifest *m, const char *written, const char *directory)
+{
+    for (size_t f = 0; f < m->folder_count; f++)
+        if (strcmp(m->folders[f].written, written) == 0) return m->folders[f].path;
+    void *items = m->folders;
+    bool good = make_room(&items, m->folder_count, sizeof *m->folders);
+    m->folders = items;
+    if (!good) return NULL;
+    clsp_folder *folder = &m->folders[m->folder_count];
+    folder->written = clsp_strdup(written);
+    folder->path = written[0] == '/' ? clsp_strdup(written) : clsp_path_join(directory, written);
+    if (folder->written != NULL && folder->path != NULL) return m->folders[m->folder_count++].path;
+    clsp_free(folder->written);
+    clsp_free(folder->path);
+    return NULL;
+}
+
+uint64_t clsp_manifest_shards(const clsp_manifest *m)
+{
+    return (m->count + m->shard_images - 1) / m->shard_images;
+}
+
+void clsp_manifest_range(const clsp_manifest *m, uint64_t shard, uint64_t shards, uint64_t *first, uint64_t *count)
+{
+    uint64_t before = shard * m->shard_images, left = m->count - before;
+    *first = m->first + before;
+    *count = left / m->shard_images < shards ? left : shards * m->shard_images;
+}
+
+bool clsp_manifest_has(const clsp_manifest *m, uint64_t shard)
+{
+    size_t low = 0, high = m->subtotal_count; /* those that begin at or before the shard are [0, low) */
+    if (m->complete) return true;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (m->subtotals[middle].shard <= shard)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 && shard - m->subtotals[low - 1].shard < m->subtotals[low - 1].shards;
+}
+
+clsp_subtotal clsp_manifest_total(const clsp_manifest *m)
+{
+    return (clsp_subtotal){0, clsp_manifest_shards(m), m->images, m->moments, m->neurons};
+}
+
+void clsp_part_name(char name[CLSP_STORE_NAME], const char *what, int number, int of, const char *ending)
+{
+    snprintf(name, CLSP_STORE_NAME, "%s-%d-of-%d%s", what, number, of, ending);
+}
+
+bool clsp_part_parse(const char *name, const char *what, const char *ending, int *number, int *of)
+{
+    char again[CLSP_STORE_NAME];
+    size_t length = strlen(what);
+    if (strncmp(name, what, length) != 0 || sscanf(name + length, "-%d-of-%d", number, of) != 2) return false;
+    clsp_part_name(again, what, *number, *of, ending);
+    return strcmp(name, again) == 0 && *number >= 1 && *number <= *of;
 }
 
 /* ---- the files that it names ---------------------------------------------------------------------------- */
@@ -184,28 +307,48 @@ clipspan_status clsp_store_file_commit(clsp_store_file *file, clsp_safetensors_w
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory)
 {
     clsp_store_file own = {0};
-    char *path = clsp_path_join(directory, CLSP_STORE_MANIFEST);
+    char *path = clsp_path_join(directory, manifest->name[0] ? manifest->name : CLSP_STORE_MANIFEST);
     if (path != NULL) measure(&own, path, NULL);
     clsp_free(path);
     uint64_t total = own.bytes + manifest->list.bytes + manifest->basis.bytes + manifest->moments.bytes +
                      manifest->neurons.bytes;
     for (size_t s = 0; s < manifest->shard_count; s++) total += manifest->shards[s].file.bytes;
+    for (size_t s = 0; s < manifest->subtotal_count; s++)
+        total += manifest->subtotals[s].moments.bytes + manifest->subtotals[s].neurons.bytes;
     return total;
 }
 
 #define WAY_OUT " (restore the file, or delete the store's folder and begin anew)"
 
+char *clsp_store_file_path(const clsp_store_file *file, const char *directory)
+{
+    return clsp_path_join(file->folder ? file->folder : directory, file->name);
+}
+
+/* A store that is spread, and one of its folders is elsewhere by now. */
+static clipspan_status check_folder(const clsp_store_file *file, const char *directory, clipspan_error *err)
+{
+    if (file->folder == NULL || clsp_directory_exists(file->folder)) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_IO,
+                     "%s: its %s lies in the folder %s, which is not there; if it was moved, say where to: clipspan merge "
+                     "FOLDER... -o %s",
+                     directory, file->name, file->folder, directory);
+}
+
 clipspan_status clsp_store_file_check(const clsp_store_file *file, const char *directory, clipspan_error *err)
 {
     struct stat about;
-    char *path = clsp_path_join(directory, file->name);
+    clipspan_status status = check_folder(file, directory, err);
+    if (status != CLIPSPAN_OK) return status;
+    const char *folder = file->folder ? file->folder : directory;
+    char *path = clsp_path_join(folder, file->name);
     if (path == NULL) return clsp_fail_memory(err);
     bool there = stat(path, &about) == 0 && S_ISREG(about.st_mode);
     clsp_free(path);
     if (!there)
-        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store" WAY_OUT, directory, file->name);
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: %s is missing from the store" WAY_OUT, folder, file->name);
     if ((uint64_t)about.st_size == file->bytes) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s is damaged: %llu bytes, expected %llu" WAY_OUT, directory,
+    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s is damaged: %llu bytes, expected %llu" WAY_OUT, folder,
                      file->name, (unsigned long long)about.st_size, (unsigned long long)file->bytes);
 }
 
@@ -230,7 +373,7 @@ clipspan_status clsp_store_file_open(clsp_safetensors **out, const clsp_store_fi
     char *path = NULL;
     *out = NULL;
     CLSP_TRY(clsp_store_file_check(file, directory, err));
-    CLSP_ALLOC(path, clsp_path_join(directory, file->name));
+    CLSP_ALLOC(path, clsp_store_file_path(file, directory));
     CLSP_TRY(check_hash(file, path, err));
     CLSP_TRY(clsp_safetensors_open(out, path, err));
 out:
@@ -240,7 +383,7 @@ out:
 
 clipspan_status clsp_store_file_verify(const clsp_store_file *file, const char *directory, clipspan_error *err)
 {
-    char *path = clsp_path_join(directory, file->name);
+    char *path = clsp_store_file_path(file, directory);
     clipspan_status status = path ? check_hash(file, path, err) : clsp_fail_memory(err);
     clsp_free(path);
     return status;

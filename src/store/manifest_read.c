@@ -1,11 +1,12 @@
 /* The manifest read: an untrusted file, so every number has its range and every name stays in the folder. */
 #include "store/store.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/json.h"
 
-enum { MAXIMUM = 64 << 20 };
+enum { MAXIMUM = 1 << 30 }; /* about 200 bytes a shard */
 
 /* Reads members of one object; the first that is wrong sets `status`, later calls do nothing. */
 typedef struct members {
@@ -65,11 +66,14 @@ static members object_of(members *parent, const clsp_json *object, const char *n
     return child;
 }
 
-/* A name without folders; "" is allowed where a file may be absent. */
-static void read_file_members(members *m, clsp_store_file *file, bool may_be_absent)
+/* A name without folders; "" is allowed where a file may be absent. "folder" counts in the manifest's list of folders. */
+static void read_file_members(members *m, const clsp_manifest *out, clsp_store_file *file, bool may_be_absent)
 {
     char *name = read_text(m, "file"), *hash = read_text(m, "xxh3_128");
     file->bytes = read_count(m, "bytes", 0, INT64_MAX);
+    if (clsp_json_get(m->object, "folder") != NULL && out->folder_count == 0) wrong(m, "folder", "one of \"folders\"");
+    if (m->status == CLIPSPAN_OK && clsp_json_get(m->object, "folder") != NULL)
+        file->folder = out->folders[read_count(m, "folder", 0, out->folder_count - 1)].path;
     if (m->status == CLIPSPAN_OK) {
         bool absent = name[0] == '\0';
         if (strlen(name) >= sizeof file->name || strchr(name, '/') != NULL || name[0] == '.' || (absent && !may_be_absent))
@@ -98,10 +102,10 @@ static void read_sums(members *m, clsp_shard *shard)
     clsp_free(sums);
 }
 
-static void read_file(members *parent, const char *key, clsp_store_file *file)
+static void read_file(members *parent, const char *key, const clsp_manifest *out, clsp_store_file *file)
 {
     members m = object_of(parent, clsp_json_get(parent->object, key), key);
-    read_file_members(&m, file, false);
+    read_file_members(&m, out, file, false);
     parent->status = m.status;
 }
 
@@ -135,7 +139,7 @@ static void read_images(members *root, clsp_manifest *out)
     out->images_kind = read_text(&m, "kind");
     out->exif = read_bool(&m, "exif");
     out->listed = read_count(&m, "listed", 1, INT64_MAX);
-    read_file(&m, "list", &out->list);
+    read_file(&m, "list", out, &out->list);
     root->status = m.status;
 }
 
@@ -214,40 +218,101 @@ static void read_done(members *root, clsp_manifest *out)
     root->status = m.status;
 }
 
-/* A file that is absent before the first shard is finished, and only then. */
-static void read_progressive(members *root, const char *key, clsp_store_file *file)
+/* A file of a finished store alone. */
+static void read_final(members *root, const char *key, const clsp_manifest *out, clsp_store_file *file)
 {
     members m = object_of(root, clsp_json_get(root->object, key), key);
-    read_file_members(&m, file, true);
+    read_file_members(&m, out, file, true);
     root->status = m.status;
 }
 
-/* Shards follow each other without a gap, and add up to what is done. */
+static void read_folders(members *root, clsp_manifest *out, const char *directory)
+{
+    const clsp_json *folders = clsp_json_get(root->object, "folders");
+    if (folders != NULL && !clsp_json_is_array(folders)) wrong(root, "folders", "an array");
+    for (size_t f = 0; f < clsp_json_length(folders) && root->status == CLIPSPAN_OK; f++) {
+        const char *written = clsp_json_string(clsp_json_at(folders, f));
+        if (written == NULL || written[0] == '\0')
+            wrong(root, "folders", "names of folders");
+        else if (clsp_manifest_add_folder(out, written, directory) == NULL)
+            root->status = clsp_fail_memory(root->err);
+    }
+    if (root->status == CLIPSPAN_OK && out->folder_count != clsp_json_length(folders))
+        wrong(root, "folders", "each folder once");
+}
+
+/* Nodes of the tree over all shards (subtotals.c), one after another; together they are what is done. */
+static void read_subtotals(members *root, clsp_manifest *out)
+{
+    const clsp_json *subtotals = clsp_json_get(root->object, "subtotals");
+    uint64_t next = 0, all = clsp_manifest_shards(out), positions = 0, images = 0;
+    if (subtotals != NULL && !clsp_json_is_array(subtotals)) wrong(root, "subtotals", "an array");
+    for (size_t s = 0; s < clsp_json_length(subtotals) && root->status == CLIPSPAN_OK; s++) {
+        members m = object_of(root, clsp_json_at(subtotals, s), "subtotals");
+        clsp_subtotal node = {0};
+        uint64_t first, count = 0;
+        node.shard = read_count(&m, "shard", next, all - 1);
+        node.shards = read_count(&m, "shards", 1, all - node.shard);
+        if (m.status == CLIPSPAN_OK && ((node.shards & (node.shards - 1)) != 0 || node.shard % node.shards != 0))
+            wrong(&m, "shards", "a power of two that divides \"shard\"");
+        clsp_manifest_range(out, node.shard, node.shards, &first, &count);
+        node.images = read_count(&m, "images", 0, count);
+        read_file(&m, "moments", out, &node.moments);
+        if (out->top_images > 0) read_file(&m, "neurons", out, &node.neurons);
+        root->status = m.status;
+        if (root->status == CLIPSPAN_OK) root->status = clsp_manifest_add_subtotal(out, &node, root->err);
+        next = node.shard + node.shards;
+        positions += count;
+        images += node.images;
+        if (next == all) break;
+    }
+    if (out->subtotal_count != clsp_json_length(subtotals)) wrong(root, "subtotals", "nodes one after another");
+    if (out->subtotal_count > 0 && (out->complete || positions != out->positions || images != out->images))
+        wrong(root, "subtotals", "as many images as are done");
+}
+
+/* What is done has sums: one file of a finished store, subtotals of another. Version 1 had one file always. */
+static void check_sums(members *root, const clsp_manifest *out)
+{
+    bool one = out->moments.name[0] != '\0', some = out->subtotal_count > 0;
+    bool single = out->complete || (out->version == 1 && out->positions > 0);
+    if (root->status != CLIPSPAN_OK) return;
+    if (one != single || some != (out->positions > 0 && !single)) wrong(root, "moments", "a file of what is done");
+    if (out->top_images > 0 && (out->neurons.name[0] != '\0') != one) wrong(root, "neurons", "a file, as of moments");
+}
+
+/* Where nothing is missing shards follow each other without a gap; else each is one that subtotals name. They add up to what
+ * is done. */
 static void read_shards(members *root, clsp_manifest *out)
 {
     const clsp_json *shards = clsp_json_get(root->object, "shards");
-    uint64_t next = out->first, images = 0;
+    uint64_t next = 0, images = 0, positions = 0, all = clsp_manifest_shards(out);
     if (!clsp_json_is_array(shards)) wrong(root, "shards", "an array");
     for (size_t s = 0; s < clsp_json_length(shards) && root->status == CLIPSPAN_OK; s++) {
         members m = object_of(root, clsp_json_at(shards, s), "shards");
         clsp_shard shard = {0};
-        shard.first = read_count(&m, "first", next, next);
-        shard.count = read_count(&m, "count", 1, out->first + out->count - next);
+        uint64_t first = 0, count = 0;
+        while (next < all && out->subtotal_count > 0 && !clsp_manifest_has(out, next)) next++;
+        if (next == all)
+            wrong(&m, "first", "no more shards");
+        else
+            clsp_manifest_range(out, next++, 1, &first, &count);
+        shard.first = read_count(&m, "first", first, first);
+        shard.count = read_count(&m, "count", count, count);
         shard.images = read_count(&m, "images", 0, shard.count);
-        read_file_members(&m, &shard.file, true);
+        read_file_members(&m, out, &shard.file, true);
         if (m.status == CLIPSPAN_OK && (shard.file.name[0] != '\0') != (shard.images > 0)) wrong(&m, "file", "a file");
         if (out->version > 1) read_sums(&m, &shard);
         root->status = m.status;
         if (root->status == CLIPSPAN_OK) root->status = clsp_manifest_add_shard(out, &shard, root->err);
-        next += shard.count;
+        positions += shard.count;
         images += shard.images;
     }
-    uint64_t expected = out->moments_only ? 0 : out->positions;
-    if (next - out->first != expected || images != (out->moments_only ? 0 : out->images))
+    if (positions != (out->moments_only ? 0 : out->positions) || images != (out->moments_only ? 0 : out->images))
         wrong(root, "shards", "as many images as are done");
 }
 
-static void read_all(members *root, clsp_manifest *out)
+static void read_all(members *root, clsp_manifest *out, const char *directory)
 {
     const char *format = clsp_json_string(clsp_json_get(root->object, "format"));
     int64_t version = 0;
@@ -261,44 +326,74 @@ static void read_all(members *root, clsp_manifest *out)
     if (root->status == CLIPSPAN_OK) read_model(root, out);
     if (root->status == CLIPSPAN_OK) read_images(root, out);
     if (root->status == CLIPSPAN_OK) read_options(root, out);
-    if (root->status == CLIPSPAN_OK) read_file(root, "basis", &out->basis);
-    if (root->status == CLIPSPAN_OK) read_progressive(root, "moments", &out->moments);
-    if (root->status == CLIPSPAN_OK && out->top_images > 0) read_progressive(root, "neurons", &out->neurons);
+    if (root->status == CLIPSPAN_OK) read_folders(root, out, directory);
+    if (root->status == CLIPSPAN_OK) read_file(root, "basis", out, &out->basis);
+    if (root->status == CLIPSPAN_OK) read_final(root, "moments", out, &out->moments);
+    if (root->status == CLIPSPAN_OK && out->top_images > 0) read_final(root, "neurons", out, &out->neurons);
     if (root->status == CLIPSPAN_OK) read_done(root, out);
+    if (root->status == CLIPSPAN_OK) read_subtotals(root, out);
     if (root->status == CLIPSPAN_OK) read_shards(root, out);
-    if (root->status == CLIPSPAN_OK && out->moments.name[0] == '\0' && out->positions > 0)
-        wrong(root, "moments", "a file");
-    if (root->status == CLIPSPAN_OK && out->top_images > 0 && out->neurons.name[0] == '\0' && out->positions > 0)
-        wrong(root, "neurons", "a file");
+    check_sums(root, out);
 }
 
-clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *name,
-                                    clipspan_error *err)
+static clipspan_status parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *path,
+                             const char *directory, clipspan_error *err)
 {
     clsp_json *json = NULL;
     *manifest = (clsp_manifest){0};
-    clipspan_status status = clsp_json_parse(&json, bytes, length, name, err);
+    clipspan_status status = clsp_json_parse(&json, bytes, length, path, err);
     if (status != CLIPSPAN_OK) return status;
-    members root = {name, "the manifest", json, CLIPSPAN_OK, err};
-    read_all(&root, manifest);
+    members root = {path, "the manifest", json, CLIPSPAN_OK, err};
+    read_all(&root, manifest, directory);
     clsp_json_free(json);
     if (root.status != CLIPSPAN_OK) clsp_manifest_clear(manifest);
     return root.status;
 }
 
-clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err)
+clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *name,
+                                    clipspan_error *err)
+{
+    return parse(manifest, bytes, length, name, ".", err);
+}
+
+clipspan_status clsp_manifest_read_named(clsp_manifest *manifest, const char *directory, const char *name,
+                                         clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     char *path = NULL, *bytes = NULL;
     size_t length = 0;
     *manifest = (clsp_manifest){0};
-    CLSP_ALLOC(path, clsp_path_join(directory, CLSP_STORE_MANIFEST));
-    if (!clsp_file_exists(path))
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a store (it has no %s)", directory, CLSP_STORE_MANIFEST));
+    CLSP_ALLOC(path, clsp_path_join(directory, name));
     CLSP_TRY(clsp_file_read(&bytes, &length, path, MAXIMUM, err));
-    CLSP_TRY(clsp_manifest_parse(manifest, bytes, length, path, err));
+    CLSP_TRY(parse(manifest, bytes, length, path, directory, err));
+    snprintf(manifest->name, sizeof manifest->name, "%s", name);
 out:
     clsp_free(bytes);
     clsp_free(path);
     return status;
+}
+
+static clipspan_status count_part(void *user, const char *name, int number, int of, clipspan_error *err)
+{
+    int *parts = user;
+    (void)name, (void)number, (void)of, (void)err;
+    ++*parts;
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err)
+{
+    int parts = 0;
+    char *path = clsp_path_join(directory, CLSP_STORE_MANIFEST);
+    if (path == NULL) return clsp_fail_memory(err);
+    bool there = clsp_file_exists(path);
+    clsp_free(path);
+    *manifest = (clsp_manifest){0};
+    if (there) return clsp_manifest_read_named(manifest, directory, CLSP_STORE_MANIFEST, err);
+    clipspan_status status = clsp_store_parts(directory, count_part, &parts, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (parts == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a store (it has no %s)", directory, CLSP_STORE_MANIFEST);
+    return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: parts of a store (%d of them), not merged yet: clipspan merge %s",
+                     directory, parts, directory);
 }

@@ -89,7 +89,7 @@ clipspan_status clsp_moments_read(clipspan_moments **out, const clipspan_basis *
     const size_t one = 1;
     *out = NULL;
     CLSP_TRY(clsp_store_file_open(&opened, file, directory, err));
-    CLSP_TRY(clipspan_moments_new(&moments, basis, err));
+    CLSP_TRY(clsp_moments_borrow(&moments, basis, err));
     CLSP_TRY(clsp_store_tensor(&counted, opened, "images", CLSP_I64, 1, &one, err));
     memcpy(&moments->images, counted->data, sizeof moments->images);
     if (moments->images != images)

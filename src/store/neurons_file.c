@@ -49,16 +49,18 @@ static clipspan_status read_images(clipspan_neurons *neurons, const clsp_safeten
                      (unsigned long long)expected);
 }
 
-/* Positions of the store's range of the list, or -1 for none, which only follow others. */
-static clipspan_status check_images(const clipspan_neurons *n, const clsp_manifest *m, const char *path,
-                                    clipspan_error *err)
+/* Positions of the subtotal's range of the list, or -1 for none, which only follow others. */
+static clipspan_status check_images(const clipspan_neurons *n, const clsp_manifest *m, const clsp_subtotal *subtotal,
+                                    const char *path, clipspan_error *err)
 {
+    uint64_t first, count;
+    clsp_manifest_range(m, subtotal->shard, subtotal->shards, &first, &count);
     size_t top = (size_t)n->info.top, rows = (size_t)n->info.layers * (size_t)n->info.width * 2;
-    size_t filled = (size_t)(m->images < top ? m->images : top);
+    size_t filled = (size_t)(n->info.images < top ? n->info.images : top);
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < top; k++) {
             int64_t image = n->image[r * top + k];
-            bool good = k < filled ? image >= 0 && (uint64_t)image >= m->first && (uint64_t)image - m->first < m->positions
+            bool good = k < filled ? image >= 0 && (uint64_t)image >= first && (uint64_t)image - first < count
                                    : image == -1;
             if (!good)
                 return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: 'top.image' names image %lld, which is not in the store",
@@ -67,8 +69,8 @@ static clipspan_status check_images(const clipspan_neurons *n, const clsp_manife
     return CLIPSPAN_OK;
 }
 
-clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *manifest, const char *directory,
-                                  clipspan_error *err)
+clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *manifest, const clsp_subtotal *subtotal,
+                                  const char *directory, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_safetensors *file = NULL;
@@ -78,7 +80,7 @@ clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *m
     clipspan_neurons shape = {.info = {manifest->shape.layers, manifest->mlp_width, manifest->top_images,
                                        manifest->shape.embed_dim, 0}};
     *out = NULL;
-    CLSP_TRY(clsp_store_file_open(&file, &manifest->neurons, directory, err));
+    CLSP_TRY(clsp_store_file_open(&file, &subtotal->neurons, directory, err));
     if (!clsp_neuron_parts(&shape, parts)) CLSP_TRY(clsp_fail_memory(err));
     for (int p = 0; p < CLSP_NEURON_PARTS; p++) /* all of them, before as much memory is asked for as they say */
         CLSP_TRY(clsp_store_tensor(&tensors[p], file, parts[p].name, parts[p].dtype, parts[p].dims, parts[p].shape, err));
@@ -86,8 +88,8 @@ clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *m
     clsp_neuron_parts(n, parts);
     for (int p = 0; p < CLSP_NEURON_PARTS; p++)
         memcpy(parts[p].values, tensors[p]->data, parts[p].count * clsp_dtype_size(parts[p].dtype));
-    CLSP_TRY(read_images(n, file, manifest->images, err));
-    CLSP_TRY(check_images(n, manifest, clsp_safetensors_path(file), err));
+    CLSP_TRY(read_images(n, file, subtotal->images, err));
+    CLSP_TRY(check_images(n, manifest, subtotal, clsp_safetensors_path(file), err));
     *out = n;
     n = NULL;
 out:
@@ -119,16 +121,20 @@ static bool name_rows(clipspan_neurons *n, const clipspan_store *store)
 clipspan_status clipspan_store_neurons(const clipspan_store *store, clipspan_neurons **out, clipspan_error *err)
 {
     const clsp_manifest *m = &store->manifest;
+    clsp_totals totals;
     *out = NULL;
     if (m->top_images == 0)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                          "%s: keeps no neurons: decompose the images again, with neurons (--neurons)", store->directory);
-    if (m->neurons.name[0] == '\0')
+    if (m->positions == 0)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: no images are finished yet", store->directory);
-    clipspan_status status = clsp_neurons_read(out, m, store->directory, err);
-    if (status != CLIPSPAN_OK || name_rows(*out, store)) return status;
-    clipspan_neurons_free(*out);
-    *out = NULL;
-    return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s: its top images are not rows of the store", store->directory,
-                     m->neurons.name);
+    clipspan_status status = clsp_subtotals_sum(&totals, m, NULL, &store->basis, store->directory, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (name_rows(totals.neurons, store)) {
+        *out = totals.neurons;
+        totals.neurons = NULL;
+    } else
+        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its top images are not rows of the store", store->directory);
+    clsp_totals_free(&totals);
+    return status;
 }

@@ -66,7 +66,7 @@ static clipspan_status read_rows(clipspan_store *store, size_t s, uint64_t *rows
     CLSP_TRY(clsp_store_file_check(&shard->file, store->directory, err));
     for (uint64_t i = 0; i < shard->images; i++) rows[i] = shard->first + i;
     if (shard->images == shard->count) goto out;
-    CLSP_ALLOC(path, clsp_path_join(store->directory, shard->file.name));
+    CLSP_ALLOC(path, clsp_store_file_path(&shard->file, store->directory));
     CLSP_TRY(clsp_safetensors_open(&file, path, err));
     CLSP_TRY(clsp_store_tensor(&index, file, "index", CLSP_I64, 1, shape, err));
     memcpy(rows, index->data, shard->images * sizeof *rows);
@@ -78,28 +78,32 @@ out:
     return status;
 }
 
-/* Where only moments are kept, the rows are the range without the positions that the moments file calls skipped. */
+/* Where only moments are kept, the rows are what is done without the positions that the moments call skipped. */
 static clipspan_status read_moment_rows(clipspan_store *store, clipspan_error *err)
 {
-    clipspan_status status = CLIPSPAN_OK;
     const clsp_manifest *m = &store->manifest;
-    clipspan_moments *moments = NULL;
-    uint64_t *skipped = NULL, row = 0;
-    size_t count = 0, at = 0;
-    if (m->moments.name[0] == '\0') return CLIPSPAN_OK;
-    CLSP_TRY(clsp_moments_read(&moments, &store->basis, &m->moments, m->images, store->directory, &skipped, &count, err));
-    for (uint64_t p = m->first; p < m->first + m->positions; p++) {
-        if (at < count && skipped[at] == p)
-            at++;
-        else if (row < m->images)
-            store->rows[row++] = p;
+    clsp_totals totals;
+    uint64_t row = 0, shards = clsp_manifest_shards(m);
+    size_t at = 0;
+    if (m->positions == 0) return CLIPSPAN_OK;
+    clipspan_status status = clsp_subtotals_sum(&totals, m, NULL, &store->basis, store->directory, err);
+    if (status != CLIPSPAN_OK) return status;
+    for (uint64_t s = 0; s < shards; s++) {
+        uint64_t first, count;
+        clsp_manifest_range(m, s, 1, &first, &count);
+        if (m->version == 1 && first + count > m->first + m->positions) break;
+        if (m->version > 1 && !clsp_manifest_has(m, s)) continue;
+        for (uint64_t p = first; p < first + count; p++) {
+            if (at < totals.skipped_count && totals.skipped[at] == p)
+                at++;
+            else if (row < m->images)
+                store->rows[row++] = p;
+        }
     }
-    if (row != m->images || at != count || count != m->skipped)
-        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s: its list of skipped images does not fit the manifest",
-                           store->directory, m->moments.name);
-out:
-    clipspan_moments_free(moments);
-    clsp_free(skipped);
+    if (row != m->images || at != totals.skipped_count || at != m->skipped)
+        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: the list of skipped images in its moments does not fit the manifest",
+                           store->directory);
+    clsp_totals_free(&totals);
     return status;
 }
 
@@ -183,7 +187,7 @@ clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp
     char *path = NULL;
     *out = NULL;
     CLSP_TRY(clsp_store_file_check(shard, store->directory, err));
-    CLSP_ALLOC(path, clsp_path_join(store->directory, shard->name));
+    CLSP_ALLOC(path, clsp_store_file_path(shard, store->directory));
     CLSP_TRY(clsp_safetensors_open(&file, path, err));
     CLSP_TRY(check_shapes(store, s, file, err));
     *out = file;
@@ -339,8 +343,16 @@ clipspan_status clipspan_store_check_model(const clipspan_store *store, const cl
 clipspan_status clipspan_store_moments(const clipspan_store *store, clipspan_moments **out, clipspan_error *err)
 {
     const clsp_manifest *m = &store->manifest;
+    clsp_totals totals;
     *out = NULL;
-    if (m->moments.name[0] == '\0')
+    if (m->positions == 0)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s: no images are finished yet", store->directory);
-    return clsp_moments_read(out, &store->basis, &m->moments, m->images, store->directory, NULL, NULL, err);
+    clipspan_status status = clsp_subtotals_sum(&totals, m, NULL, &store->basis, store->directory, err);
+    if (status == CLIPSPAN_OK) status = clsp_moments_own(totals.moments, err);
+    if (status == CLIPSPAN_OK) {
+        *out = totals.moments;
+        totals.moments = NULL;
+    }
+    clsp_totals_free(&totals);
+    return status;
 }

@@ -1,8 +1,8 @@
 /* Batches in, shards out. A shard is gathered in memory, because its tensors run layer by layer and batches come image
  * by image; it is written when its range of the list is done.
  *
- * What is on the disk is what the manifest names: moments, neurons and shard are written first, the manifest last, and
- * only then the moments and neurons before them are removed. A run that dies anywhere between leaves the state before.
+ * What is on the disk is what the manifest names: sums and shard are written first, the manifest last, and only then the
+ * sums that went into others are removed. A run that dies anywhere between leaves the state before.
  */
 #include "store/store.h"
 
@@ -10,27 +10,24 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Those of the run before, or new ones. */
+/* Empty ones. The lengths of directions, which take a while, are those of sums that are there. */
 static clipspan_status open_neurons(clsp_sink *sink, const clipspan_model *model, clipspan_error *err)
 {
     const clsp_manifest *m = sink->manifest;
     if (m->top_images == 0) return CLIPSPAN_OK;
-    if (m->neurons.name[0] != '\0') return clsp_neurons_read(&sink->neurons, m, sink->directory, err);
-    return clipspan_neurons_new(&sink->neurons, model, m->top_images, err);
+    if (m->subtotal_count == 0) return clipspan_neurons_new(&sink->totals.neurons, model, m->top_images, err);
+    clipspan_status status = clsp_neurons_read(&sink->totals.neurons, m, &m->subtotals[0], sink->directory, err);
+    if (status == CLIPSPAN_OK) clsp_neurons_clear(sink->totals.neurons);
+    return status;
 }
 
 clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const clipspan_basis *basis,
                                const clipspan_model *model, const char *directory, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    *sink = (clsp_sink){.directory = directory, .manifest = manifest};
+    *sink = (clsp_sink){.directory = directory, .manifest = manifest, .basis = basis};
     sink->capacity = (size_t)(manifest->shard_images < manifest->count ? manifest->shard_images : manifest->count);
-    if (manifest->moments.name[0] != '\0')
-        CLSP_TRY(clsp_moments_read(&sink->moments, basis, &manifest->moments, manifest->images, directory,
-                                   &sink->skipped, &sink->skipped_count, err));
-    else
-        CLSP_TRY(clipspan_moments_new(&sink->moments, basis, err));
-    sink->skipped_capacity = sink->skipped_count;
+    CLSP_TRY(clsp_moments_borrow(&sink->totals.moments, basis, err));
     CLSP_TRY(open_neurons(sink, model, err));
     if (manifest->moments_only) goto out;
     CLSP_TRY(clsp_fields_new(&sink->fields, &sink->field_count, manifest, err));
@@ -51,9 +48,7 @@ void clsp_sink_close(clsp_sink *sink)
     for (size_t f = 0; sink->buffers != NULL && f < sink->field_count; f++) clsp_free(sink->buffers[f]);
     clsp_free(sink->buffers);
     clsp_free(sink->fields);
-    clsp_free(sink->skipped);
-    clipspan_moments_free(sink->moments);
-    clipspan_neurons_free(sink->neurons);
+    clsp_totals_free(&sink->totals);
     *sink = (clsp_sink){0};
 }
 
@@ -82,22 +77,22 @@ static clipspan_status gather(const clsp_sink *sink, size_t f, const clipspan_ba
 }
 
 /* Notes the positions of [first, first + n) that the batch lacks. */
-static clipspan_status note_skipped(clsp_sink *sink, uint64_t first, size_t n, const clipspan_batch *batch,
+static clipspan_status note_skipped(clsp_totals *totals, uint64_t first, size_t n, const clipspan_batch *batch,
                                     clipspan_error *err)
 {
-    size_t needed = sink->skipped_count + n - batch->images, at = 0;
-    if (needed > sink->skipped_capacity) {
-        size_t capacity = clsp_max(needed, 2 * sink->skipped_capacity);
-        uint64_t *grown = clsp_grow(sink->skipped, capacity, sizeof *grown);
+    size_t needed = totals->skipped_count + n - batch->images, at = 0;
+    if (needed > totals->skipped_capacity) {
+        size_t capacity = clsp_max(needed, 2 * totals->skipped_capacity);
+        uint64_t *grown = clsp_grow(totals->skipped, capacity, sizeof *grown);
         if (grown == NULL) return clsp_fail_memory(err);
-        sink->skipped = grown;
-        sink->skipped_capacity = capacity;
+        totals->skipped = grown;
+        totals->skipped_capacity = capacity;
     }
     for (uint64_t position = first; position < first + n; position++) {
         if (at < batch->images && batch->index[at] == position)
             at++;
-        else if (sink->skipped_count < needed)
-            sink->skipped[sink->skipped_count++] = position;
+        else if (totals->skipped_count < needed)
+            totals->skipped[totals->skipped_count++] = position;
     }
     return CLIPSPAN_OK;
 }
@@ -108,9 +103,9 @@ clipspan_status clsp_sink_add(void *user, uint64_t first, size_t n, const clipsp
     clipspan_status status = CLIPSPAN_OK;
     if (batch->images > n || batch->images > sink->capacity - sink->rows)
         return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: more images than the shard has room for", sink->directory);
-    if (batch->images > 0) CLSP_TRY(clipspan_moments_add(sink->moments, batch, err));
-    if (batch->images > 0 && sink->neurons) CLSP_TRY(clipspan_neurons_add(sink->neurons, batch, err));
-    if (sink->manifest->moments_only) return note_skipped(sink, first, n, batch, err);
+    if (batch->images > 0) CLSP_TRY(clipspan_moments_add(sink->totals.moments, batch, err));
+    if (batch->images > 0 && sink->totals.neurons) CLSP_TRY(clipspan_neurons_add(sink->totals.neurons, batch, err));
+    if (sink->manifest->moments_only) return note_skipped(&sink->totals, first, n, batch, err);
     if (batch->images == 0) return CLIPSPAN_OK;
     for (size_t f = 0; f < sink->field_count; f++) {
         if (sink->fields[f].kind == CLSP_FIELD_INDEX)
@@ -206,75 +201,111 @@ out:
     return status;
 }
 
-static void remove_file(const clsp_sink *sink, const char *name)
+static void remove_file(const clsp_sink *sink, const clsp_store_file *file)
 {
-    char *path = clsp_path_join(sink->directory, name);
+    if (file->name[0] == '\0' || file->folder != NULL) return;
+    char *path = clsp_path_join(sink->directory, file->name);
     if (path != NULL) unlink(path);
     clsp_free(path);
 }
 
-/* The manifest with one more range done; on failure it is as it was before. */
-static clipspan_status record(clsp_sink *sink, const clsp_shard *shard, const clsp_store_file *moments,
-                              const clsp_store_file *neurons, clipspan_error *err)
+/* A manifest with lists of its own; all else is the original's. */
+static clipspan_status copy_lists(clsp_manifest *copy, const clsp_manifest *m, clipspan_error *err)
 {
-    clsp_manifest *m = sink->manifest, before = *m;
     clipspan_status status = CLIPSPAN_OK;
-    if (!m->moments_only) CLSP_TRY(clsp_manifest_add_shard(m, shard, err));
-    m->moments = *moments;
-    m->neurons = *neurons;
-    m->positions += shard->count;
-    m->images = sink->moments->images;
-    m->skipped = m->positions - m->images;
-    m->complete = m->positions == m->count;
-    step(sink, "manifest");
-    CLSP_TRY(clsp_manifest_write(m, sink->directory, err));
-    return CLIPSPAN_OK;
+    *copy = *m;
+    copy->shards = NULL;
+    copy->subtotals = NULL;
+    copy->shard_count = copy->subtotal_count = 0;
+    for (size_t s = 0; s < m->shard_count; s++) CLSP_TRY(clsp_manifest_add_shard(copy, &m->shards[s], err));
+    for (size_t s = 0; s < m->subtotal_count; s++) CLSP_TRY(clsp_manifest_add_subtotal(copy, &m->subtotals[s], err));
 out:
-    before.shards = m->shards;
-    before.shard_capacity = m->shard_capacity;
-    *m = before;
     return status;
 }
 
-/* Sums over all images so far: of a finished store "moments.safetensors", before that with the shard's number. */
-static void name_file(clsp_store_file *file, const char *what, bool last, unsigned long long number)
+static void free_lists(clsp_manifest *m)
 {
-    if (last)
-        snprintf(file->name, sizeof file->name, "%s.safetensors", what);
-    else
-        snprintf(file->name, sizeof file->name, "%s-%05llu.safetensors", what, number);
+    clsp_free(m->shards);
+    clsp_free(m->subtotals);
 }
 
-static void remove_old(const clsp_sink *sink, const clsp_store_file *old, const clsp_store_file *now)
-{
-    if (old->name[0] != '\0' && strcmp(old->name, now->name) != 0) remove_file(sink, old->name);
-}
-
-clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t count, clipspan_error *err)
+/* Everything is done: one file of sums in place of the subtotals. */
+static clipspan_status finish(clsp_sink *sink, clsp_manifest *next, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    clsp_manifest *m = sink->manifest;
-    clsp_shard shard = {.first = first, .count = count, .images = sink->rows};
-    clsp_store_file moments = {0}, neurons = {0}, old[] = {m->moments, m->neurons};
-    unsigned long long number = m->positions / m->shard_images;
-    bool last = m->positions + count == m->count;
-    name_file(&moments, "moments", last, number);
-    step(sink, "moments");
-    CLSP_TRY(clsp_moments_write(sink->moments, sink->skipped, sink->skipped_count, sink->directory, &moments, err));
-    if (sink->neurons) {
-        name_file(&neurons, "neurons", last, number);
-        step(sink, "neurons");
-        CLSP_TRY(clsp_neurons_write(sink->neurons, sink->directory, &neurons, err));
+    clsp_totals total = {0};
+    clsp_subtotal all = {.images = next->images};
+    CLSP_TRY(clsp_subtotals_sum(&total, next, &sink->totals, sink->basis, sink->directory, err));
+    snprintf(all.moments.name, sizeof all.moments.name, "%s", CLSP_STORE_MOMENTS);
+    if (next->top_images) snprintf(all.neurons.name, sizeof all.neurons.name, "%s", CLSP_STORE_NEURONS);
+    CLSP_TRY(clsp_totals_write(&total, &all, sink->directory, err));
+    next->moments = all.moments;
+    next->neurons = all.neurons;
+    next->subtotal_count = 0;
+    next->complete = true;
+out:
+    if (total.moments != NULL) sink->totals = total; /* given back */
+    return status;
+}
+
+/* The shard's sums into `next`: with those that they complete, or with all there are. */
+static clipspan_status add_sums(clsp_sink *sink, clsp_manifest *next, uint64_t shard, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_subtotal node = {.shard = shard, .shards = 1, .images = sink->totals.moments->images};
+    CLSP_TRY(clsp_subtotal_climb(&sink->totals, &node, next, sink->basis, sink->directory, err));
+    if (!sink->part && next->positions == next->count) {
+        CLSP_TRY(clsp_manifest_add_subtotal(next, &node, err));
+        return finish(sink, next, err);
     }
+    clsp_subtotal_name(next, &node);
+    CLSP_TRY(clsp_totals_write(&sink->totals, &node, sink->directory, err));
+    CLSP_TRY(clsp_manifest_add_subtotal(next, &node, err));
+out:
+    return status;
+}
+
+/* Files of sums that the next manifest does not name any more. */
+static void remove_old(const clsp_sink *sink, const clsp_manifest *old, const clsp_manifest *next)
+{
+    for (size_t o = 0, n = 0; o < old->subtotal_count; o++) {
+        const clsp_subtotal *was = &old->subtotals[o];
+        while (n < next->subtotal_count && next->subtotals[n].shard < was->shard) n++;
+        if (n < next->subtotal_count && next->subtotals[n].shard == was->shard &&
+            next->subtotals[n].shards == was->shards)
+            continue;
+        remove_file(sink, &was->moments);
+        remove_file(sink, &was->neurons);
+    }
+}
+
+clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t number, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clsp_manifest *m = sink->manifest, next;
+    clsp_shard shard = {.images = sink->rows};
+    clsp_manifest_range(m, number, 1, &shard.first, &shard.count);
+    CLSP_TRY(copy_lists(&next, m, err));
+    next.positions += shard.count;
+    next.images += sink->totals.moments->images;
+    next.skipped = next.positions - next.images;
+    step(sink, "sums");
+    CLSP_TRY(add_sums(sink, &next, number, err));
     if (sink->rows > 0) {
-        snprintf(shard.file.name, sizeof shard.file.name, "shard-%05llu.safetensors", number);
+        snprintf(shard.file.name, sizeof shard.file.name, "shard-%05llu.safetensors", (unsigned long long)number);
         CLSP_TRY(write_shard(sink, &shard, err));
     }
-    CLSP_TRY(record(sink, &shard, &moments, &neurons, err));
+    if (!m->moments_only) CLSP_TRY(clsp_manifest_add_shard(&next, &shard, err));
+    step(sink, "manifest");
+    CLSP_TRY(clsp_manifest_write(&next, sink->directory, err));
     step(sink, "remove");
-    remove_old(sink, &old[0], &moments);
-    remove_old(sink, &old[1], &neurons);
+    remove_old(sink, m, &next);
+    clsp_manifest before = *m;
+    *m = next;
+    next = before;
     sink->rows = 0;
+    clsp_totals_clear(&sink->totals);
 out:
+    free_lists(&next);
     return status;
 }

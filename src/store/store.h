@@ -18,18 +18,19 @@
 #define CLSP_STORE_MANIFEST "manifest.json"
 #define CLSP_STORE_BASIS "basis.safetensors"
 #define CLSP_STORE_LIST "images.safetensors"
-#define CLSP_STORE_MOMENTS "moments.safetensors" /* of a finished store; moments-00007.safetensors before */
-#define CLSP_STORE_NEURONS "neurons.safetensors" /* neurons-00007.safetensors before */
+#define CLSP_STORE_MOMENTS "moments.safetensors" /* of a finished store; moments-00004-00007.safetensors before */
+#define CLSP_STORE_NEURONS "neurons.safetensors" /* neurons-00004-00007.safetensors before */
 #define CLSP_STORE_LOCK "lock"
 #define CLSP_STORE_SUMS "sums" /* tensor of a shard: checksums U8 [slices, blocks, 16] */
 
 /* ---- the manifest: everything small -------------------------------------------------------------------- */
 
 /* 1: embeddings in f32, one checksum a shard. Such stores are read, and gone on with as they were begun. */
-enum { CLSP_STORE_VERSION = 2, CLSP_STORE_NAME = 40, CLSP_BLOCK = 128 /* rows that share a checksum */ };
+enum { CLSP_STORE_VERSION = 2, CLSP_STORE_NAME = 64, CLSP_BLOCK = 128 /* rows that share a checksum */ };
 
 typedef struct clsp_store_file {
-    char name[CLSP_STORE_NAME]; /* in the store's folder; "": none */
+    char name[CLSP_STORE_NAME]; /* "": none */
+    const char *folder; /* where it lies, borrowed from the manifest's folders; NULL: in the store's own */
     uint64_t bytes;
     char hash[CLSP_HASH_HEX];
 } clsp_store_file;
@@ -41,7 +42,22 @@ typedef struct clsp_shard {
     char sums[CLSP_HASH_HEX]; /* of its tensor `sums`; "" where there is no file, and in version 1 */
 } clsp_shard;
 
+/* Sums over finished shards, of an unfinished store: a node of the binary tree over all shards in which they are added up
+ * (subtotals.c). Shards are counted from the store's first image. */
+typedef struct clsp_subtotal {
+    uint64_t shard, shards; /* a power of two, of which `shard` is a multiple */
+    uint64_t images;
+    clsp_store_file moments, neurons;
+} clsp_subtotal;
+
+/* A folder that holds some of the store's files. */
+typedef struct clsp_folder {
+    char *written; /* as in the manifest: relative to the store, or absolute */
+    char *path;
+} clsp_folder;
+
 typedef struct clsp_manifest {
+    char name[CLSP_STORE_NAME]; /* of the file; "": manifest.json */
     int version;
     char *model_name, *model_path, *fingerprint, *config, *vocab; /* never NULL */
     clipspan_basis shape; /* the dimensions; arrays NULL */
@@ -59,9 +75,14 @@ typedef struct clsp_manifest {
     int top_images, mlp_width; /* kept of every neuron, neurons a layer; 0: without neurons */
     uint64_t shard_images; /* list positions a shard; a multiple of batch */
     int batch;
-    clsp_store_file list, basis, moments, neurons;
-    clsp_shard *shards;
-    size_t shard_count, shard_capacity;
+    clsp_store_file list, basis;
+    clsp_store_file moments, neurons; /* of a finished store */
+    clsp_subtotal *subtotals; /* [subtotal_count] of an unfinished one: what is done, ascending */
+    size_t subtotal_count;
+    clsp_shard *shards; /* [shard_count] ascending; none where only moments are kept */
+    size_t shard_count;
+    clsp_folder *folders; /* [folder_count] of a store that is spread */
+    size_t folder_count;
     uint64_t positions, images, skipped; /* done so far: positions = images + skipped */
     bool complete;
 } clsp_manifest;
@@ -69,12 +90,28 @@ typedef struct clsp_manifest {
 clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *directory, clipspan_error *err);
 /* Checks every entry; what is wrong is named with the file. */
 clipspan_status clsp_manifest_read(clsp_manifest *manifest, const char *directory, clipspan_error *err);
+clipspan_status clsp_manifest_read_named(clsp_manifest *manifest, const char *directory, const char *name,
+                                         clipspan_error *err);
 /* The same from memory; `name` stands for the file in messages. */
 clipspan_status clsp_manifest_parse(clsp_manifest *manifest, const char *bytes, size_t length, const char *name,
                                     clipspan_error *err);
 void clsp_manifest_clear(clsp_manifest *manifest);
+/* Put in at their places. */
 clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shard *shard, clipspan_error *err);
+clipspan_status clsp_manifest_add_subtotal(clsp_manifest *manifest, const clsp_subtotal *subtotal, clipspan_error *err);
+/* The folder `written` (relative to `directory`, or absolute), listed once; NULL: no memory. */
+const char *clsp_manifest_add_folder(clsp_manifest *manifest, const char *written, const char *directory);
+/* Shards are numbered from the first image on: how many there will be, the list positions of one, and those of several. */
+uint64_t clsp_manifest_shards(const clsp_manifest *manifest);
+void clsp_manifest_range(const clsp_manifest *manifest, uint64_t shard, uint64_t shards, uint64_t *first, uint64_t *count);
+bool clsp_manifest_has(const clsp_manifest *manifest, uint64_t shard); /* it is done */
+/* The sums of everything, of a finished store (or one of version 1). */
+clsp_subtotal clsp_manifest_total(const clsp_manifest *manifest);
 uint64_t clsp_manifest_bytes(const clsp_manifest *manifest, const char *directory); /* of all files */
+/* Part `number` of `of`'s manifest in a folder is named so; reads such a name back. */
+void clsp_part_name(char name[CLSP_STORE_NAME], const char *what, int number, int of, const char *ending);
+bool clsp_part_parse(const char *name, const char *what, const char *ending, int *number, int *of);
+char *clsp_store_file_path(const clsp_store_file *file, const char *directory); /* the caller frees it; NULL: no memory */
 /* Ends the writer, which goes to `path`, and sets its hash and size. *writer becomes NULL, whatever comes of it. */
 clipspan_status clsp_store_file_commit(clsp_store_file *file, clsp_safetensors_writer **writer, const char *path,
                                        clipspan_error *err);
@@ -150,16 +187,16 @@ const float *clsp_field_of(const clsp_field *field, const clipspan_batch *batch)
 /* skipped: [skipped_count] list positions, kept where no shard says which images are in. */
 clipspan_status clsp_moments_write(const clipspan_moments *moments, const uint64_t *skipped, size_t skipped_count,
                                    const char *directory, clsp_store_file *file, clipspan_error *err);
-/* skipped may be NULL; else the caller frees it. */
+/* skipped may be NULL; else the caller frees it. The moments borrow the basis. */
 clipspan_status clsp_moments_read(clipspan_moments **out, const clipspan_basis *basis, const clsp_store_file *file,
                                   uint64_t images, const char *directory, uint64_t **skipped, size_t *skipped_count,
                                   clipspan_error *err);
 /* Neurons, their images by list position. */
 clipspan_status clsp_neurons_write(clipspan_neurons *neurons, const char *directory, clsp_store_file *file,
                                    clipspan_error *err);
-/* Those that the manifest names; its number of images is checked. */
-clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *manifest, const char *directory,
-                                  clipspan_error *err);
+/* Those that the subtotal names; their number of images is checked. */
+clipspan_status clsp_neurons_read(clipspan_neurons **out, const clsp_manifest *manifest, const clsp_subtotal *subtotal,
+                                  const char *directory, clipspan_error *err);
 /* Copies a basis into the store's folder; half: `w` in f16, unless a row of it would lose more than a thousandth of its
  * length (too large or too small for f16). */
 clipspan_status clsp_basis_write(const clipspan_basis *basis, bool half, const char *directory, clsp_store_file *file,
@@ -167,6 +204,31 @@ clipspan_status clsp_basis_write(const clipspan_basis *basis, bool half, const c
 /* Maps it from there. `w` of f16 is widened into memory: *w, freed by the caller; else NULL. */
 clipspan_status clsp_basis_open(clipspan_basis *basis, clsp_safetensors **keep, float **w, const clsp_manifest *manifest,
                                 const char *directory, clipspan_error *err);
+
+/* ---- sums over shards ------------------------------------------------------------------------------------ */
+
+typedef struct clsp_totals {
+    clipspan_moments *moments;
+    clipspan_neurons *neurons; /* NULL: not kept */
+    uint64_t *skipped; /* list positions, ascending; filled where only moments are kept */
+    size_t skipped_count, skipped_capacity;
+} clsp_totals;
+void clsp_totals_free(clsp_totals *totals);
+void clsp_totals_clear(clsp_totals *totals); /* of no images again */
+clipspan_status clsp_totals_read(clsp_totals *out, const clsp_manifest *manifest, const clsp_subtotal *subtotal,
+                                 const clipspan_basis *basis, const char *directory, clipspan_error *err);
+/* Into the files that the subtotal names; sets their sizes and checksums. */
+clipspan_status clsp_totals_write(const clsp_totals *totals, clsp_subtotal *subtotal, const char *directory,
+                                  clipspan_error *err);
+void clsp_subtotal_name(const clsp_manifest *manifest, clsp_subtotal *subtotal); /* names its files */
+/* totals are those of *subtotal: adds what the manifest has of the other half of the node above, and so on upwards. What was
+ * added leaves the manifest; *subtotal becomes the node that was reached. */
+clipspan_status clsp_subtotal_climb(clsp_totals *totals, clsp_subtotal *subtotal, clsp_manifest *manifest,
+                                    const clipspan_basis *basis, const char *directory, clipspan_error *err);
+/* Of everything that the manifest has. held: of the one subtotal without a file, taken over; NULL: all have one. The moments
+ * borrow the basis. */
+clipspan_status clsp_subtotals_sum(clsp_totals *out, const clsp_manifest *manifest, clsp_totals *held,
+                                   const clipspan_basis *basis, const char *directory, clipspan_error *err);
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
@@ -177,13 +239,12 @@ typedef void (*clsp_step_fn)(void *user, const char *step);
 typedef struct clsp_sink {
     const char *directory;
     clsp_manifest *manifest;
-    clipspan_moments *moments;
-    clipspan_neurons *neurons; /* NULL: not kept */
+    const clipspan_basis *basis;
+    clsp_totals totals; /* of the open shard */
+    bool part; /* of a store: others may have the rest */
     clsp_field *fields;
     void **buffers; /* [field_count]: [outer, capacity, inner] in the field's type */
     size_t field_count, capacity, rows;
-    uint64_t *skipped; /* list positions; filled where only moments are kept */
-    size_t skipped_count, skipped_capacity;
     clsp_step_fn step;
     void *step_user;
 } clsp_sink;
@@ -192,20 +253,48 @@ clipspan_status clsp_sink_open(clsp_sink *sink, clsp_manifest *manifest, const c
 void clsp_sink_close(clsp_sink *sink);
 /* A clsp_range_fn: user is the sink. */
 clipspan_status clsp_sink_add(void *user, uint64_t first, size_t n, const clipspan_batch *batch, clipspan_error *err);
-/* Writes moments, neurons, shard, manifest, in that order; the range [first, first + count) is then done. */
-clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t first, uint64_t count, clipspan_error *err);
+/* Writes moments, neurons, shard, manifest, in that order; the shard is then done. */
+clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t shard, clipspan_error *err);
 
-/* One writer a store: an advisory lock that the system drops when the process ends, however it ends. */
-clipspan_status clsp_store_lock(int *lock, const char *directory, clipspan_error *err);
-void clsp_store_unlock(int lock, const char *directory);
+/* One writer a store, or one a part of it: an advisory lock on the file `name` that the system drops when the process
+ * ends, however it ends. shared: with others that share it. */
+clipspan_status clsp_store_lock(int *lock, const char *directory, const char *name, bool shared, clipspan_error *err);
+void clsp_store_unlock(int lock, const char *directory, const char *name);
+/* Fails where somebody writes to the folder now; takes nothing. */
+clipspan_status clsp_store_check_idle(const char *directory, clipspan_error *err);
 /* Removes what a killed run left: begun files, moments and shards that the manifest does not name. manifest NULL:
  * there is none; then a folder with files that are not a store's is refused. */
 clipspan_status clsp_store_sweep(const clsp_manifest *manifest, const char *directory, clipspan_error *err);
+/* The same of a part, whose shards are those with ours[shard] set; what belongs to others stays. */
+clipspan_status clsp_store_sweep_part(const clsp_manifest *manifest, const unsigned char *ours, const char *directory,
+                                      clipspan_error *err);
+/* Refuses a folder with files that are not a store's. */
+clipspan_status clsp_store_check_foreign(const char *directory, clipspan_error *err);
+/* Calls fn for every part's manifest in the folder, until it fails. A folder that is not there has none. */
+typedef clipspan_status (*clsp_part_fn)(void *user, const char *name, int number, int of, clipspan_error *err);
+clipspan_status clsp_store_parts(const char *directory, clsp_part_fn fn, void *user, clipspan_error *err);
+
+/* ---- what a store is made of and by ---------------------------------------------------------------------- */
+
+typedef struct clsp_store_job clsp_store_job;
+/* The manifest of a store that this job is to make, of no images yet. */
+clipspan_status clsp_making_describe(clsp_manifest *manifest, const clsp_store_job *job, clipspan_error *err);
+/* The first thing in which two manifests' making differs: what, and its two values. Ranges and shards are left out. */
+typedef struct clsp_difference {
+    const char *what;
+    char was[24], is[24];
+} clsp_difference;
+bool clsp_making_differs(clsp_difference *out, const clsp_manifest *was, const clsp_manifest *is);
+clipspan_status clsp_model_differs(const char *directory, const clsp_manifest *was, const char *name,
+                                   const char *fingerprint, clipspan_error *err);
+uint64_t clsp_round_up(uint64_t value, uint64_t unit);
+
+/* ---- the job --------------------------------------------------------------------------------------------- */
 
 /* The whole job over any source of batches (the engine, or a test's). */
 typedef clipspan_status (*clsp_source_fn)(void *user, uint64_t first, uint64_t count, clsp_range_fn fn, void *fn_user,
                                           const clipspan_hooks *hooks, clipspan_error *err);
-typedef struct clsp_store_job {
+struct clsp_store_job {
     const char *directory;
     const clipspan_model *model;
     const clipspan_images *images;
@@ -217,9 +306,15 @@ typedef struct clsp_store_job {
     void *source_user;
     clsp_step_fn step;
     void *step_user;
-} clsp_store_job;
+};
 clipspan_status clsp_store_run(const clsp_store_job *job, clipspan_store_summary *summary, const clipspan_hooks *hooks,
                                clipspan_error *err);
+/* ours: [shards] 1 for those that are part `number` of `of` of what `base` (NULL: nothing) lacks, else 0; the caller frees
+ * it. manifest: of the store that is to be. Parts are stretches of the list, of as many shards or one more or less. */
+clipspan_status clsp_part_share(unsigned char **ours, const clsp_manifest *manifest, const clsp_manifest *base, int number,
+                                int of, clipspan_error *err);
+/* Puts what parts left in the folder into one manifest of an unfinished store. The caller has the lock. */
+clipspan_status clsp_store_gather(const char *directory, clipspan_error *err);
 
 /* ---- reading -------------------------------------------------------------------------------------------- */
 

@@ -151,9 +151,9 @@ static void damage_before_going_on(void **state)
     store_fake_init(&s, "unfinished");
     s.batches_until_failure = 8;
     assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_INTERNAL);
-    edit(s.directory, "moments-00001.safetensors", flip);
+    edit(s.directory, "moments-00000-00001.safetensors", flip);
     assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_FORMAT);
-    assert_non_null(strstr(err.message, "moments-00001.safetensors is damaged: its checksum is"));
+    assert_non_null(strstr(err.message, "moments-00000-00001.safetensors is damaged: its checksum is"));
     edit(s.directory, "shard-00001.safetensors", gone);
     assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "shard-00001.safetensors is missing from the store"));

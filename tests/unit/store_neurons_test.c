@@ -67,7 +67,7 @@ static void killed_at_every_step(void **state)
             if (!died) break;
             deaths++;
         }
-        assert_int_equal(deaths, 3 + 4 * (moments_only ? 4 : 5)); /* moments, neurons, shard, manifest, removal */
+        assert_int_equal(deaths, 3 + 4 * (moments_only ? 3 : 4)); /* sums, shard, manifest, removal */
         store_fake_clear(&whole);
     }
 }

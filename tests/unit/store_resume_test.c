@@ -82,7 +82,7 @@ static void kill_9(void **state)
     make_reference("reference", 0);
     int steps = killed_at_every_step(0, false), batches = killed_at_every_step(0, true);
     printf("killed at %d steps and %d batches\n", steps, batches);
-    assert_int_equal(steps, 3 + 4 * 4); /* list, basis, manifest; four shards of moments, shard, manifest, removal */
+    assert_int_equal(steps, 3 + 4 * 4); /* list, basis, manifest; four shards of sums, shard, manifest, removal */
     assert_int_equal(batches, 4);
 }
 
@@ -386,9 +386,9 @@ static int try_second_writer(void *user, const clipspan_progress *progress)
     clipspan_error err = {0};
     int lock = -1;
     (void)progress;
-    s->lock_status = clsp_store_lock(&lock, s->directory, &err);
+    s->lock_status = clsp_store_lock(&lock, s->directory, CLSP_STORE_LOCK, false, &err);
     strcpy(s->lock_message, err.message);
-    clsp_store_unlock(lock, s->directory);
+    clsp_store_unlock(lock, s->directory, CLSP_STORE_LOCK);
     return 0;
 }
 
