@@ -1,6 +1,7 @@
 /* Embeddings of images and texts, and the two one-liners that stand on a model: tokens and pixels. */
 #include "engine/towers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 clipspan_status clipspan_tokenize(const clipspan_model *model, const char *text, int32_t *ids, size_t capacity,
@@ -99,15 +100,45 @@ static clipspan_status tell(size_t done, size_t total, const clipspan_hooks *hoo
     return clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "texts: stopped after %zu of %zu", done, total);
 }
 
-/* Prompts which[0 .. count) into rows which[i] of embeddings; *done of them when it stops early. */
-static clipspan_status embed_prompts(clipspan_engine *engine, const clsp_prompts *prompts, const size_t *which,
-                                     size_t count, float *embeddings, size_t *done, const clipspan_hooks *hooks,
+typedef struct ordered {
+    const int32_t *ids;
+    size_t count, prompt;
+} ordered;
+
+static int by_ids(const void *a, const void *b)
+{
+    const ordered *x = a, *y = b;
+    for (size_t i = 0; i < x->count && i < y->count; i++)
+        if (x->ids[i] != y->ids[i]) return x->ids[i] < y->ids[i] ? -1 : 1;
+    if (x->count != y->count) return x->count < y->count ? -1 : 1;
+    return (x->prompt > y->prompt) - (x->prompt < y->prompt);
+}
+
+/* Prompts that begin alike stand side by side: the tower shares their rows. */
+static clipspan_status sort_prompts(const clsp_prompts *prompts, size_t *which, size_t count, clipspan_error *err)
+{
+    ordered *list = clsp_alloc(count, sizeof *list);
+    if (list == NULL) return clsp_fail_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        size_t p = which[i];
+        list[i] = (ordered){prompts->ids + prompts->start[p], prompts->start[p + 1] - prompts->start[p], p};
+    }
+    qsort(list, count, sizeof *list, by_ids);
+    for (size_t i = 0; i < count; i++) which[i] = list[i].prompt;
+    clsp_free(list);
+    return CLIPSPAN_OK;
+}
+
+/* Prompts which[0 .. count), which are sorted, into rows which[i] of embeddings; *done of them when it stops early. */
+static clipspan_status embed_prompts(clipspan_engine *engine, const clsp_prompts *prompts, size_t *which, size_t count,
+                                     float *embeddings, size_t *done, const clipspan_hooks *hooks,
                                      clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_text_tower *tower;
     int before = clsp_threads(engine->threads);
     *done = 0;
+    CLSP_TRY(sort_prompts(prompts, which, count, err));
     CLSP_TRY(clsp_engine_text(&tower, engine, err));
     while (*done < count) {
         size_t taken;

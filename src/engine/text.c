@@ -1,13 +1,14 @@
 /* The text tower: prompts of many lengths one behind the other, without padding between them.
  *
  * A text is causal and only its end token is read, so a prompt is cut right behind that token, and the pooled token
- * is always the last of its sequence. Letters: R rows of a pass, S prompts of a pass, D width, E joint dimension. */
+ * is always the last of its sequence. What two neighbours begin with alike ("a photo of a ...") has the same rows in both,
+ * and is computed once. Letters: R rows of a pass, S prompts of a pass, D width, E joint dimension. */
 #include "engine/towers.h"
 
 #include <string.h>
 
 /* Row counts of a pass are rounded up to these, so that few products are made. */
-enum { ROWS = 1024, ROW_STEP = 64, PROMPT_STEP = 16, PROMPTS = 512 };
+enum { ROWS = 1024, ROW_STEP = 64, PROMPT_STEP = 16, PROMPTS = 512, TOKENS_A_ROW = 3 };
 
 struct clsp_text_tower {
     clsp_tower tower;
@@ -17,6 +18,7 @@ struct clsp_text_tower {
     const clsp_packed_tower *weights; /* shared by all engines of the model */
     clsp_linear *projection;          /* D -> E, fp32 in both types */
     size_t *start, *pooled;           /* [S + 1], [S] */
+    size_t *source, *owner;           /* [tokens], [R]: as in clsp_pass */
     float *projected;                 /* [S, E] */
 };
 
@@ -115,7 +117,10 @@ clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *works
     CLSP_ALLOC(t->start, clsp_alloc_zero(PROMPTS + 1, sizeof *t->start));
     CLSP_ALLOC(t->pooled, clsp_alloc_zero(PROMPTS, sizeof *t->pooled));
     CLSP_ALLOC(t->projected, clsp_alloc_aligned(PROMPTS * t->embed_dim, sizeof *t->projected));
+    CLSP_ALLOC(t->source, clsp_alloc_zero(TOKENS_A_ROW * rows, sizeof *t->source));
+    CLSP_ALLOC(t->owner, clsp_alloc_zero(rows, sizeof *t->owner));
     CLSP_TRY(clsp_tower_init(&t->tower, workspace, t->weights, &text->config, rows, PROMPTS, context, true, 0, err));
+    CLSP_TRY(clsp_tower_share(&t->tower, TOKENS_A_ROW * rows, err));
     *out = t;
     t = NULL;
 out:
@@ -129,7 +134,7 @@ void clsp_text_tower_free(clsp_text_tower *t)
     clsp_tower_clear(&t->tower);
     clsp_linear_free(t->projection);
     if (t->weights) clsp_packed_tower_drop(t->model, CLSP_TEXTS, t->weights->type);
-    void *all[] = {t->start, t->pooled, t->projected};
+    void *all[] = {t->start, t->pooled, t->source, t->owner, t->projected};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
     clsp_free(t);
 }
@@ -138,16 +143,34 @@ const clsp_tower *clsp_text_tower_blocks(const clsp_text_tower *tower) { return 
 
 /* ---- running --------------------------------------------------------------------------------------------- */
 
-/* Lays out as many prompts as fit: start and pooled of the pass. Returns their number. */
-static size_t lay_out(clsp_text_tower *t, const clsp_prompts *prompts, const size_t *which, size_t count)
+static size_t length_of(const clsp_prompts *prompts, size_t p) { return prompts->start[p + 1] - prompts->start[p]; }
+
+/* How many ids two prompts begin with alike. */
+static size_t common(const clsp_prompts *prompts, size_t p, size_t q)
+{
+    const int32_t *a = prompts->ids + prompts->start[p], *b = prompts->ids + prompts->start[q];
+    size_t n = clsp_min(length_of(prompts, p), length_of(prompts, q)), i = 0;
+    while (i < n && a[i] == b[i]) i++;
+    return i;
+}
+
+/* Lays out as many prompts as fit: start, pooled, source and owner of the pass, and the rows that they need. Returns their
+ * number. */
+static size_t lay_out(clsp_text_tower *t, const clsp_prompts *prompts, const size_t *which, size_t count, size_t *used)
 {
     size_t taken = 0;
-    while (taken < count && taken < t->tower.sequences) {
-        size_t length = prompts->start[which[taken] + 1] - prompts->start[which[taken]];
-        if (t->start[taken] + length > t->tower.rows) break;
-        t->start[taken + 1] = t->start[taken] + length;
-        t->pooled[taken] = t->start[taken + 1] - 1;
-        taken++;
+    *used = 0;
+    for (; taken < count && taken < t->tower.sequences; taken++) {
+        size_t length = length_of(prompts, which[taken]), first = t->start[taken];
+        size_t shared = taken ? common(prompts, which[taken - 1], which[taken]) : 0;
+        if (*used + length - shared > t->tower.rows || first + length > t->tower.tokens) break;
+        for (size_t i = 0; i < shared; i++) t->source[first + i] = t->source[t->start[taken - 1] + i];
+        for (size_t i = shared; i < length; i++) {
+            t->source[first + i] = *used;
+            t->owner[(*used)++] = first + i;
+        }
+        t->start[taken + 1] = first + length;
+        t->pooled[taken] = t->source[first + length - 1];
     }
     return taken;
 }
@@ -155,21 +178,23 @@ static size_t lay_out(clsp_text_tower *t, const clsp_prompts *prompts, const siz
 /* x [R, D] = token embedding + position, zeros behind the prompts. The table stays in the model's files: a pass
  * touches a few hundred rows of tens of thousands. */
 static clipspan_status place_tokens(clsp_text_tower *t, const clsp_prompts *prompts, const size_t *which, size_t count,
-                                    size_t rows, clipspan_error *err)
+                                    size_t used, size_t rows, clipspan_error *err)
 {
     const clsp_weight *table = &t->text->token;
     size_t width = (size_t)t->text->config.width;
     float *x = t->tower.x;
     for (size_t s = 0; s < count; s++) {
         const int32_t *ids = prompts->ids + prompts->start[which[s]];
-        for (size_t i = 0; t->start[s] + i < t->start[s + 1]; i++, x += width) {
+        for (size_t i = 0; t->start[s] + i < t->start[s + 1]; i++) {
+            if (t->owner[t->source[t->start[s] + i]] != t->start[s] + i) continue; /* it stands there */
             size_t first = (table->first + (size_t)ids[i]) * width;
             clipspan_status status = clsp_tensor_floats(table->tensor, first, width, x, err);
             if (status != CLIPSPAN_OK) return status;
             for (size_t j = 0; j < width; j++) x[j] += t->weights->position[i * width + j];
+            x += width; /* rows are dealt in this order */
         }
     }
-    memset(x, 0, (rows - t->start[count]) * width * sizeof *x);
+    memset(x, 0, (rows - used) * width * sizeof *x);
     return CLIPSPAN_OK;
 }
 
@@ -177,11 +202,12 @@ clipspan_status clsp_text_tower_run(clsp_text_tower *t, const clsp_prompts *prom
                                     size_t count, float *embeddings, size_t *taken, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t width = (size_t)t->text->config.width, n = lay_out(t, prompts, which, count), dim = t->embed_dim;
-    clsp_pass pass = {.start = t->start, .pooled = t->pooled, .sequences = n,
-                      .rows = rounded(t->start[n], ROW_STEP), .pooled_rows = rounded(n, PROMPT_STEP)};
+    size_t width = (size_t)t->text->config.width, dim = t->embed_dim, used, n = lay_out(t, prompts, which, count, &used);
+    clsp_pass pass = {.start = t->start, .pooled = t->pooled, .sequences = n, .rows = rounded(used, ROW_STEP),
+                      .pooled_rows = rounded(n, PROMPT_STEP), .owner = t->owner, .used = used};
+    if (used < t->start[n]) pass.source = t->source;
     *taken = n;
-    CLSP_TRY(place_tokens(t, prompts, which, n, pass.rows, err));
+    CLSP_TRY(place_tokens(t, prompts, which, n, used, pass.rows, err));
     CLSP_TRY(clsp_tower_run(&t->tower, &pass, err));
     clsp_layer_norm(t->tower.before, t->tower.pooled, t->weights->post_gamma, t->weights->post_beta, t->tower.config.ln_eps,
                     pass.pooled_rows, width, width, width, CLSP_TYPE_F32);

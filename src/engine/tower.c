@@ -97,12 +97,23 @@ out:
     return status;
 }
 
+clipspan_status clsp_tower_share(clsp_tower *tower, size_t tokens, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t width = (size_t)tower->config.width, size = size_of(tower->type);
+    CLSP_ALLOC(tower->spread, rows_new(tower, tokens, 3 * width, size));
+    CLSP_ALLOC(tower->spread_h, rows_new(tower, tokens, width, size));
+    tower->tokens = tokens;
+out:
+    return status;
+}
+
 void clsp_tower_clear(clsp_tower *tower)
 {
     for (int l = 0; tower->blocks && l < tower->config.layers; l++) block_clear(&tower->blocks[l]);
     clsp_attention_free(tower->attention);
     void *all[] = {tower->blocks, tower->x, tower->h, tower->work, tower->pooled, tower->before, tower->pooled_h,
-                   tower->pooled_q, tower->pooled_hidden};
+                   tower->pooled_q, tower->pooled_hidden, tower->spread, tower->spread_h};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
     *tower = (clsp_tower){0};
 }
@@ -113,6 +124,13 @@ void clsp_tower_clear(clsp_tower *tower)
 static void pick_rows(void *to, const void *from, const size_t *picked, size_t count, size_t bytes)
 {
     for (size_t s = 0; s < count; s++) memcpy((char *)to + s * bytes, (const char *)from + picked[s] * bytes, bytes);
+}
+
+/* The same on every thread, for many rows. */
+static void spread_rows(void *to, const void *from, const size_t *picked, size_t count, size_t bytes)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < count; r++) memcpy((char *)to + r * bytes, (const char *)from + picked[r] * bytes, bytes);
 }
 
 static clsp_attention_capture attention_capture(const clsp_tower *t, const clsp_pass *pass, size_t layer)
@@ -173,6 +191,26 @@ static void visit_heads(const clsp_tower *t, const clsp_pass *pass, size_t layer
                        c->counted);
 }
 
+/* Attention of the rows in t->work, `stride` apart, into `out`. Where rows are shared, every sequence gets its own copy of
+ * them, since attention wants a sequence in one piece; of each row's results the first token's is kept. */
+static clipspan_status attend(const clsp_tower *t, const clsp_pass *pass, void *out, clsp_attention_input *input,
+                              bool one_query, const clsp_attention_capture *captures, clipspan_error *err)
+{
+    size_t size = size_of(t->type), stride = input->kv_stride, width = (size_t)t->config.width;
+    if (pass->source == NULL)
+        return clsp_attention_run(t->attention, out, input, pass->start, pass->sequences, one_query, captures, err);
+    spread_rows(t->spread, t->work, pass->source, pass->start[pass->sequences], stride * size);
+    input->k = (const char *)t->spread + ((const char *)input->k - (const char *)t->work);
+    input->v = (const char *)t->spread + ((const char *)input->v - (const char *)t->work);
+    if (one_query)
+        return clsp_attention_run(t->attention, out, input, pass->start, pass->sequences, true, captures, err);
+    input->q = t->spread; /* q stands first */
+    clipspan_status status =
+        clsp_attention_run(t->attention, t->spread_h, input, pass->start, pass->sequences, false, captures, err);
+    if (status == CLIPSPAN_OK) spread_rows(out, t->spread_h, pass->owner, pass->used, width * size);
+    return status;
+}
+
 static clipspan_status run_block(clsp_tower *t, const clsp_pass *pass, size_t l, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -186,7 +224,7 @@ static clipspan_status run_block(clsp_tower *t, const clsp_pass *pass, size_t l,
                                   .q_stride = 3 * d, .kv_stride = 3 * d};
     clsp_layer_norm(t->h, t->x, w->ln1_gamma, w->ln1_beta, eps, rows, d, d, hs, t->type);
     CLSP_TRY(clsp_linear_run(b->qkv, t->work, 3 * d, t->h, hs, rows, err));
-    CLSP_TRY(clsp_attention_run(t->attention, t->h, &input, pass->start, pass->sequences, false, &captures, err));
+    CLSP_TRY(attend(t, pass, t->h, &input, false, &captures, err));
     visit_heads(t, pass, l, t->h, pass->start[1] - pass->start[0], captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->x, d, t->h, d, rows, err));
     if (kept) pick_rows(t->before, t->x, pass->pooled, pass->sequences, d * sizeof *t->x);
@@ -216,8 +254,7 @@ static clipspan_status run_last_block(clsp_tower *t, const clsp_pass *pass, size
     pick_rows(t->pooled, t->x, pass->pooled, pass->sequences, d * sizeof *t->x);
     memset(t->pooled + pass->sequences * d, 0, (rows - pass->sequences) * d * sizeof *t->pooled);
     CLSP_TRY(clsp_linear_run(b->q, t->pooled_q, d, t->pooled_h, d, rows, err));
-    CLSP_TRY(clsp_attention_run(t->attention, t->pooled_h, &input, pass->start, pass->sequences, true, &captures,
-                                err));
+    CLSP_TRY(attend(t, pass, t->pooled_h, &input, true, &captures, err));
     visit_heads(t, pass, l, t->pooled_h, 1, captures.z);
     CLSP_TRY(clsp_linear_run(b->out, t->pooled, d, t->pooled_h, d, rows, err));
     if (kept) memcpy(t->before, t->pooled, pass->sequences * d * sizeof *t->before);

@@ -93,6 +93,9 @@ typedef struct clsp_tower {
     void *pooled_h, *pooled_q; /* [S, D] in `type` */
     void *pooled_hidden;       /* [S, M] in `type` */
     float *before;   /* [S, D] the pooled tokens before an MLP, for its capture */
+    size_t tokens;   /* capacity in tokens, where sequences may share rows; 0: they may not */
+    void *spread;    /* [tokens, 3D] in `type`: q, k and v of every token, for attention alone */
+    void *spread_h;  /* [tokens, D] in `type` */
     size_t bytes;    /* of these buffers */
 } clsp_tower;
 
@@ -102,6 +105,10 @@ typedef struct clsp_pass {
     const size_t *start;  /* [sequences + 1] */
     const size_t *pooled; /* [sequences] row of each sequence's pooled token */
     size_t sequences, rows, pooled_rows;
+    /* Causal sequences that begin alike may share rows: start then counts tokens, and token t is row source[t]. NULL: row t.
+     * owner: [used] the first token of each row. */
+    const size_t *source, *owner;
+    size_t used;
     clsp_capture *capture; /* NULL: nothing is kept; pooled tokens must be the first of their sequences */
     const clsp_replacement *replacement; /* NULL: none; sequences are images */
 } clsp_pass;
@@ -110,6 +117,8 @@ typedef struct clsp_pass {
 clipspan_status clsp_tower_init(clsp_tower *tower, clsp_workspace *workspace, const clsp_packed_tower *weights,
                                 const clsp_tower_config *config, size_t rows, size_t sequences, size_t longest,
                                 bool causal, size_t work_bytes, clipspan_error *err);
+/* From now on passes of up to so many tokens may share rows. */
+clipspan_status clsp_tower_share(clsp_tower *tower, size_t tokens, clipspan_error *err);
 void clsp_tower_clear(clsp_tower *tower);
 /* From x to pooled. */
 clipspan_status clsp_tower_run(clsp_tower *tower, const clsp_pass *pass, clipspan_error *err);
@@ -146,8 +155,9 @@ clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *works
                                     clsp_type type, clipspan_error *err);
 void clsp_text_tower_free(clsp_text_tower *tower);
 const clsp_tower *clsp_text_tower_blocks(const clsp_text_tower *tower);
-/* Embeds the next of the prompts which[0 .. count), as many as one pass holds (*taken); prompt which[i] goes to
- * row i of embeddings [count, E], not normalised. */
+/* Embeds the next of the prompts which[0 .. count), as many as one pass holds (*taken); prompt p goes to row p of
+ * embeddings [.., E], not normalised. What a prompt and the one before it begin with alike is computed once, with the same
+ * bits: sorted prompts are the fastest. */
 clipspan_status clsp_text_tower_run(clsp_text_tower *tower, const clsp_prompts *prompts, const size_t *which,
                                     size_t count, float *embeddings, size_t *taken, clipspan_error *err);
 

@@ -117,6 +117,43 @@ static void text_case(const problem *p, clipspan_dtype dtype)
     free_model(&model);
 }
 
+/* Prompts that begin alike share rows, and the bits are those of each alone: as many words of the prompt before as chance
+ * has it, so also the same prompt again, the empty one, one that another begins with, the longest; over several passes. */
+static void shared_case(const problem *p, clipspan_dtype dtype)
+{
+    enum { MANY = 1500, STEP = 29 };
+    clipspan_model model;
+    random_model(&model, p);
+    clipspan_engine *engine = engine_of(&model, dtype);
+    clipspan_error err;
+    clsp_prompts prompts;
+    clsp_text_tower *tower;
+    static float together[MANY * EMBED], alone[MANY * EMBED];
+    static size_t which[MANY];
+    int32_t ids[CONTEXT] = {0}, words[CONTEXT] = {1};
+    size_t taken, passes = 0;
+    assert_int_equal(clsp_prompts_init(&prompts, MANY, &err), CLIPSPAN_OK);
+    for (size_t i = 0; i < MANY; i++) {
+        size_t pooled, count = (size_t)((uniform() + 1.0) / 2 * (CONTEXT - 1)), kept = (size_t)((uniform() + 1.0) / 2 * CONTEXT);
+        size_t n = random_ids(ids, count, p->eot_id, &pooled);
+        for (size_t j = 1; j <= count; j++) words[j] = j < kept && words[j] ? words[j] : ids[j];
+        memcpy(ids + 1, words + 1, count * sizeof *ids);
+        which[i] = i;
+        assert_int_equal(clsp_prompts_add(&prompts, &model, ids, n, &err), CLIPSPAN_OK);
+    }
+    assert_int_equal(clsp_engine_text(&tower, engine, &err), CLIPSPAN_OK);
+    for (size_t done = 0; done < MANY; done += taken, passes++)
+        assert_int_equal(clsp_text_tower_run(tower, &prompts, which + done, MANY - done, together, &taken, &err), CLIPSPAN_OK);
+    assert_true(passes > 2);
+    for (size_t i = 0; i < MANY; i += STEP) {
+        assert_int_equal(clsp_text_tower_run(tower, &prompts, which + i, 1, alone, &taken, &err), CLIPSPAN_OK);
+        assert_memory_equal(together + i * EMBED, alone + i * EMBED, EMBED * sizeof *alone);
+    }
+    clsp_prompts_clear(&prompts);
+    clipspan_engine_free(engine);
+    free_model(&model);
+}
+
 static bool close_to(const float *a, const float *b, size_t count, float limit)
 {
     for (size_t i = 0; i < count; i++)
@@ -154,13 +191,6 @@ static void repeat_case(const problem *p, clipspan_dtype dtype)
     free_model(&model);
 }
 
-static bool has_bf16(void)
-{
-    if (clsp_bf16_supported()) return true;
-    print_message("bf16 products do not run here: skipped\n");
-    return false;
-}
-
 static void images_f32(void **state)
 {
     (void)state;
@@ -169,7 +199,7 @@ static void images_f32(void **state)
 static void images_bf16(void **state)
 {
     (void)state;
-    for (size_t i = 0; has_bf16() && i < PROBLEMS; i++) image_case(&problems[i], CLIPSPAN_BF16);
+    for (size_t i = 0; i < PROBLEMS; i++) image_case(&problems[i], CLIPSPAN_BF16);
 }
 static void texts_f32(void **state)
 {
@@ -179,14 +209,22 @@ static void texts_f32(void **state)
 static void texts_bf16(void **state)
 {
     (void)state;
-    for (size_t i = 0; has_bf16() && i < PROBLEMS; i++) text_case(&problems[i], CLIPSPAN_BF16);
+    for (size_t i = 0; i < PROBLEMS; i++) text_case(&problems[i], CLIPSPAN_BF16);
+}
+static void texts_share_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PROBLEMS; i++) {
+        shared_case(&problems[i], CLIPSPAN_F32);
+        shared_case(&problems[i], CLIPSPAN_BF16);
+    }
 }
 static void same_bits(void **state)
 {
     (void)state;
     for (size_t i = 0; i < PROBLEMS; i++) {
         repeat_case(&problems[i], CLIPSPAN_F32);
-        if (has_bf16()) repeat_case(&problems[i], CLIPSPAN_BF16);
+        repeat_case(&problems[i], CLIPSPAN_BF16);
     }
 }
 
@@ -237,7 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_f32), cmocka_unit_test(images_bf16), cmocka_unit_test(texts_f32),
-        cmocka_unit_test(texts_bf16), cmocka_unit_test(same_bits),   cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(texts_bf16), cmocka_unit_test(texts_share_rows), cmocka_unit_test(same_bits),   cmocka_unit_test(options_are_checked),
         cmocka_unit_test(allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
