@@ -6,8 +6,8 @@
 
 bench_kernels --count runs each small problem of the table once inside a marker function, on one thread; callgrind collects
 in that function alone. valgrind emulates AVX2 and no more, so the counts are the same on every x86-64 processor with AVX2
-and say what the AVX2 kernels do. They depend on the compiler: the baseline names its own, and with another one, or another
-oneDNN, the counts are printed and not judged. Fewer instructions fail too: the baseline has to say what is so.
+and say what the AVX2 kernels do. They depend on the compiler: the baseline names its own, and with another one the
+counts are printed and not judged. Fewer instructions fail too: the baseline has to say what is so.
 """
 import argparse
 import json
@@ -51,7 +51,7 @@ def toolchain(build):
     built = json.loads(subprocess.run([build / "bench/bench_kernels", "--built"], capture_output=True, text=True,
                                       check=True).stdout)
     kind = re.search(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", (build / "CMakeCache.txt").read_text(), re.M)
-    return {**built, "build type": kind[1] if kind else ""}
+    return {"compiler": built["compiler"], "build type": kind[1] if kind else ""}
 
 
 def compare(found, baseline, only):

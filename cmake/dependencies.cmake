@@ -18,10 +18,3 @@ clsp_pkg(utf8proc libutf8proc)
 clsp_pkg(lapacke lapacke)
 clsp_pkg(hdf5 hdf5)
 clsp_pkg(cairo cairo)
-
-# oneDNN has no pkg-config file, and Debian's CMake package of it asks for OpenCL, which is not needed here.
-find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)
-find_library(DNNL_LIBRARY dnnl REQUIRED)
-add_library(clsp_dep_dnnl UNKNOWN IMPORTED)
-set_target_properties(clsp_dep_dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
-  INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})

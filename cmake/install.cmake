@@ -19,7 +19,7 @@ install(FILES ${PROJECT_BINARY_DIR}/clipspanConfig.cmake ${PROJECT_BINARY_DIR}/c
 
 file(RELATIVE_PATH CLSP_PREFIX_FROM_PC "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 set(CLSP_STATIC_PACKAGES "jansson libxxhash zlib hdf5 libjpeg libpng libwebp libwebpdemux libutf8proc lapacke cairo")
-set(CLSP_STATIC_LIBS "-ldnnl ${OpenMP_C_FLAGS} -lpthread -lm")
+set(CLSP_STATIC_LIBS "${OpenMP_C_FLAGS} -lpthread -lm")
 foreach(name clipspan clipspan-static)
   configure_file(cmake/${name}.pc.in ${name}.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

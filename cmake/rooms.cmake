@@ -1,4 +1,4 @@
-# clsp_room(<name> SOURCES a.c b.c [DEPENDS dnnl ...]): one folder of src/. A room is an object library; it
+# clsp_room(<name> SOURCES a.c b.c [DEPENDS lapacke ...]): one folder of src/. A room is an object library; it
 # alone sees the dependencies it names, and defines CLSP_ROOM_<NAME>, which private headers ask for.
 function(clsp_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;DEPENDS" ${ARGN})

@@ -36,7 +36,6 @@ LIBRARIES = [
     (r"webp/.*", "webp"),
     (r"pcre2(posix)?\.h", "pcre2"),
     (r"utf8proc\.h", "utf8proc"),
-    (r"(oneapi/dnnl/)?dnnl\w*\.h(pp)?", "dnnl"),
     (r"(lapacke?|cblas)(_\w+)?\.h", "lapacke"),
     (r"cairo([/-].*)?\.h", "cairo"),
     (r"omp\.h", "openmp"),

@@ -1,4 +1,4 @@
-/* compute/compute.h - dense algebra with shapes: the only room that knows oneDNN and LAPACKE.
+/* compute/compute.h - dense algebra with shapes: the only room that knows vector instructions and LAPACKE.
  *
  * All matrices are row-major. `threads` is set once per call site through clsp_threads; inside a parallel region
  * every call runs on its own thread.
@@ -10,8 +10,8 @@
 
 typedef enum clsp_type { CLSP_TYPE_F32, CLSP_TYPE_BF16 } clsp_type;
 
-/* What the layers of one engine share: oneDNN's engine and stream, and the scratch memory of its products, so that
- * fifty layers need one scratchpad. Layers made with it are used by one thread at a time. */
+/* What the layers of one engine share: the scratch memory of its products, so that fifty layers need one. Layers made
+ * with it are used by one thread at a time. */
 typedef struct clsp_workspace clsp_workspace;
 clipspan_status clsp_workspace_new(clsp_workspace **out, clipspan_error *err);
 void clsp_workspace_free(clsp_workspace *workspace); /* after everything that was made with it */
@@ -49,15 +49,16 @@ typedef enum clsp_epilogue {
 
 typedef struct clsp_linear clsp_linear;
 /* A layer that runs packed weights, which it borrows, as it does the workspace. output: type of y; ADD needs F32.
- * Products run with the thread count that the calling thread has (clsp_threads) when a number of rows is first seen. */
+ * Products run with the thread count that the calling thread has (clsp_threads). A row's bits depend neither on the other
+ * rows nor on threads. */
 clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, const clsp_packed *packed,
                                 clsp_type output, clsp_epilogue epilogue, clipspan_error *err);
 void clsp_linear_free(clsp_linear *linear);
 /* y: [rows, out], row stride y_stride; x: [rows, in], row stride x_stride; strides in elements. Any number of rows;
- * no allocation once a number of rows (with its strides) has been seen; 32 of them are kept. One thread at a time. */
+ * no allocation unless there are more threads than when the layer was made. One thread at a time. */
 clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, const void *x, size_t x_stride,
                                 size_t rows, clipspan_error *err);
-/* Name of the library's implementation behind the usual number of rows. Borrowed. */
+/* Name of the kernels behind it: that of the packed layout. Borrowed. */
 const char *clsp_linear_implementation(const clsp_linear *linear);
 
 /* ---- plain products --------------------------------------------------------------------------------- */
@@ -132,9 +133,11 @@ clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const c
 
 /* For products and loops started from the calling thread; returns what was set before. 0: every processor. */
 int clsp_threads(int threads);
-bool clsp_bf16_supported(void); /* the library can run bf16 products here (fast or not) */
 double clsp_bf16_gain(size_t width); /* fp32 time / bf16 time of a [256, width] x [width, width] product */
-const char *clsp_compute_name(void); /* "oneDNN 2.6.3" */
+/* The instructions that products use here: portable, avx2, avx512, avx512_bf16 or amx. The environment's variable
+ * CLIPSPAN_MAX_ISA, one of these words, forbids the ones after it. bf16 runs on all of them, but is fast on the last
+ * two alone. Borrowed. */
+const char *clsp_compute_name(void);
 
 /* ---- small symmetric problems, double precision (LAPACKE) ---------------------------------------------- */
 

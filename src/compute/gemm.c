@@ -41,40 +41,72 @@ size_t clsp_gemm_packed_bytes(clsp_type type, size_t in, size_t out)
     return clsp_mul(&bytes, bytes, step_bytes(kernel)) ? bytes : 0;
 }
 
-/* Where element (input, output) of weights stands. */
-typedef struct source {
-    const float *values;
-    size_t input_stride, output_stride, in, out;
-} source;
-
-/* One panel: zeros beyond the last column, and in the second half of an odd last pair. */
-static void pack_panel(const clsp_gemm_kernel *kernel, void *to, const source *from, size_t panel)
+/* to [rows, columns] = from' with from [columns, rows], in blocks of 8 x 8: few cache lines are open at a time. */
+static void transpose(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns)
 {
-    size_t nr = kernel->nr, pair = kernel->step == CLSP_GEMM_PAIR ? 2 : 1, steps = steps_of(kernel, from->in);
-    size_t columns = clsp_min(from->out - panel * nr, nr);
-    memset(to, 0, steps * nr * step_bytes(kernel));
-    for (size_t first = 0; first < from->in; first += 64) /* 64 inputs of all columns stay in L1 */
-        for (size_t j = 0; j < columns; j++) {
-            const float *column = from->values + (panel * nr + j) * from->output_stride;
-            for (size_t i = first; i < clsp_min(first + 64, from->in); i++) {
-                float value = column[i * from->input_stride];
-                size_t at = i / pair * nr * pair + j * pair + i % pair;
-                if (kernel->step == CLSP_GEMM_F32)
-                    ((float *)to)[at] = value;
-                else
-                    ((uint16_t *)to)[at] = clsp_f32_to_bf16(value);
-            }
+    enum { SIDE = 8 };
+    for (size_t i = 0; i < rows; i += SIDE)
+        for (size_t j = 0; j < columns; j += SIDE) {
+            size_t high = clsp_min(rows - i, SIDE), wide = clsp_min(columns - j, SIDE);
+            for (size_t r = 0; r < high; r++)
+                for (size_t c = 0; c < wide; c++)
+                    to[(i + r) * to_stride + j + c] = from[(j + c) * from_stride + i + r];
         }
 }
 
-void clsp_gemm_pack(void *to, clsp_type type, const float *weight, bool transposed, size_t in, size_t out)
+typedef struct weights {
+    const float *values;
+    size_t stride, in, out;
+    bool transposed; /* [in, out] */
+} weights;
+
+enum { CHUNK = 64, WIDEST = 32 }; /* inputs at a time; largest nr */
+
+/* Inputs [first, first + count) of a panel's columns, [count, nr], zeros beyond the last column. */
+static void gather(float *to, size_t nr, const weights *w, size_t column, size_t first, size_t count)
+{
+    size_t columns = clsp_min(w->out - column, nr);
+    if (columns < nr) memset(to, 0, count * nr * sizeof *to);
+    if (w->transposed)
+        for (size_t i = 0; i < count; i++)
+            memcpy(to + i * nr, w->values + (first + i) * w->stride + column, columns * sizeof *to);
+    else
+        transpose(to, nr, w->values + column * w->stride + first, w->stride, count, columns);
+}
+
+/* One panel; the second half of an odd last pair is zeros. */
+static void pack_panel(const clsp_gemm_kernel *kernel, void *to, const weights *w, size_t panel)
+{
+    float chunk[CHUNK * WIDEST];
+    uint16_t half[(CHUNK + 1) * WIDEST];
+    size_t nr = kernel->nr;
+    for (size_t first = 0; first < w->in; first += CHUNK) {
+        size_t count = clsp_min(w->in - first, CHUNK);
+        if (kernel->step == CLSP_GEMM_F32) {
+            gather((float *)to + first * nr, nr, w, panel * nr, first, count);
+            continue;
+        }
+        uint16_t *out = (uint16_t *)to + first * nr;
+        gather(chunk, nr, w, panel * nr, first, count);
+        clsp_to_bf16(kernel->step == CLSP_GEMM_WIDEN ? out : half, chunk, count * nr);
+        if (kernel->step == CLSP_GEMM_WIDEN) continue;
+        memset(half + count * nr, 0, nr * sizeof *half);
+        for (size_t i = 0; i < count; i += 2)
+            for (size_t j = 0; j < nr; j++) {
+                out[i * nr + 2 * j] = half[i * nr + j];
+                out[i * nr + 2 * j + 1] = half[(i + 1) * nr + j];
+            }
+    }
+}
+
+void clsp_gemm_pack(void *to, clsp_type type, const float *weight, size_t stride, bool transposed, size_t in, size_t out)
 {
     const clsp_gemm_kernel *kernel = kernel_of(type);
-    source from = {weight, transposed ? out : 1, transposed ? 1 : in, in, out};
+    weights w = {weight, stride, in, out, transposed};
     size_t bytes = steps_of(kernel, in) * kernel->nr * step_bytes(kernel);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (in * out > 65536)
     for (size_t panel = 0; panel < divide_up(out, kernel->nr); panel++)
-        pack_panel(kernel, (char *)to + panel * bytes, &from, panel);
+        pack_panel(kernel, (char *)to + panel * bytes, &w, panel);
 }
 
 /* ---- one thread's rectangle --------------------------------------------------------------------------------- */
@@ -132,10 +164,17 @@ static void copy_rows(float *strips, const plan *p, const clsp_gemm_product *pro
                       size_t end)
 {
     size_t bytes = product->compute == CLSP_TYPE_BF16 ? 2 : 4, high = divide_up(rows, p->kernel->mr) * p->kernel->mr;
-    for (size_t slice = first; slice < end; slice++)
-        for (size_t r = 0; r < rows; r++)
-            copy_row(strips + ((slice - first) * high + r) * CLSP_GEMM_STRIDE, p,
-                     (const char *)product->x + (row + r) * product->x_stride * bytes, slice * p->slice, product->in);
+    for (size_t slice = first; slice < end; slice++) {
+        float *to = strips + (slice - first) * high * CLSP_GEMM_STRIDE;
+        size_t step = slice * p->slice;
+        if (product->x_transposed)
+            transpose(to, CLSP_GEMM_STRIDE, (const float *)product->x + step * product->x_stride + row, product->x_stride,
+                      rows, clsp_min(p->steps - step, p->slice));
+        else
+            for (size_t r = 0; r < rows; r++)
+                copy_row(to + r * CLSP_GEMM_STRIDE, p, (const char *)product->x + (row + r) * product->x_stride * bytes,
+                         step, product->in);
+    }
 }
 
 static void finish_tile(const plan *p, const clsp_gemm_product *product, const float *tile, size_t row, size_t rows,
@@ -144,7 +183,8 @@ static void finish_tile(const plan *p, const clsp_gemm_product *product, const f
     size_t bytes = product->output == CLSP_TYPE_BF16 ? 2 : 4;
     clsp_gemm_target target = {.y = (char *)product->y + (row * product->y_stride + column) * bytes,
                                .y_stride = product->y_stride, .bias = product->bias ? product->bias + column : NULL,
-                               .output = product->output, .epilogue = product->epilogue};
+                               .output = product->output, .epilogue = product->epilogue, .scaled = product->scaled,
+                               .alpha = product->alpha, .beta = product->beta};
     p->kernel->finish(&target, tile, rows, clsp_min(product->out - column, p->kernel->nr));
 }
 

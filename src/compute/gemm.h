@@ -20,8 +20,8 @@
 const char *clsp_gemm_layout(clsp_type type);
 /* Bytes of packed weights; 0: too large. */
 size_t clsp_gemm_packed_bytes(clsp_type type, size_t in, size_t out);
-/* weight: [M, K] or, transposed, [K, M], fp32. to: clsp_gemm_packed_bytes, aligned to 64 bytes. */
-void clsp_gemm_pack(void *to, clsp_type type, const float *weight, bool transposed, size_t in, size_t out);
+/* weight: [M, K] or, transposed, [K, M], fp32, row stride in elements. to: clsp_gemm_packed_bytes, aligned to 64 bytes. */
+void clsp_gemm_pack(void *to, clsp_type type, const float *weight, size_t stride, bool transposed, size_t in, size_t out);
 
 typedef struct clsp_gemm_product {
     void *y;                   /* [R, M] in `output` */
@@ -32,6 +32,10 @@ typedef struct clsp_gemm_product {
     size_t rows, in, out;
     clsp_type compute, output;
     clsp_epilogue epilogue;
+    /* Of plain fp32 products alone: */
+    bool x_transposed; /* x is [K, R] */
+    bool scaled;       /* y = alpha x W' + beta y, and neither bias nor epilogue */
+    float alpha, beta;
 } clsp_gemm_product;
 /* Bytes of scratch that one thread of a product wants. */
 size_t clsp_gemm_scratch(clsp_type type, size_t in, size_t out);

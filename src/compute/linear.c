@@ -1,9 +1,13 @@
 /* Linear layers: packed weights that run, by the products of our own: on matrix tiles (tiles.c) or on vector registers
  * (gemm.c), as the weights were packed. */
-#include "compute/onednn.h"
 #include "compute/packed.h"
 
 #include <omp.h>
+
+struct clsp_workspace {
+    void *scratch;
+    size_t bytes;
+};
 
 struct clsp_linear {
     clsp_workspace *workspace;
@@ -12,6 +16,31 @@ struct clsp_linear {
     clsp_epilogue epilogue;
     size_t thread_scratch; /* bytes */
 };
+
+clipspan_status clsp_workspace_new(clsp_workspace **out, clipspan_error *err)
+{
+    *out = clsp_alloc_zero(1, sizeof **out);
+    return *out ? CLIPSPAN_OK : clsp_fail_memory(err);
+}
+
+void clsp_workspace_free(clsp_workspace *workspace)
+{
+    if (workspace) clsp_free(workspace->scratch);
+    clsp_free(workspace);
+}
+
+size_t clsp_workspace_bytes(const clsp_workspace *workspace) { return workspace->bytes; }
+
+static clipspan_status reserve(clsp_workspace *workspace, size_t bytes, clipspan_error *err)
+{
+    if (bytes <= workspace->bytes) return CLIPSPAN_OK;
+    void *larger = clsp_alloc_aligned(bytes, 1);
+    if (larger == NULL) return clsp_fail_memory(err);
+    clsp_free(workspace->scratch);
+    workspace->scratch = larger;
+    workspace->bytes = bytes;
+    return CLIPSPAN_OK;
+}
 
 /* Products inside a parallel region run on their own thread. */
 static int threads_now(void) { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
@@ -29,7 +58,7 @@ clipspan_status clsp_linear_new(clsp_linear **out, clsp_workspace *workspace, co
     linear->epilogue = epilogue;
     linear->thread_scratch = clsp_packed_for_tiles(packed) ? CLSP_TILES_SCRATCH
                                                            : clsp_gemm_scratch(packed->type, packed->in, packed->out);
-    CLSP_TRY(clsp_workspace_reserve(workspace, (size_t)omp_get_max_threads() * linear->thread_scratch, err));
+    CLSP_TRY(reserve(workspace, (size_t)omp_get_max_threads() * linear->thread_scratch, err));
     *out = linear;
     linear = NULL;
 out:
@@ -64,7 +93,7 @@ clipspan_status clsp_linear_run(clsp_linear *linear, void *y, size_t y_stride, c
 {
     if (rows == 0) return CLIPSPAN_OK;
     int threads = threads_now();
-    clipspan_status status = clsp_workspace_reserve(linear->workspace, (size_t)threads * linear->thread_scratch, err);
+    clipspan_status status = reserve(linear->workspace, (size_t)threads * linear->thread_scratch, err);
     if (status != CLIPSPAN_OK) return status;
     if (clsp_packed_for_tiles(linear->packed))
         tiles_run(linear, y, y_stride, x, x_stride, rows, threads);

@@ -29,7 +29,7 @@ clipspan_status clsp_packed_fill(clsp_packed *packed, void *to, const float *wei
     if (clsp_packed_for_tiles(packed))
         clsp_tiles_pack(to, weight, transposed, packed->in, packed->out);
     else
-        clsp_gemm_pack(to, packed->type, weight, transposed, packed->in, packed->out);
+        clsp_gemm_pack(to, packed->type, weight, transposed ? packed->out : packed->in, transposed, packed->in, packed->out);
     packed->weight = to;
     return CLIPSPAN_OK;
 }

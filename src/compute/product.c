@@ -1,5 +1,7 @@
-/* Plain products, the workspace of one engine, and what this processor can do. */
-#include "compute/onednn.h"
+/* Plain products, by the kernels of linear layers: b is packed on the fly. And how fast bf16 is here. */
+#include "compute/gemm.h"
+#include "compute/isa.h"
+#include "compute/tiles.h"
 
 #include <omp.h>
 #include <time.h>
@@ -11,61 +13,48 @@ int clsp_threads(int threads)
     return before;
 }
 
-clipspan_status clsp_workspace_new(clsp_workspace **out, clipspan_error *err)
+/* Threads are worth their start from some 10 microseconds of work on. */
+static int threads_for(size_t m, size_t n, size_t k)
 {
-    clipspan_status status = CLIPSPAN_OK;
-    clsp_workspace *workspace = NULL;
-    *out = NULL;
-    CLSP_ALLOC(workspace, clsp_alloc_zero(1, sizeof *workspace));
-    CLSP_TRY(clsp_dnnl_check(dnnl_engine_create(&workspace->engine, dnnl_cpu, 0), "starting oneDNN", err));
-    CLSP_TRY(clsp_dnnl_check(dnnl_stream_create(&workspace->stream, workspace->engine, dnnl_stream_default_flags),
-                             "starting oneDNN", err));
-    *out = workspace;
-    workspace = NULL;
-out:
-    clsp_workspace_free(workspace);
-    return status;
+    double work = (double)m * (double)n * (double)k / 500000.0;
+    int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    return work < (double)threads ? (int)clsp_max(work, 1.0) : threads;
 }
 
-void clsp_workspace_free(clsp_workspace *workspace)
+/* c = beta c, for k = 0. */
+static void scale(float *c, size_t c_stride, size_t m, size_t n, float beta)
 {
-    if (workspace == NULL) return;
-    if (workspace->stream) dnnl_stream_destroy(workspace->stream);
-    if (workspace->engine) dnnl_engine_destroy(workspace->engine);
-    clsp_free(workspace->scratch);
-    clsp_free(workspace);
-}
-
-clipspan_status clsp_workspace_reserve(clsp_workspace *workspace, size_t bytes, clipspan_error *err)
-{
-    if (bytes <= workspace->scratch_bytes) return CLIPSPAN_OK;
-    void *larger = clsp_alloc_aligned(bytes, 1);
-    if (larger == NULL) return clsp_fail_memory(err);
-    clsp_free(workspace->scratch);
-    workspace->scratch = larger;
-    workspace->scratch_bytes = bytes;
-    return CLIPSPAN_OK;
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) c[i * c_stride + j] = beta == 0.0f ? 0.0f : beta * c[i * c_stride + j];
 }
 
 clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_stride, bool ta, const float *b,
                            size_t b_stride, bool tb, size_t m, size_t n, size_t k, float alpha, float beta,
                            clipspan_error *err)
 {
-    dnnl_status_t status = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k,
-                                      alpha, a, (dnnl_dim_t)a_stride, b, (dnnl_dim_t)b_stride, beta, c,
-                                      (dnnl_dim_t)c_stride);
-    if (status == dnnl_success) return CLIPSPAN_OK;
-    if (status == dnnl_out_of_memory) return clsp_fail_memory(err);
-    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "product of %zu x %zu x %zu: oneDNN answered %d", m, n, k,
-                     (int)status);
+    if (m == 0 || n == 0) return CLIPSPAN_OK;
+    if (k == 0) {
+        scale(c, c_stride, m, n, beta);
+        return CLIPSPAN_OK;
+    }
+    int threads = threads_for(m, n, k);
+    size_t packed = clsp_gemm_packed_bytes(CLSP_TYPE_F32, k, n), scratch = clsp_gemm_scratch(CLSP_TYPE_F32, k, n), bytes;
+    if (packed == 0 || !clsp_mul(&bytes, scratch, (size_t)threads) || !clsp_add(&bytes, bytes, packed))
+        return clsp_fail_memory(err);
+    char *room = clsp_alloc_aligned(bytes, 1);
+    if (room == NULL) return clsp_fail_memory(err);
+    clsp_gemm_product product = {.y = c, .x = a, .y_stride = c_stride, .x_stride = a_stride, .weight = room + threads * scratch,
+                                 .rows = m, .in = k, .out = n, .x_transposed = ta, .scaled = true, .alpha = alpha,
+                                 .beta = beta};
+    clsp_gemm_pack(room + (size_t)threads * scratch, CLSP_TYPE_F32, b, b_stride, !tb, k, n);
+    clsp_gemm_run(&product, room, threads);
+    clsp_free(room);
+    return CLIPSPAN_OK;
 }
-
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
 
 const char *clsp_compute_name(void)
 {
-    return "oneDNN " TEXT(DNNL_VERSION_MAJOR) "." TEXT(DNNL_VERSION_MINOR) "." TEXT(DNNL_VERSION_PATCH);
+    return clsp_isa_name(clsp_tiles_supported() ? CLSP_ISA_AMX : clsp_isa());
 }
 
 /* ---- how fast bf16 is here ----------------------------------------------------------------------------- */
@@ -77,7 +66,7 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Seconds of the best of some products [256, width] x [width, width]; negative: the type does not run here. */
+/* Seconds of the best of some products [256, width] x [width, width]; negative: no memory. */
 static double product_seconds(clsp_workspace *workspace, size_t width, clsp_type type)
 {
     enum { ROWS = 256, TRIES = 4 };
@@ -104,21 +93,6 @@ out:
     clsp_free(zeros);
     clsp_free(x);
     return best;
-}
-
-bool clsp_bf16_supported(void)
-{
-    clsp_workspace *workspace = NULL;
-    if (clsp_workspace_new(&workspace, NULL) != CLIPSPAN_OK) return false;
-    clsp_matrix layout = {.set = false};
-    clsp_product product;
-    clsp_product_desc desc = {.m = 64, .n = 64, .k = 64, .a_stride = 64, .c_stride = 64, .input = CLSP_TYPE_BF16,
-                              .output = CLSP_TYPE_BF16, .packed = &layout};
-    bool supported = clsp_product_new(&product, workspace, &desc, NULL) == CLIPSPAN_OK;
-    if (supported) clsp_product_clear(&product);
-    clsp_matrix_clear(&layout);
-    clsp_workspace_free(workspace);
-    return supported;
 }
 
 double clsp_bf16_gain(size_t width)

@@ -4,6 +4,7 @@
  * L3): a block of 32 x 32 outputs costs four tile loads (4 KB) for 64 cycles of multiplying. So one of the two sides must
  * come from L1: 32 rows x 256 inputs of x (16 KB), while 512 columns of weights (256 KB) pass by from L2. The sums of
  * all blocks of a task (up to 1 MB) wait in L2 between slices of 256 inputs. */
+#include "compute/isa.h"
 #include "compute/tiles_x86.h"
 
 #include <omp.h>
@@ -11,7 +12,6 @@
 
 #if CLSP_TILES
 #include <cpuid.h>
-#include <dnnl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -51,10 +51,7 @@ static bool ask(void)
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & 1u << 5)) return false;                     /* AVX512_BF16 */
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     if ((low & 0x600e6u) != 0x600e6u) return false; /* the system keeps AVX-512's and the tiles' state */
-    if (((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)dnnl_cpu_isa_avx512_core_amx) !=
-        (unsigned)dnnl_cpu_isa_avx512_core_amx)
-        return false;
-    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    return clsp_isa_allows(CLSP_ISA_AMX) && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
 bool clsp_tiles_supported(void)

@@ -16,8 +16,7 @@
 
 #include "compute/attention_head.h"
 
-/* The processor has them, the system lets this process use them, and oneDNN was not told to pass them over
- * (ONEDNN_MAX_CPU_ISA). Asked once. */
+/* The processor has them, the system lets this process use them, and CLIPSPAN_MAX_ISA does not forbid them. Asked once. */
 bool clsp_tiles_supported(void);
 
 /* ---- linear layers ---------------------------------------------------------------------------------------- */

@@ -28,9 +28,6 @@ static clipspan_status check_options(const clipspan_engine_options *o, clipspan_
     if (o->engines != CLIPSPAN_ENGINES_AUTO && (o->engines < 0 || o->engines > threads))
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%d engines asked for, expected 1 to %d, the number of threads",
                          o->engines, threads);
-    if (o->dtype == CLIPSPAN_BF16 && !clsp_bf16_supported())
-        return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s runs no bf16 products on this processor: use f32",
-                         clsp_compute_name());
     return CLIPSPAN_OK;
 }
 
@@ -167,8 +164,7 @@ clipspan_status clsp_engine_text(clsp_text_tower **out, clipspan_engine *engine,
 }
 
 /* Always the whole batch, with images of zeros where fewer came: an image's bits then depend neither on how many stand
- * beside it nor on what they are, and there is one set of products. (Its place in the batch may matter by round-off:
- * some of oneDNN's kernels add in another order there.) Whoever has one image at a time opens an engine of batch 1. */
+ * beside it nor on what they are, and not on its place in the batch. Whoever has one image at a time opens an engine of batch 1. */
 clipspan_status clsp_engine_forward(clipspan_engine *engine, const float *pixels, size_t n, clsp_capture *capture,
                                     float *embedding, clipspan_error *err)
 {

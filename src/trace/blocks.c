@@ -136,8 +136,7 @@ clipspan_status clsp_heads_scores(const clipspan_tracer *t, float *c, const floa
         if (clsp_sgemm(c + h * n * n, n, a + h * d, a_stride, false, b + h * d, b_stride, true, n, n, d, 1.0f, 0.0f,
                        NULL))
             failures++;
-    if (failures == 0) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "attention: %zu of %zu products failed", failures, t->heads);
+    return failures == 0 ? CLIPSPAN_OK : clsp_fail_memory(err); /* a product fails for nothing else */
 }
 
 clipspan_status clsp_heads_values(const clipspan_tracer *t, float *c, size_t c_stride, const float *a, bool transposed,
@@ -149,6 +148,5 @@ clipspan_status clsp_heads_values(const clipspan_tracer *t, float *c, size_t c_s
         if (clsp_sgemm(c + h * d, c_stride, a + h * n * n, n, transposed, b + h * d, b_stride, false, n, d, n, alpha,
                        0.0f, NULL))
             failures++;
-    if (failures == 0) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "attention: %zu of %zu products failed", failures, t->heads);
+    return failures == 0 ? CLIPSPAN_OK : clsp_fail_memory(err); /* a product fails for nothing else */
 }

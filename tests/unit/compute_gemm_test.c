@@ -96,7 +96,7 @@ static problem problem_new(const shape *s, clsp_type type)
     p.before = random_values(s->rows * p.y_stride, s->output, 1.0f);
     p.packed = clsp_alloc_aligned(bytes, 1);
     p.scratch = clsp_alloc_aligned(MOST_THREADS, clsp_gemm_scratch(type, s->in, s->out));
-    clsp_gemm_pack(p.packed, type, p.weight, s->transposed, s->in, s->out);
+    clsp_gemm_pack(p.packed, type, p.weight, s->transposed ? s->out : s->in, s->transposed, s->in, s->out);
     return p;
 }
 
@@ -195,7 +195,7 @@ static void activations(void **state)
     float *x = malloc(COUNT * sizeof *x), *y = malloc(COUNT * sizeof *y), one = 1.0f;
     void *packed = clsp_alloc_aligned(clsp_gemm_packed_bytes(CLSP_TYPE_F32, 1, 1), 1);
     void *scratch = clsp_alloc_aligned(clsp_gemm_scratch(CLSP_TYPE_F32, 1, 1), 1);
-    clsp_gemm_pack(packed, CLSP_TYPE_F32, &one, false, 1, 1);
+    clsp_gemm_pack(packed, CLSP_TYPE_F32, &one, 1, false, 1, 1);
     for (size_t e = 0; e < 3; e++) {
         double worst = 0.0;
         for (size_t i = 0; i < COUNT; i++) x[i] = ((float)i - 20000.0f) / 1000.0f;

@@ -114,7 +114,6 @@ static void replaced_f32(void **state)
 static void replaced_bf16(void **state)
 {
     (void)state;
-    if (!clsp_bf16_supported()) skip();
     replaced_all(CLIPSPAN_BF16);
 }
 
@@ -263,7 +262,7 @@ static void own_values(void **state)
     (void)state;
     for (size_t i = 0; i < PROBLEMS; i++) {
         own_values_case(&problems[i], CLIPSPAN_F32);
-        if (clsp_bf16_supported()) own_values_case(&problems[i], CLIPSPAN_BF16);
+        own_values_case(&problems[i], CLIPSPAN_BF16);
     }
 }
 
@@ -313,7 +312,7 @@ static void means(void **state)
     (void)state;
     for (size_t i = 0; i < PROBLEMS; i++) {
         means_case(&problems[i], CLIPSPAN_F32);
-        if (clsp_bf16_supported()) means_case(&problems[i], CLIPSPAN_BF16);
+        means_case(&problems[i], CLIPSPAN_BF16);
     }
 }
 
@@ -418,7 +417,7 @@ static void allocation_failures(void **state)
 {
     (void)state;
     world w;
-    world_new(&w, &problems[1], clsp_bf16_supported() ? CLIPSPAN_BF16 : CLIPSPAN_F32);
+    world_new(&w, &problems[1], CLIPSPAN_BF16);
     walked_images = pictures(&w.model, "", 2);
     walked_engine = w.engine;
     walked_means = w.means;
