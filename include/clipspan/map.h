@@ -36,6 +36,12 @@ CLIPSPAN_API clipspan_status clipspan_map_batch(float *out, const clipspan_batch
                                                 const float *texts, size_t count, clipspan_map_detail detail,
                                                 int threads, clipspan_error *err);
 
+/* The same for every image of the batch, one below the other, out: [images, ...]. The texts are turned into each head's own
+ * space once, not once an image: the way to map many images beside the encoder. */
+CLIPSPAN_API clipspan_status clipspan_map_images(float *out, const clipspan_batch *batch, clipspan_convention convention,
+                                                 const unsigned char *heads, const float *texts, size_t count,
+                                                 clipspan_map_detail detail, int threads, clipspan_error *err);
+
 /* The same summed over tokens, for all images of the batch: each head's direct effect on the text, from z. heads: as
  * above (NULL: all); the others' effects are 0. out: [images, count, L * H]. */
 CLIPSPAN_API clipspan_status clipspan_map_effects(float *out, const clipspan_batch *batch,

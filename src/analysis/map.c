@@ -20,7 +20,8 @@ enum { FEW = 8, TEXTS = 64, PAD = 16 }; /* texts that are scanned; that are mapp
 typedef struct job {
     const clipspan_batch *batch;
     const clipspan_basis *basis;
-    size_t image;
+    size_t first, images; /* whose maps are made in one go */
+    size_t image;         /* the one of them that is written */
     clipspan_convention convention;
     const unsigned char *heads; /* [L * H] or NULL */
     const float *texts;         /* [count, E] */
@@ -33,7 +34,7 @@ typedef struct job {
 /* Workspace for the token layers of some texts. */
 typedef struct room {
     float *u;      /* [threads, count, d padded], zeros behind d */
-    float *raw;    /* [T, H, count, N]: z . u */
+    float *raw;    /* [T, H, count, images, N]: z . u */
     double *bias_of;  /* [count]: what every token gets beside, already scaled */
     double *total; /* [count, N] */
 } room;
@@ -72,8 +73,8 @@ static clipspan_status check(const job *j, clipspan_map_detail detail, clipspan_
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)j->convention);
     if (detail != CLIPSPAN_MAP_WHOLE && detail != CLIPSPAN_MAP_LAYER && detail != CLIPSPAN_MAP_HEAD)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown detail %d of a map", (int)detail);
-    if (j->image >= batch->images)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "image %zu does not exist: the batch has %zu", j->image,
+    if (!clsp_range_ok(j->first, j->images, batch->images))
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "image %zu does not exist: the batch has %zu", j->first,
                          batch->images);
     for (int l = 0; j->heads != NULL && l < batch->basis->layers; l++)
         for (int h = 0; h < batch->basis->heads; h++)
@@ -96,7 +97,7 @@ static clipspan_status room_new(room *r, const job *j, size_t count, clipspan_er
     clipspan_status status = CLIPSPAN_OK;
     size_t total, raw, u, tokens = (size_t)j->basis->tokens;
     size_t every = (size_t)j->batch->token_layer_count * (size_t)j->basis->heads;
-    if (!clsp_mul(&total, count, tokens) || !clsp_mul(&raw, total, every) ||
+    if (!clsp_mul(&total, count, tokens) || !clsp_mul(&raw, total, every) || !clsp_mul(&raw, raw, j->images) ||
         !clsp_mul(&u, count * (size_t)omp_get_max_threads(), padded((size_t)j->basis->head_dim)))
         return clsp_fail_memory(err);
     CLSP_ALLOC(r->u, clsp_alloc_zero(u, sizeof *r->u));
@@ -139,8 +140,9 @@ static clipspan_status project(const job *j, int layer, int head, const float *z
 static clipspan_status project_tokens(const job *j, int place, int head, float *u, float *raw, clipspan_error *err)
 {
     size_t d = (size_t)j->basis->head_dim, tokens = (size_t)j->basis->tokens;
-    size_t row = ((size_t)place * (size_t)j->basis->heads + (size_t)head) * j->batch->images + j->image;
-    return project(j, j->batch->token_layers[place], head, j->batch->tokens + row * tokens * d, tokens, u, raw, err);
+    size_t row = ((size_t)place * (size_t)j->basis->heads + (size_t)head) * j->batch->images + j->first;
+    return project(j, j->batch->token_layers[place], head, j->batch->tokens + row * tokens * d, j->images * tokens, u, raw,
+                   err);
 }
 
 static double scale_of(const job *j, size_t image)
@@ -169,7 +171,7 @@ static void find_bias(const job *j, int layer, double *bias_of)
 static clipspan_status project_all(const job *j, room *r, clipspan_error *err)
 {
     int heads = j->basis->heads, every = j->batch->token_layer_count * heads;
-    size_t u = j->count * padded((size_t)j->basis->head_dim), raw = j->count * (size_t)j->basis->tokens;
+    size_t u = j->count * padded((size_t)j->basis->head_dim), raw = j->count * j->images * (size_t)j->basis->tokens;
     clipspan_status worst = CLIPSPAN_OK; /* a message has one writer */
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < every; n++) {
@@ -183,21 +185,23 @@ static clipspan_status project_all(const job *j, room *r, clipspan_error *err)
     return worst ? clsp_fail(err, worst, "the map could not be made") : CLIPSPAN_OK;
 }
 
-/* raw of one head: [count, N] */
-static const float *raw_of(const job *j, const room *r, size_t place, size_t head)
+/* raw of one head and text, of the image that is written: [N] */
+static const float *raw_of(const job *j, const room *r, size_t place, size_t head, size_t text)
 {
-    return r->raw + (place * (size_t)j->basis->heads + head) * j->count * (size_t)j->basis->tokens;
+    size_t row = (place * (size_t)j->basis->heads + head) * j->count + text;
+    return r->raw + (row * j->images + j->image - j->first) * (size_t)j->basis->tokens;
 }
 
 /* out: [count, stride] rows of N. */
 static void write_head(const job *j, const room *r, size_t place, size_t head, float *out, size_t stride)
 {
     size_t tokens = (size_t)j->basis->tokens;
-    const float *raw = raw_of(j, r, place, head);
     bool chosen = is_chosen(j, j->batch->token_layers[place], (int)head);
-    for (size_t t = 0; t < j->count; t++)
+    for (size_t t = 0; t < j->count; t++) {
+        const float *raw = raw_of(j, r, place, head, t);
         for (size_t n = 0; n < tokens; n++)
-            out[t * stride + n] = chosen ? (float)(j->scale * (double)raw[t * tokens + n] + r->bias_of[t]) : 0.0F;
+            out[t * stride + n] = chosen ? (float)(j->scale * (double)raw[n] + r->bias_of[t]) : 0.0F;
+    }
 }
 
 /* total += the layer's chosen heads, one after another. */
@@ -206,10 +210,11 @@ static void add_layer(const job *j, room *r, size_t place)
     size_t tokens = (size_t)j->basis->tokens;
     for (size_t h = 0; h < (size_t)j->basis->heads; h++) {
         if (!is_chosen(j, j->batch->token_layers[place], (int)h)) continue;
-        const float *raw = raw_of(j, r, place, h);
-        for (size_t t = 0; t < j->count; t++)
+        for (size_t t = 0; t < j->count; t++) {
+            const float *raw = raw_of(j, r, place, h, t);
             for (size_t n = 0; n < tokens; n++)
-                r->total[t * tokens + n] += j->scale * (double)raw[t * tokens + n] + r->bias_of[t];
+                r->total[t * tokens + n] += j->scale * (double)raw[n] + r->bias_of[t];
+        }
     }
 }
 
@@ -262,20 +267,42 @@ static void job_close(job *j)
     clsp_free(j->constant_of);
 }
 
-/* Texts [first, first + count) of the job that was asked. out: of its first text. */
+/* Texts [first, first + count) of the job that was asked. out: of its first image and text. */
 static clipspan_status map_some(float *out, const job *asked, room *r, size_t first, size_t count, clipspan_map_detail detail,
                                 clipspan_error *err)
 {
     const clipspan_basis *basis = asked->basis;
     size_t parts = detail == CLIPSPAN_MAP_WHOLE ? 1 : (size_t)asked->batch->token_layer_count;
     if (detail == CLIPSPAN_MAP_HEAD) parts *= (size_t)basis->heads;
+    size_t map = parts * (size_t)basis->tokens;
     job j = *asked;
     j.texts += first * (size_t)basis->embed_dim;
     j.count = count;
     clipspan_status status = job_open(&j, err);
     if (status == CLIPSPAN_OK) status = project_all(&j, r, err);
-    if (status == CLIPSPAN_OK) write_all(out + first * parts * (size_t)basis->tokens, &j, r, detail);
+    for (size_t i = 0; status == CLIPSPAN_OK && i < j.images; i++) {
+        j.image = j.first + i;
+        j.scale = scale_of(&j, j.image);
+        write_all(out + (i * asked->count + first) * map, &j, r, detail);
+    }
     job_close(&j);
+    return status;
+}
+
+static clipspan_status map_images(float *out, const job *j, clipspan_map_detail detail, int threads, clipspan_error *err)
+{
+    room r = {0};
+    clipspan_status status = CLIPSPAN_OK;
+    int before = clsp_threads(threads);
+    CLSP_TRY(check(j, detail, err));
+    if (j->count == 0 || j->images == 0) goto out;
+    size_t most = clsp_max(TEXTS / j->images, 1);
+    CLSP_TRY(room_new(&r, j, clsp_min(j->count, most), err));
+    for (size_t first = 0; first < j->count; first += most)
+        CLSP_TRY(map_some(out, j, &r, first, clsp_min(most, j->count - first), detail, err));
+out:
+    clsp_threads(before);
+    room_free(&r);
     return status;
 }
 
@@ -283,21 +310,18 @@ clipspan_status clipspan_map_batch(float *out, const clipspan_batch *batch, size
                                    const unsigned char *heads, const float *texts, size_t count,
                                    clipspan_map_detail detail, int threads, clipspan_error *err)
 {
-    job j = {.batch = batch, .basis = batch ? batch->basis : NULL, .image = image, .convention = convention, .heads = heads,
-             .texts = texts, .count = count};
-    room r = {0};
-    clipspan_status status = CLIPSPAN_OK;
-    int before = clsp_threads(threads);
-    CLSP_TRY(check(&j, detail, err));
-    if (count == 0) goto out;
-    j.scale = scale_of(&j, image);
-    CLSP_TRY(room_new(&r, &j, clsp_min(count, TEXTS), err));
-    for (size_t first = 0; first < count; first += TEXTS)
-        CLSP_TRY(map_some(out, &j, &r, first, clsp_min(TEXTS, count - first), detail, err));
-out:
-    clsp_threads(before);
-    room_free(&r);
-    return status;
+    job j = {.batch = batch, .basis = batch ? batch->basis : NULL, .first = image, .images = 1, .convention = convention,
+             .heads = heads, .texts = texts, .count = count};
+    return map_images(out, &j, detail, threads, err);
+}
+
+clipspan_status clipspan_map_images(float *out, const clipspan_batch *batch, clipspan_convention convention,
+                                    const unsigned char *heads, const float *texts, size_t count,
+                                    clipspan_map_detail detail, int threads, clipspan_error *err)
+{
+    job j = {.batch = batch, .basis = batch ? batch->basis : NULL, .images = batch ? batch->images : 0,
+             .convention = convention, .heads = heads, .texts = texts, .count = count};
+    return map_images(out, &j, detail, threads, err);
 }
 
 /* ---- summed over tokens ---------------------------------------------------------------------------------- */

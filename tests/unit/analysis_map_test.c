@@ -231,6 +231,32 @@ static void held_images_are_the_batch(void **state)
     tear_down(&s);
 }
 
+/* All images at once: what one after another gives. */
+static void every_image(void **state)
+{
+    (void)state;
+    enum { IMAGES = 4, TEXTS = 5, MAPS = 5 * 3 };
+    setting s;
+    clipspan_error err = {0};
+    unsigned char heads[6 * 3] = {0};
+    set_up(&s, 6, 3, 8, 20, 10, IMAGES, 5, TEXTS);
+    heads[2 * 3 + 1] = heads[5 * 3 + 0] = 1;
+    float *all = malloc(IMAGES * TEXTS * MAPS * 10 * sizeof *all), *one = malloc(TEXTS * MAPS * 10 * sizeof *one);
+    for (int detail = CLIPSPAN_MAP_WHOLE; detail <= CLIPSPAN_MAP_HEAD; detail++) {
+        size_t size = TEXTS * 10 * (detail == CLIPSPAN_MAP_WHOLE ? 1 : detail == CLIPSPAN_MAP_LAYER ? 5 : MAPS);
+        assert_int_equal(clipspan_map_images(all, s.batch, CLIPSPAN_PAPER, heads, s.texts, TEXTS, (clipspan_map_detail)detail,
+                                             1 + detail % 2, &err), CLIPSPAN_OK);
+        for (size_t i = 0; i < IMAGES; i++) {
+            assert_int_equal(clipspan_map_batch(one, s.batch, i, CLIPSPAN_PAPER, heads, s.texts, TEXTS,
+                                                (clipspan_map_detail)detail, 0, &err), CLIPSPAN_OK);
+            assert_memory_equal(all + i * size, one, size * sizeof *one);
+        }
+    }
+    free(all);
+    free(one);
+    tear_down(&s);
+}
+
 /* Few texts are scanned, many are multiplied: the same maps but for rounding, whatever comes beside a text. */
 static void many_texts(void **state)
 {
@@ -312,7 +338,10 @@ int main(void)
         cmocka_unit_test(equals_its_definition),
         cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(equals_its_definition_at_full_size),
-        cmocka_unit_test(held_images_are_the_batch), cmocka_unit_test(many_texts), cmocka_unit_test(sums_to_the_heads),
+        cmocka_unit_test(held_images_are_the_batch),
+        cmocka_unit_test(every_image),
+        cmocka_unit_test(many_texts),
+        cmocka_unit_test(sums_to_the_heads),
         cmocka_unit_test(refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,258 @@
+/* Ranks by bounds against ranks by every logit: the same, whatever the bounds leave open; and a study of many classes, with
+ * ties, against ablated vectors scored one by one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "analysis_store.h"
+
+#include "clipspan/ablation.h"
+
+#include "analysis/ablation_rank.h"
+#include "analysis/bootstrap.h"
+
+enum { CLASSES = 400, WIDE = 20 };
+
+/* ---- one query ---------------------------------------------------------------------------------------------------- */
+
+typedef struct problem {
+    float base[CLASSES], mean[CLASSES], rows[CLASSES][WIDE], y[2][WIDE], moved[CLASSES];
+    clsp_term terms[2];
+    clsp_top top;
+    clsp_rank_query query;
+} problem;
+
+/* strength: of what the terms move; ties: classes are copies of one another. */
+static void make_problem(problem *p, uint64_t seed, double strength, int ties)
+{
+    int32_t which[CLASSES];
+    float least = INFINITY, most = -INFINITY;
+    for (size_t c = 0; c < CLASSES; c++) {
+        which[c] = (int32_t)c;
+        p->base[c] = (float)world_normal(&seed);
+        p->mean[c] = (float)(strength * world_normal(&seed));
+        for (size_t j = 0; j < WIDE; j++) p->rows[c][j] = (float)(strength * world_normal(&seed));
+    }
+    for (size_t c = 0; ties && c < CLASSES; c++) {
+        size_t from = c % (CLASSES / 8);
+        p->base[c] = p->base[from];
+        p->mean[c] = p->mean[from];
+        memcpy(p->rows[c], p->rows[from], sizeof p->rows[c]);
+    }
+    for (size_t j = 0; j < 2 * WIDE; j++) p->y[j / WIDE][j % WIDE] = (float)world_normal(&seed);
+    for (size_t t = 0; t < 2; t++)
+        p->terms[t] = (clsp_term){.mean = p->mean, .weight = 0.5F, .y = p->y[t], .rows = p->rows[0], .n = WIDE,
+                                  .segment = WIDE / 2, .stride = WIDE};
+    clsp_terms_values(p->moved, p->terms, 2, which, CLASSES);
+    for (size_t c = 0; c < CLASSES; c++) {
+        least = fminf(least, p->moved[c]);
+        most = fmaxf(most, p->moved[c]);
+    }
+    clsp_top_fill(&p->top, p->base, CLASSES);
+    p->query = (clsp_rank_query){.base = p->base, .classes = CLASSES, .shift = (least + most) / 2,
+                                 .radius = (most - least) / 2 * 1.001F + 1e-5F, .terms = p->terms, .term_count = 2,
+                                 .limit = SIZE_MAX};
+}
+
+static size_t plain_rank(const problem *p, size_t right)
+{
+    size_t rank = 0;
+    float value = p->base[right] + p->moved[right];
+    for (size_t c = 0; c < CLASSES; c++) {
+        float other = p->base[c] + p->moved[c];
+        rank += c < right ? other >= value : c > right && other > value;
+    }
+    return clsp_min(rank, CLSP_RANK_MOST);
+}
+
+static void ranks_are_the_plain_ones(void **state)
+{
+    (void)state;
+    static problem p;
+    const double strengths[] = {0, 0.001, 0.02, 0.1, 1};
+    size_t by_top = 0, near_top = 0;
+    for (int s = 0; s < 5; s++)
+        for (int ties = 0; ties <= 1; ties++) {
+            make_problem(&p, 11 + (uint64_t)s, strengths[s], ties);
+            for (size_t right = 0; right < CLASSES; right++) {
+                size_t expected = plain_rank(&p, right);
+                p.query.right = right;
+                p.query.value = p.base[right] + p.moved[right];
+                p.query.limit = SIZE_MAX;
+                assert_int_equal(clsp_rank_by_all(&p.query, p.base), expected);
+                for (size_t limit = 1; limit <= 64; limit *= 8) {
+                    p.query.limit = limit;
+                    size_t rank = clsp_rank_by_top(&p.query, &p.top);
+                    if (rank != CLSP_RANK_UNKNOWN) assert_int_equal(rank, expected);
+                    by_top += rank != CLSP_RANK_UNKNOWN;
+                }
+                near_top += expected < CLSP_RANK_MOST;
+            }
+        }
+    printf("%zu of %d asked of the first classes, %zu near the top\n", by_top, 3 * 10 * CLASSES, near_top);
+    assert_true(by_top > 10 * CLASSES && near_top > 20);
+}
+
+/* Known values are taken for what they are; a number that is none is before nothing. */
+static void known_values_and_no_numbers(void **state)
+{
+    (void)state;
+    static problem p;
+    int32_t known[CLASSES];
+    make_problem(&p, 5, 0.1, 0);
+    for (size_t c = 0; c < CLASSES; c++) known[c] = (int32_t)c;
+    p.query.known = known;
+    p.query.known_values = p.moved;
+    p.query.known_count = CLASSES;
+    p.query.limit = 1;
+    p.query.terms = NULL; /* nothing need be evaluated */
+    p.query.right = (size_t)p.top.which[1];
+    p.query.value = p.base[p.query.right] + p.moved[p.query.right];
+    assert_int_equal(clsp_rank_by_top(&p.query, &p.top), plain_rank(&p, p.query.right));
+    make_problem(&p, 5, 0.1, 0);
+    p.base[p.top.which[0]] = p.base[3] = NAN;
+    clsp_top_fill(&p.top, p.base, CLASSES);
+    p.query.right = (size_t)p.top.which[1];
+    p.query.value = p.base[p.query.right] + p.moved[p.query.right];
+    assert_int_equal(clsp_rank_by_all(&p.query, p.base), plain_rank(&p, p.query.right));
+    p.query.radius = NAN;
+    assert_int_equal(clsp_rank_by_all(&p.query, p.base), plain_rank(&p, p.query.right));
+}
+
+static void alike(void **state)
+{
+    (void)state;
+    float same[CLASSES];
+    static clsp_top top;
+    for (size_t c = 0; c < CLASSES; c++) same[c] = 0.25F;
+    clsp_top_fill(&top, same, CLASSES);
+    assert_int_equal(top.count, 0);
+    assert_true(top.below == 0.25F);
+}
+
+/* ---- a whole study -------------------------------------------------------------------------------------------------- */
+
+enum { IMAGES = 150, LAYERS = 3, HEADS = 2, JOINT = 24 };
+
+static world w;
+static clipspan_store *store;
+static float *classifier; /* the second half of the classes are copies of the first */
+static int labels[IMAGES];
+
+static void count_right(const unsigned char *heads, const clipspan_means *means, int zero, size_t *right, size_t *right5)
+{
+    static float vectors[IMAGES][JOINT];
+    const clipspan_ablation a = {.heads = heads, .zero = zero};
+    assert_int_equal(clipspan_ablate(vectors[0], store, &a, means, NULL, NULL), CLIPSPAN_OK);
+    *right = *right5 = 0;
+    for (size_t i = 0; i < IMAGES; i++) {
+        double value[CLASSES];
+        size_t rank = 0, y = (size_t)labels[i];
+        for (size_t c = 0; c < CLASSES; c++) {
+            value[c] = 0;
+            for (size_t e = 0; e < JOINT; e++) value[c] += (double)vectors[i][e] * (double)classifier[c * JOINT + e];
+        }
+        for (size_t c = 0; c < CLASSES; c++) rank += value[c] > value[y] || (c < y && value[c] == value[y]);
+        *right += rank == 0;
+        *right5 += rank < 5;
+    }
+}
+
+static void expect_counts(const clipspan_ablation_study *study, clipspan_ablated what, size_t index, const unsigned char *heads,
+                          const clipspan_means *means, int zero, size_t *varied)
+{
+    size_t right, right5;
+    count_right(heads, means, zero, &right, &right5);
+    const clipspan_ablation_score *score = clipspan_ablation_study_direct(study, what, index);
+    assert_int_equal(lround(score->top1.value * IMAGES), right);
+    assert_int_equal(lround(score->top5.value * IMAGES), right5);
+    *varied += right != 0 && right != IMAGES;
+}
+
+/* Labels are the nearest class, its copy, or the seventh. */
+static void make_labels(void)
+{
+    for (size_t i = 0; i < IMAGES; i++) {
+        double value[CLASSES];
+        size_t order[8];
+        for (size_t c = 0; c < CLASSES; c++) {
+            value[c] = 0;
+            for (size_t e = 0; e < JOINT; e++)
+                value[c] += (double)w.batch.embedding[i * JOINT + e] * (double)classifier[c * JOINT + e];
+        }
+        for (size_t k = 0; k < 8; k++) {
+            order[k] = 0;
+            for (size_t c = 1; c < CLASSES; c++)
+                if (value[c] > value[order[k]]) order[k] = c;
+            value[order[k]] = -INFINITY;
+        }
+        labels[i] = (int)order[i % 4 == 3 ? 6 : i % 4 == 2];
+    }
+}
+
+static void many_classes(void **state)
+{
+    (void)state;
+    size_t varied = 0;
+    for (int zero = 0; zero <= 1; zero++) {
+        clipspan_error err = {0};
+        clipspan_ablation_study *study = NULL;
+        clipspan_means *means = NULL;
+        const clipspan_ablation_study_options options = {.zero = zero, .threads = 2};
+        if (clipspan_ablation_study_run(&study, store, classifier, CLASSES, labels, &options, NULL, &err) != CLIPSPAN_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(clipspan_means_open(&means, store, CLIPSPAN_PAPER, 0, NULL, &err), CLIPSPAN_OK);
+        unsigned char up_to[LAYERS * HEADS] = {0};
+        for (size_t l = 0; l < LAYERS; l++) {
+            unsigned char layer[LAYERS * HEADS] = {0};
+            for (size_t h = 0; h < HEADS; h++) {
+                unsigned char head[LAYERS * HEADS] = {0};
+                head[l * HEADS + h] = layer[l * HEADS + h] = up_to[l * HEADS + h] = 1;
+                expect_counts(study, CLIPSPAN_ABLATED_HEAD, l * HEADS + h, head, means, zero, &varied);
+            }
+            expect_counts(study, CLIPSPAN_ABLATED_LAYER, l, layer, means, zero, &varied);
+            expect_counts(study, CLIPSPAN_ABLATED_UP_TO, l, up_to, means, zero, &varied);
+        }
+        clipspan_ablation_study_free(study);
+        clipspan_means_free(means);
+    }
+    assert_int_equal(varied, 2 * LAYERS * (HEADS + 2));
+}
+
+static int open_world(void **state)
+{
+    (void)state;
+    static char csv[64 * IMAGES];
+    size_t at = (size_t)sprintf(csv, "path\n");
+    const world_spec spec = {.layers = LAYERS, .heads = HEADS, .head_dim = 16, .embed_dim = JOINT, .images = IMAGES,
+                             .factors = 8, .noise = 0.2, .seed = 3};
+    world_open(&w, &spec);
+    uint64_t seed = 17;
+    w.batch.embedding = world_array(&w, IMAGES * JOINT, 0, 2, &seed);
+    for (size_t i = 0; i < IMAGES; i++) at += (size_t)sprintf(csv + at, "%zu.png\n", i);
+    store = world_store(&w, "many-classes", csv, 0);
+    classifier = world_pool(CLASSES, JOINT, CLASSES / 2, 9);
+    make_labels();
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    clipspan_store_free(store);
+    world_close(&w);
+    free(classifier);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranks_are_the_plain_ones), cmocka_unit_test(known_values_and_no_numbers),
+        cmocka_unit_test(alike), cmocka_unit_test(many_classes),
+    };
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}
