@@ -259,6 +259,14 @@ INNER float exponentials(float *weights, const float *scores, float highest, flo
 
 INNER void write_row(const clsp_head *h, const float *restrict sums, float factor, size_t row)
 {
+#if PAIRS
+    uint16_t *out = (uint16_t *)h->out + row * h->out_stride;
+    for (size_t i = 0; i < h->d; i += LANES) {
+        __mmask16 there = h->d - i >= LANES ? 0xffff : (__mmask16)((1u << (h->d - i)) - 1);
+        _mm256_mask_storeu_epi16(out + i, there,
+                                 (__m256i)_mm512_cvtneps_pbh(*(const vec *)(sums + i) * SPLAT(factor)));
+    }
+#else
     if (h->type == CLSP_TYPE_BF16) {
         uint16_t *restrict out = (uint16_t *)h->out + row * h->out_stride;
         for (size_t i = 0; i < h->d; i++) out[i] = clsp_round_bf16(sums[i] * factor);
@@ -266,6 +274,7 @@ INNER void write_row(const clsp_head *h, const float *restrict sums, float facto
         float *restrict out = (float *)h->out + row * h->out_stride;
         for (size_t i = 0; i < h->d; i++) out[i] = sums[i] * factor;
     }
+#endif
 }
 
 /* Scores of `rows` queries become weights, and factors what makes their sums one. The rows' maxima first, all of them:
