@@ -55,7 +55,7 @@ typedef struct job {
     float *pixels;     /* [batch, 3, S, S] */
     float *embeddings; /* [batch, E] */
     float *text;       /* [E], of unit length */
-    float *map;        /* [L, H, N] */
+    float *map;        /* [batch, L, H, N] */
     unsigned char *ok; /* [batch] of ones */
     int layers[LAYERS_MOST];
     clsp_basis basis;
@@ -108,7 +108,7 @@ static void make_buffers(job *j)
     for (size_t e = 0; e < embed; e++) j->text[e] = uniform(&state);
     for (size_t e = 0; e < embed; e++) length += (double)j->text[e] * (double)j->text[e];
     for (size_t e = 0; e < embed; e++) j->text[e] /= (float)sqrt(length);
-    j->map = allocate((size_t)info->layers * (size_t)info->heads * (size_t)info->tokens, sizeof *j->map);
+    j->map = allocate(j->batch * (size_t)info->layers * (size_t)info->heads * (size_t)info->tokens, sizeof *j->map);
     j->ok = allocate(j->batch, 1);
     memset(j->ok, 1, j->batch);
     for (int l = 0; l < LAYERS_MOST; l++) j->layers[l] = l;
@@ -143,9 +143,9 @@ static clipspan_status take_batch(void *user, const clipspan_batch *batch, clips
 {
     job *j = user;
     clipspan_status status = CLIPSPAN_OK;
-    for (size_t i = 0; status == CLIPSPAN_OK && j->way->maps && i < batch->images; i++) {
-        status = clipspan_map_batch(j->map, batch, i, CLIPSPAN_PAPER, NULL, j->text, 1, CLIPSPAN_MAP_HEAD, 0, err);
-        j->sum += (double)j->map[i];
+    if (j->way->maps) {
+        status = clipspan_map_images(j->map, batch, CLIPSPAN_PAPER, NULL, j->text, 1, CLIPSPAN_MAP_HEAD, 0, err);
+        j->sum += (double)j->map[0];
     }
     j->sum += (double)batch->z[0];
     j->done += batch->images;
