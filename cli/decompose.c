@@ -145,6 +145,8 @@ static clipspan_status run_ranks(settings *s, const cli_ranks *ranks, clipspan_s
 {
     const clipspan_merge_options unfinished = {.unfinished = 1};
     clipspan_status status = CLIPSPAN_OK;
+    if (s->part != NULL)
+        return cli_ranks_agree(ranks, cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--part under mpirun: it has a part already"), err);
     cli_quiet |= ranks->rank > 0;
     if (s->engine.threads == 0) s->engine.threads = ranks->threads;
     options->part = ranks->rank + 1;
@@ -172,8 +174,6 @@ static clipspan_status run(void *given, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--moments keeps no single images, so no --tokens either");
     clipspan_status status = choose(s, &options, err);
     if (status == CLIPSPAN_OK && cli_ranks_launched()) status = cli_ranks_begin(&ranks, err);
-    if (status == CLIPSPAN_OK && ranks.count > 1 && s->part != NULL)
-        status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--part under mpirun: every rank has its part already");
     if (status == CLIPSPAN_OK)
         status = ranks.count > 1 ? run_ranks(s, &ranks, &options, &o, err)
                                  : open_and_decompose(s, &options, &o, err);

@@ -51,7 +51,7 @@ typedef enum clipspan_collect {
     CLIPSPAN_COLLECT_COPIES
 } clipspan_collect;
 typedef struct clipspan_merge_options {
-    int unfinished; /* 1: what is missing may follow; 0: it is an error */
+    int unfinished; /* 1: what is missing may follow, even everything; 0: it is an error */
     clipspan_collect collect;
 } clipspan_merge_options;
 #define CLIPSPAN_MERGE_OPTIONS_INIT { 0, CLIPSPAN_COLLECT_NOTHING }

@@ -270,6 +270,20 @@ static clipspan_status check_missing(const merger *g, bool *missing, clipspan_er
                      (unsigned long long)(first + count - 1), part);
 }
 
+/* Every shard is at its place, before anything is written. */
+static clipspan_status check_shards(const merger *g, clipspan_error *err)
+{
+    const clsp_manifest *m = &g->sources[0]->m;
+    uint64_t shards = clsp_manifest_shards(m), first, count;
+    clipspan_status status = CLIPSPAN_OK;
+    for (uint64_t n = 0; n < shards && status == CLIPSPAN_OK; n++) {
+        clsp_manifest_range(m, n, 1, &first, &count);
+        const clsp_shard *shard = g->owners[n] ? find_shard(g->owners[n], first) : NULL;
+        if (shard != NULL && shard->images > 0) status = clsp_store_file_check(&shard->file, g->owners[n]->directory, err);
+    }
+    return status;
+}
+
 /* ---- the new manifest ----------------------------------------------------------------------------------- */
 
 /* `to` as seen from `from`; both are absolute and without links. */
@@ -474,6 +488,7 @@ static clipspan_status write_merged(merger *g, clipspan_error *err)
     bool missing;
     CLSP_TRY(find_owners(g, err));
     CLSP_TRY(check_missing(g, &missing, err));
+    CLSP_TRY(check_shards(g, err));
     CLSP_TRY(begin(g, g->complete ? g->complete : g->sources[0], err));
     CLSP_TRY(add_shards(g, err));
     if (g->complete) {
@@ -523,10 +538,14 @@ clipspan_status clipspan_store_merge(const char *directory, const char *const *f
     int lock = -1;
     if (summary == NULL) summary = &nobody;
     *summary = (clipspan_store_summary){0};
+    bool there = clsp_directory_exists(directory), alone = count == 0 || (count == 1 && strcmp(folders[0], directory) == 0);
+    if (!there && alone && g.options->unfinished) return CLIPSPAN_OK;
+    if (!there && alone) return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such folder", directory);
     clipspan_status status = clsp_directory_make(directory, err);
     if (status == CLIPSPAN_OK) status = clsp_store_lock(&lock, directory, CLSP_STORE_LOCK, false, err);
     if (status == CLIPSPAN_OK) status = merge_locked(&g, folders, count, summary, err);
     clsp_store_unlock(lock, directory, CLSP_STORE_LOCK);
+    if (status != CLIPSPAN_OK && !there) rmdir(directory); /* where nothing was written to it */
     return status;
 }
 
