@@ -188,7 +188,7 @@ static clipspan_status fill(char *block, const clsp_piece *p, const clsp_safeten
     if (p->packed == NULL) return read_parts(to, p, err);
     const float *values = as_stored(p);
     if (values == NULL) {
-        CLSP_ALLOC(staged, clsp_alloc_large(p->count * sizeof *staged));
+        CLSP_ALLOC(staged, clsp_alloc_aligned(p->count, sizeof *staged));
         CLSP_TRY(read_parts(staged, p, err));
         values = staged;
     }
@@ -282,7 +282,7 @@ static clipspan_status tower_make(void **out, const clipspan_model *model, void 
     bool kept = model->cache != NULL && make_key(&key, name, sizeof name, t, model, m->kind);
     const void *block = kept ? clsp_weights_cache_find(&t->map, &key) : NULL;
     if (block == NULL) {
-        CLSP_ALLOC(t->block, clsp_alloc_large(t->bytes));
+        CLSP_ALLOC(t->block, clsp_alloc_aligned(t->bytes, 1));
         CLSP_TRY(fill_all(t, model->weights, err));
         if (kept) clsp_weights_cache_keep(t->block, &key);
         block = t->block;
