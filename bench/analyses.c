@@ -188,7 +188,7 @@ static clipspan_status write_store(const options *o, clipspan_error *err)
     if (file == NULL) return clsp_fail_errno(err, "%s", path);
     fprintf(file, "path,class,place\n");
     for (size_t i = 0; i < o->images; i++)
-        fprintf(file, "%07zu.jpg,%zu,%zu\n", i, i % 2, i % 20 == 7 ? 1 - i % 2 : i % 2);
+        fprintf(file, "%07zu.jpg,%zu,%zu\n", i, i % 2, i % 21 == 7 ? 1 - i % 2 : i % 2);
     fclose(file);
     model.info = (clipspan_model_info){.name = "bench", .path = "bench", .family = "clip", .image_size = 224,
                                        .patch_size = 14, .tokens = TOKENS, .layers = LAYERS, .heads = HEADS,

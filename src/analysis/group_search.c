@@ -1,5 +1,6 @@
 /* Heads searched for on one half of the images: by a ranking, or greedily; and rankings that need labels. */
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "analysis/worst_groups.h"
@@ -203,31 +204,60 @@ static double mistakes(const clipspan_groups *g, const margins *by_group)
     return groups ? sum / (double)groups : 0;
 }
 
-/* A head's margin: the right class's logit less that of the class which rivals it most in the whole. */
-static double head_score(const clipspan_groups *g, size_t slot, margin_fn fn, margins *by_group)
+/* What is known of an image whatever the head. */
+typedef struct answer {
+    size_t rival; /* the class that rivals the right one most in the whole; SIZE_MAX: there is none */
+    bool right;
+} answer;
+
+static void find_answers(const clipspan_groups *g, answer *answers)
+{
+    size_t c = g->classes;
+#pragma omp parallel for schedule(static) num_threads(g->threads)
+    for (size_t i = 0; i < g->images; i++) {
+        size_t label = (size_t)g->label[i];
+        answers[i] = (answer){.rival = SIZE_MAX};
+        if (!g->search[i]) continue;
+        answers[i].rival = clsp_best_class(g->base + i * c, c, label);
+        answers[i].right = clsp_best_class(g->base + i * c, c, SIZE_MAX) == label;
+    }
+}
+
+/* A head's margin: the right class's logit less its rival's. */
+static double head_score(const clipspan_groups *g, size_t slot, margin_fn fn, const answer *answers, margins *by_group)
 {
     size_t c = g->classes;
     const float *x = g->x + slot * g->images * c;
     memset(by_group, 0, g->count * sizeof *by_group);
     for (size_t i = 0; i < g->images; i++) {
         if (!g->search[i]) continue;
-        size_t label = (size_t)g->label[i], rival = clsp_best_class(g->base + i * c, c, label);
+        const answer *a = &answers[i];
         margins *m = &by_group[g->group[i]];
-        bool right = clsp_best_class(g->base + i * c, c, SIZE_MAX) == label;
-        m->images[right]++;
-        if (rival != SIZE_MAX) m->sum[right] += (double)x[i * c + label] - (double)x[i * c + rival];
+        m->images[a->right]++;
+        if (a->rival != SIZE_MAX)
+            m->sum[a->right] += (double)x[i * c + (size_t)g->label[i]] - (double)x[i * c + a->rival];
     }
     return fn(g, by_group);
 }
 
 static clipspan_status score_heads(const clipspan_groups *g, margin_fn fn, double *score, clipspan_error *err)
 {
-    margins *by_group = clsp_alloc(g->count, sizeof *by_group);
-    if (by_group == NULL) return clsp_fail_memory(err);
-    for (size_t h = 0; h < g->layers * g->heads; h++)
-        score[h] = g->slot[h] != SIZE_MAX ? head_score(g, g->slot[h], fn, by_group) : (double)NAN;
+    clipspan_status status = CLIPSPAN_OK;
+    size_t all = g->layers * g->heads;
+    margins *by_group = NULL;
+    answer *answers = NULL;
+    CLSP_ALLOC(by_group, clsp_alloc((size_t)g->threads * g->count, sizeof *by_group));
+    CLSP_ALLOC(answers, clsp_alloc(g->images, sizeof *answers));
+    find_answers(g, answers);
+#pragma omp parallel for schedule(static) num_threads(g->threads)
+    for (size_t h = 0; h < all; h++) {
+        margins *own = by_group + (size_t)omp_get_thread_num() * g->count;
+        score[h] = g->slot[h] != SIZE_MAX ? head_score(g, g->slot[h], fn, answers, own) : (double)NAN;
+    }
+out:
     clsp_free(by_group);
-    return CLIPSPAN_OK;
+    clsp_free(answers);
+    return status;
 }
 
 clipspan_status clipspan_groups_contrast(const clipspan_groups *g, double *score, clipspan_error *err)
