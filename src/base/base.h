@@ -55,7 +55,6 @@ clipspan_status clsp_fail_memory(clipspan_error *err);
 void *clsp_alloc(size_t count, size_t size);         /* uninitialised */
 void *clsp_alloc_zero(size_t count, size_t size);    /* zeroed */
 void *clsp_alloc_aligned(size_t count, size_t size); /* 64-byte aligned, uninitialised; freed by clsp_free too */
-void *clsp_alloc_large(size_t bytes); /* 64-byte aligned, in large pages where the system has them; clsp_free */
 void *clsp_grow(void *pointer, size_t count, size_t size); /* realloc; on NULL the old block stays valid */
 void clsp_free(void *pointer);
 char *clsp_strdup(const char *text);
@@ -104,18 +103,8 @@ typedef struct clsp_map {
 } clsp_map;
 clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err);
 void clsp_map_close(clsp_map *map);
-
-/* A file of which pieces are read, by any number of threads at a time: a copy of what the system has in memory is
- * several times as fast as touching a new mapping, and a file that is cut short meanwhile is an error and no signal. */
-typedef struct clsp_pieces {
-    const char *path; /* borrowed: for messages */
-    int handle;
-} clsp_pieces;
-clipspan_status clsp_pieces_open(clsp_pieces *pieces, const char *path, clipspan_error *err);
-clipspan_status clsp_pieces_read(const clsp_pieces *pieces, void *to, size_t length, uint64_t offset, clipspan_error *err);
-/* Tells the system that this range is wanted soon; it reads from the disk meanwhile. */
-void clsp_pieces_ahead(const clsp_pieces *pieces, uint64_t offset, uint64_t length);
-void clsp_pieces_close(clsp_pieces *pieces); /* safe on one that was never opened, where handle is -1 */
+/* Tells the system that these mapped bytes are wanted soon; it reads from the disk meanwhile. */
+void clsp_map_ahead(const void *bytes, size_t length);
 
 /* Reads a whole file (at most `maximum` bytes) into a NUL-terminated block; the caller frees it. */
 clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
