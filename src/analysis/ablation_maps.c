@@ -202,7 +202,7 @@ static clipspan_status rooms_open(clsp_ablation_maps *m, clipspan_error *err)
         return clsp_fail_memory(err);
     m->all = bytes <= MAPS_MOST;
     CLSP_ALLOC(m->texts, clsp_alloc_aligned((m->classes + 1) * m->embed_dim, sizeof *m->texts));
-    CLSP_ALLOC(m->rows, clsp_alloc_large((m->all ? all : layer) * sizeof *m->rows));
+    CLSP_ALLOC(m->rows, clsp_alloc_aligned(m->all ? all : layer, sizeof *m->rows));
     memset(m->rows, 0, (m->all ? all : layer) * sizeof *m->rows);
     CLSP_ALLOC(m->centre, clsp_alloc_zero(cells, sizeof *m->centre));
     CLSP_ALLOC(m->size, clsp_alloc_zero(cells, sizeof *m->size));

@@ -87,7 +87,7 @@ static clipspan_status hold(held_image **out, const clipspan_held *held, const c
     CLSP_ALLOC(image, clsp_alloc_zero(1, sizeof *image));
     image->index = batch->index[i];
     image->batch = (clipspan_batch){.basis = &held->basis, .images = 1, .index = &image->index};
-    CLSP_ALLOC(image->block, clsp_alloc_large(fill(&image->batch, NULL, batch, i) * sizeof *image->block));
+    CLSP_ALLOC(image->block, clsp_alloc_aligned(fill(&image->batch, NULL, batch, i), sizeof *image->block));
     fill(&image->batch, image->block, batch, i);
     if (batch->tokens != NULL) {
         CLSP_ALLOC(image->token_layers, clsp_alloc(layers, sizeof *image->token_layers));
