@@ -55,6 +55,9 @@ clipspan_status clsp_fail_memory(clipspan_error *err);
 void *clsp_alloc(size_t count, size_t size);         /* uninitialised */
 void *clsp_alloc_zero(size_t count, size_t size);    /* zeroed */
 void *clsp_alloc_aligned(size_t count, size_t size); /* 64-byte aligned, uninitialised; freed by clsp_free too */
+/* 64-byte aligned, in large pages where the system has them: for what is read again and again in no order, since they are
+ * slow to get; clsp_free. */
+void *clsp_alloc_large(size_t bytes);
 void *clsp_grow(void *pointer, size_t count, size_t size); /* realloc; on NULL the old block stays valid */
 void clsp_free(void *pointer);
 char *clsp_strdup(const char *text);

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, LARGE_PAGE = 1 << 21 };
 
 static atomic_ulong allocation_count;
 static atomic_ulong allocation_fails_at;
@@ -53,6 +54,19 @@ void *clsp_alloc_aligned(size_t count, size_t size)
     size_t bytes;
     if (!clsp_mul(&bytes, count, size) || !clsp_add(&bytes, bytes, ALIGNMENT) || refused()) return NULL;
     return aligned_alloc(ALIGNMENT, bytes / ALIGNMENT * ALIGNMENT);
+}
+
+void *clsp_alloc_large(size_t bytes)
+{
+    size_t whole;
+    if (bytes < LARGE_PAGE) return clsp_alloc_aligned(bytes, 1);
+    if (!clsp_add(&whole, bytes, LARGE_PAGE - 1) || refused()) return NULL;
+    whole = whole / LARGE_PAGE * LARGE_PAGE;
+    void *block = aligned_alloc(LARGE_PAGE, whole);
+#if defined(MADV_HUGEPAGE)
+    if (block != NULL) madvise(block, whole, MADV_HUGEPAGE); /* a wish: ordinary pages do as well */
+#endif
+    return block;
 }
 
 void *clsp_grow(void *pointer, size_t count, size_t size)
