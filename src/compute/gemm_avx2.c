@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("avx2,fma")))
+#define INLINE TARGET __attribute__((always_inline)) static inline
 typedef __m256 vec;
 typedef int32_t ivec __attribute__((vector_size(32)));
 enum { LANES = 8, MR = 6, NV = 2 };
@@ -19,6 +20,7 @@ enum { LANES = 8, MR = 6, NV = 2 };
 #define STORE_HIGH(p, bits)                                                                                            \
     for (size_t i_ = 0; i_ < LANES; i_++) (p)[i_] = (uint16_t)((uint32_t)(bits)[i_] >> 16)
 #define MORE_ROWS(name)
+#include "compute/gemm_activations.h"
 #include "compute/gemm_template.h"
 
 #define WIDENED(p) (__m256)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16)

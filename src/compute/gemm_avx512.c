@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define INLINE TARGET __attribute__((always_inline)) static inline
 #define TARGET_DOT __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 typedef __m512 vec;
 typedef int32_t ivec __attribute__((vector_size(64)));
@@ -22,6 +23,34 @@ enum { LANES = 16, MR = 14, NV = 2 };
 #define MORE_ROWS(name)                                                                                                \
     CASE_ROWS(name, 7) CASE_ROWS(name, 8) CASE_ROWS(name, 9) CASE_ROWS(name, 10) CASE_ROWS(name, 11)                   \
     CASE_ROWS(name, 12) CASE_ROWS(name, 13) CASE_ROWS(name, 14)
+
+#include "compute/gemm_tables.h"
+
+/* max(x, 0) - t T(t) with t = |x|, at most the limit, where T is zero; what is no number stays so. The piece's number stands
+ * in the last bits of `shifted`, of which the look-up reads five. */
+INLINE vec less_tail(vec x, const tail_table *table)
+{
+    vec t = _mm512_min_ps(_mm512_abs_ps(x), SET(table->limit));
+    vec shifted = FMA(t, SET(table->pieces_per_unit), SET(12582912.0f));
+    vec u = _mm512_fmsub_ps(t, SET(table->pieces_per_unit), shifted - SET(12582912.0f));
+    vec tail = SET(0.0f);
+    CLSP_UNROLLED for (int power = 5; power >= 0; power--)
+        tail = FMA(tail, u, _mm512_permutex2var_ps(LOAD(table->powers[power]), (__m512i)shifted, LOAD(table->powers[power] + 16)));
+    return _mm512_fnmadd_ps(t, tail, _mm512_max_ps(SET(0.0f), x));
+}
+
+INLINE vec activate(vec x, clsp_epilogue epilogue)
+{
+    switch (epilogue) {
+    case CLSP_EPILOGUE_GELU: return less_tail(x, &tail_gelu);
+    case CLSP_EPILOGUE_QUICK_GELU: return less_tail(x, &tail_quick_gelu);
+    case CLSP_EPILOGUE_GELU_TANH: return less_tail(x, &tail_gelu_tanh);
+    case CLSP_EPILOGUE_ADD:
+    case CLSP_EPILOGUE_NONE: break;
+    }
+    return x;
+}
+
 #include "compute/gemm_template.h"
 
 #define WIDENED(p) (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16)

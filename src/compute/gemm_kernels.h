@@ -17,6 +17,8 @@
 #define CLSP_GEMM_X86 0
 #endif
 
+#define CLSP_UNROLLED _Pragma("GCC unroll 16")
+
 enum {
     CLSP_GEMM_STEPS = 384, /* a panel of 32 columns is then 48 KB */
     CLSP_GEMM_STRIDE = CLSP_GEMM_STEPS + 16

@@ -3,6 +3,7 @@
 #include "compute/gemm_kernels.h"
 
 #define TARGET
+#define INLINE TARGET __attribute__((always_inline)) static inline
 typedef float vec __attribute__((vector_size(16)));
 typedef int32_t ivec __attribute__((vector_size(16)));
 typedef uint16_t half_vec __attribute__((vector_size(8)));
@@ -31,6 +32,7 @@ static inline vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a
 #define STORE_HIGH(p, bits)                                                                                            \
     for (size_t i_ = 0; i_ < LANES; i_++) (p)[i_] = (uint16_t)((uint32_t)(bits)[i_] >> 16)
 #define MORE_ROWS(name)
+#include "compute/gemm_activations.h"
 #include "compute/gemm_template.h"
 
 static inline vec widened(const uint16_t *from)
