@@ -41,19 +41,6 @@ size_t clsp_gemm_packed_bytes(clsp_type type, size_t in, size_t out)
     return clsp_mul(&bytes, bytes, step_bytes(kernel)) ? bytes : 0;
 }
 
-/* to [rows, columns] = from' with from [columns, rows], in blocks of 8 x 8: few cache lines are open at a time. */
-static void transpose(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns)
-{
-    enum { SIDE = 8 };
-    for (size_t i = 0; i < rows; i += SIDE)
-        for (size_t j = 0; j < columns; j += SIDE) {
-            size_t high = clsp_min(rows - i, SIDE), wide = clsp_min(columns - j, SIDE);
-            for (size_t r = 0; r < high; r++)
-                for (size_t c = 0; c < wide; c++)
-                    to[(i + r) * to_stride + j + c] = from[(j + c) * from_stride + i + r];
-        }
-}
-
 typedef struct weights {
     const float *values;
     size_t stride, in, out;
@@ -63,15 +50,15 @@ typedef struct weights {
 enum { CHUNK = 64, WIDEST = 32 }; /* inputs at a time; largest nr */
 
 /* Inputs [first, first + count) of a panel's columns, [count, nr], zeros beyond the last column. */
-static void gather(float *to, size_t nr, const weights *w, size_t column, size_t first, size_t count)
+static void gather(const clsp_gemm_kernel *kernel, float *to, const weights *w, size_t column, size_t first, size_t count)
 {
-    size_t columns = clsp_min(w->out - column, nr);
+    size_t nr = kernel->nr, columns = clsp_min(w->out - column, nr);
     if (columns < nr) memset(to, 0, count * nr * sizeof *to);
     if (w->transposed)
         for (size_t i = 0; i < count; i++)
             memcpy(to + i * nr, w->values + (first + i) * w->stride + column, columns * sizeof *to);
     else
-        transpose(to, nr, w->values + column * w->stride + first, w->stride, count, columns);
+        kernel->transpose(to, nr, w->values + column * w->stride + first, w->stride, count, columns);
 }
 
 /* One panel; the second half of an odd last pair is zeros. */
@@ -83,11 +70,11 @@ static void pack_panel(const clsp_gemm_kernel *kernel, void *to, const weights *
     for (size_t first = 0; first < w->in; first += CHUNK) {
         size_t count = clsp_min(w->in - first, CHUNK);
         if (kernel->step == CLSP_GEMM_F32) {
-            gather((float *)to + first * nr, nr, w, panel * nr, first, count);
+            gather(kernel, (float *)to + first * nr, w, panel * nr, first, count);
             continue;
         }
         uint16_t *out = (uint16_t *)to + first * nr;
-        gather(chunk, nr, w, panel * nr, first, count);
+        gather(kernel, chunk, w, panel * nr, first, count);
         clsp_to_bf16(kernel->step == CLSP_GEMM_WIDEN ? out : half, chunk, count * nr);
         if (kernel->step == CLSP_GEMM_WIDEN) continue;
         memset(half + count * nr, 0, nr * sizeof *half);
@@ -104,7 +91,7 @@ void clsp_gemm_pack(void *to, clsp_type type, const float *weight, size_t stride
     const clsp_gemm_kernel *kernel = kernel_of(type);
     weights w = {weight, stride, in, out, transposed};
     size_t bytes = steps_of(kernel, in) * kernel->nr * step_bytes(kernel);
-#pragma omp parallel for schedule(static) if (in * out > 65536)
+#pragma omp parallel for schedule(static) if (in * out > 65536 && !omp_in_parallel())
     for (size_t panel = 0; panel < divide_up(out, kernel->nr); panel++)
         pack_panel(kernel, (char *)to + panel * bytes, &w, panel);
 }
@@ -168,7 +155,7 @@ static void copy_rows(float *strips, const plan *p, const clsp_gemm_product *pro
         float *to = strips + (slice - first) * high * CLSP_GEMM_STRIDE;
         size_t step = slice * p->slice;
         if (product->x_transposed)
-            transpose(to, CLSP_GEMM_STRIDE, (const float *)product->x + step * product->x_stride + row, product->x_stride,
+            p->kernel->transpose(to, CLSP_GEMM_STRIDE, (const float *)product->x + step * product->x_stride + row, product->x_stride,
                       rows, clsp_min(p->steps - step, p->slice));
         else
             for (size_t r = 0; r < rows; r++)
@@ -270,8 +257,7 @@ void clsp_gemm_run(const clsp_gemm_product *product, void *scratch, int threads)
     size_t panels = divide_up(product->out, p.kernel->nr);
     size_t parts = column_parts(product->rows, panels, p.kernel->nr, (size_t)threads);
     size_t high = divide_up(product->rows, (size_t)threads / parts), wide = divide_up(panels, parts);
-#pragma omp parallel num_threads(threads)
-#pragma omp for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (size_t i = 0; i < (size_t)threads; i++) {
         rectangle at = {.row = i / parts * high, .panel = i % parts * wide};
         at.row_end = clsp_min(at.row + high, product->rows);

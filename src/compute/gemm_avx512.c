@@ -2,7 +2,7 @@
 #include "compute/gemm_kernels.h"
 
 #if CLSP_GEMM_X86
-#include <immintrin.h>
+#include "compute/transpose_x86.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #define INLINE TARGET __attribute__((always_inline)) static inline
@@ -53,6 +53,21 @@ INLINE vec activate(vec x, clsp_epilogue epilogue)
 
 #include "compute/gemm_template.h"
 
+/* Whole blocks of 16 x 16 in registers. */
+TARGET static void transpose(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns)
+{
+    size_t high = rows / LANES * LANES, wide = columns / LANES * LANES;
+    __m512i block[LANES], turned[LANES];
+    for (size_t i = 0; i < high; i += LANES)
+        for (size_t j = 0; j < wide; j += LANES) {
+            CLSP_UNROLLED for (size_t r = 0; r < LANES; r++) block[r] = _mm512_loadu_si512(from + (j + r) * from_stride + i);
+            clsp_transpose(turned, block);
+            CLSP_UNROLLED for (size_t r = 0; r < LANES; r++) _mm512_storeu_si512(to + (i + r) * to_stride + j, turned[r]);
+        }
+    transpose_small(to + wide, to_stride, from + wide * from_stride, from_stride, high, columns - wide);
+    transpose_small(to + high * to_stride, to_stride, from + high, from_stride, rows - high, columns);
+}
+
 #define WIDENED(p) (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16)
 #define PAIRS(p) (__m512bh)_mm512_loadu_si512(p)
 #define PAIR(p) (__m512bh)_mm512_set1_ps(*(p))
@@ -63,9 +78,9 @@ MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_widened, TARGET, uint16_t, WIDENED, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_pairs, TARGET_DOT, uint32_t, PAIRS, __m512bh, PAIR, _mm512_dpbf16_ps)
 
-static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, finish};
-static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, finish};
-static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs, finish};
+static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose, finish};
+static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose, finish};
+static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs, transpose, finish};
 
 const clsp_gemm_kernel *clsp_gemm_avx512(clsp_type type, bool dot)
 {

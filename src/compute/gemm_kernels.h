@@ -50,6 +50,8 @@ typedef struct clsp_gemm_kernel {
      * `next` on, which may lie anywhere, are brought into L2. */
     void (*multiply)(float *tile, const float *strip, const void *panel, const void *next, size_t steps, size_t rows,
                      bool first);
+    /* to [rows, columns] = from' with from [columns, rows]; strides in floats. */
+    void (*transpose)(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns);
     void (*finish)(const clsp_gemm_target *target, const float *tile, size_t rows, size_t columns);
 } clsp_gemm_kernel;
 

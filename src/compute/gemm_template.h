@@ -11,6 +11,21 @@
 
 #include "compute/gemm_kernels.h"
 
+/* ---- rows to columns ---------------------------------------------------------------------------------------- */
+
+/* to [rows, columns] = from' with from [columns, rows], in blocks of 8 x 8: few cache lines are open at a time. */
+TARGET static void transpose_small(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns)
+{
+    enum { SIDE = 8 };
+    for (size_t i = 0; i < rows; i += SIDE)
+        for (size_t j = 0; j < columns; j += SIDE) {
+            size_t high = clsp_min(rows - i, SIDE), wide = clsp_min(columns - j, SIDE);
+            for (size_t r = 0; r < high; r++)
+                for (size_t c = 0; c < wide; c++)
+                    to[(i + r) * to_stride + j + c] = from[(j + c) * from_stride + i + r];
+        }
+}
+
 /* ---- a tile on its way out ---------------------------------------------------------------------------------- */
 
 INLINE vec load_part(const float *from, size_t count)
