@@ -1,9 +1,8 @@
 /* kernels - every kernel of src/compute: checked, timed, counted; one driver, one table of problems (kernels_table.c).
  *
  *     bench_kernels --check [--small] [--only TEXT]
- *                                            against the plain formula in double precision; the same bits twice, and on
- *                                            other numbers of threads where the kernel promises that; small: not at the
- *                                            encoders' sizes
+ *                                            against the plain formula in double precision; the same bits twice, on other
+ *                                            numbers of threads, and of rows alone; small: not at the encoders' sizes
  *     bench_kernels --time [--quick] [--json] [--repeats N] [--threads N] [--only TEXT]
  *                                            work a second, median (least - most), share of the machine's peak
  *     bench_kernels --count [--only TEXT]    one run of each small problem inside bench_counted(), for callgrind
@@ -135,13 +134,6 @@ static void run_from_start(instance *it)
     kernels[it->problem->kernel]->run(it);
 }
 
-/* Products of the library's own may be cut into other pieces by another number of threads; ours, and all else, not. */
-static bool same_on_any_threads(const instance *it)
-{
-    if (it->problem->kernel == SGEMM) return false;
-    return it->problem->kernel != LINEAR || strncmp(it->implementation, "clipspan:", 9) == 0;
-}
-
 /* ---- checking -------------------------------------------------------------------------------------------------------- */
 
 static bool same_bits_with_threads(const instance *first, int threads)
@@ -171,8 +163,8 @@ static const char *fault_of(instance *it, double *error)
     *error = ops->error(it);
     if (!(*error <= it->problem->tolerance)) return "beyond the tolerance";
     if (!same_bits_with_threads(it, thread_count())) return "other bits the second time";
-    if (same_on_any_threads(it) && ops->alone && !ops->alone(it)) return "a row alone has other bits than in company";
-    for (int threads = 1; same_on_any_threads(it) && threads <= THREADS_CHECKED; threads++)
+    if (ops->alone && !ops->alone(it)) return "a row alone has other bits than in company";
+    for (int threads = 1; threads <= THREADS_CHECKED; threads++)
         if (!same_bits_with_threads(it, threads)) return "other bits on another number of threads";
     return NULL;
 }

@@ -50,6 +50,7 @@ const problem problems[] = {
     LINEAR_(F32, F32, 50, 256, 64, ADD, BIAS | GAPS, 0),
     LINEAR_(F32, F32, 15, 31, 17, ADD, TRANSPOSED, 0),
     LINEAR_(F32, F32, 257, 513, 129, GELU_TANH, BIAS, 0),
+    LINEAR_(F32, BF16, 19, 65, 47, NONE, BIAS, 0),
     LINEAR_(BF16, F32, 1, 1, 1, NONE, 0, 0),
     LINEAR_(BF16, BF16, 1, 1, 1, GELU, BIAS, 0),
     LINEAR_(BF16, F32, 1, 768, 512, NONE, 0, 0),
