@@ -115,31 +115,47 @@ CLSP_CLONES static float dot(const float *a, const float *b, size_t d)
     return clsp_lanes_sum(&sums);
 }
 
-/* z += alpha v; term (may be NULL) = alpha v */
-CLSP_CLONES static void add_scaled(float *restrict z, float *restrict term, const float *restrict v, float alpha,
-                                   size_t d)
+/* z [d] += sum over rows of alpha v; terms [rows, d] (may be NULL) = alpha v. */
+CLSP_CLONES static void add_rows(float *restrict z, float *restrict terms, const float *restrict alpha,
+                                 const float *restrict v, size_t stride, size_t rows, size_t d)
 {
-    for (size_t i = 0; i < d; i++) {
-        float t = alpha * v[i];
-        z[i] += t;
-        if (term) term[i] = t;
-    }
+    for (size_t t = 0; t < rows; t++)
+        for (size_t i = 0; i < d; i++) {
+            float term = alpha[t] * v[t * stride + i];
+            z[i] += term;
+            if (terms) terms[t * d + i] = term;
+        }
+}
+
+CLSP_CLONES static void add_rows_bf16(float *restrict z, float *restrict terms, const float *restrict alpha,
+                                      const uint16_t *restrict v, size_t stride, size_t rows, size_t d)
+{
+    for (size_t t = 0; t < rows; t++)
+        for (size_t i = 0; i < d; i++) {
+            float term = alpha[t] * clsp_widen_bf16(v[t * stride + i]);
+            z[i] += term;
+            if (terms) terms[t * d + i] = term;
+        }
 }
 
 /* z [d] = sum over tokens of alpha v, with what is captured of it. alpha: [n]. */
 static void gather(const run *j, worker *w, const float *alpha, size_t s, size_t h)
 {
     const clsp_attention_desc *desc = &j->attention->desc;
-    size_t d = desc->head_dim, width = desc->heads * d, n = j->start[s + 1] - j->start[s], stride = j->input->kv_stride;
-    float *z = w->z;
-    memset(z, 0, d * sizeof *z);
-    for (size_t t = 0; t < n; t++) {
-        const void *row = at(j->input->v, (j->start[s] + t) * stride + h * d, desc->type);
-        float *term = j->capture.tokens ? j->capture.tokens + ((h * j->capture.room + s) * n + t) * d : NULL;
-        add_scaled(z, term, as_floats(w->z + d, row, d, desc->type), alpha[t], d);
-        if (t == 0 && j->capture.cls) memcpy(j->capture.cls + s * width + h * d, z, d * sizeof *z);
+    size_t d = desc->head_dim, place = (s * desc->heads + h) * d, stride = j->input->kv_stride;
+    size_t n = j->start[s + 1] - j->start[s], done = 0, size = d * sizeof *w->z;
+    float *z = w->z, *terms = j->capture.tokens ? j->capture.tokens + (h * j->capture.room + s) * n * d : NULL;
+    memset(z, 0, size);
+    for (size_t rows = 1; done < n; done += rows, rows = n - done) { /* the class token first */
+        const void *v = at(j->input->v, (j->start[s] + done) * stride + h * d, desc->type);
+        float *to = terms ? terms + done * d : NULL;
+        if (desc->type == CLSP_TYPE_BF16)
+            add_rows_bf16(z, to, alpha + done, v, stride, rows, d);
+        else
+            add_rows(z, to, alpha + done, v, stride, rows, d);
+        if (done == 0 && j->capture.cls) memcpy(j->capture.cls + place, z, size);
     }
-    if (j->capture.z) memcpy(j->capture.z + s * width + h * d, z, d * sizeof *z);
+    if (j->capture.z) memcpy(j->capture.z + place, z, size);
 }
 
 static void one_query(const run *j, worker *w, size_t s, size_t h)
@@ -183,7 +199,8 @@ static void all_queries(const run *j, worker *w, size_t s, size_t h)
                       .q = at(j->input->q, first * j->input->q_stride + h * d, desc->type),
                       .k = at(j->input->k, kv, desc->type), .v = at(j->input->v, kv, desc->type),
                       .q_stride = j->input->q_stride, .kv_stride = j->input->kv_stride, .n = n, .d = d,
-                      .type = desc->type, .ahead = next_item(j, s, h), .scale = attention->scale, .causal = desc->causal, .alpha = alpha};
+                      .type = desc->type, .ahead = next_item(j, s, h), .scale = attention->scale,
+                      .causal = desc->causal, .alpha = alpha};
     attention->kernel->attend(&head, w->scratch);
     if (alpha) gather(j, w, alpha, s, h);
 }
