@@ -192,12 +192,20 @@ static const char *weights_at(const plan *p, const clsp_gemm_product *product, s
     return (const char *)product->weight + step * p->kernel->nr * step_bytes(p->kernel);
 }
 
+/* Sums of a whole panel that nothing more is done to, and that y, as it is or as zeros, begins. */
+static bool sums_in_place(const clsp_gemm_product *product, size_t column_end)
+{
+    return product->scaled && product->alpha == 1.0f && (product->beta == 0.0f || product->beta == 1.0f) &&
+           column_end <= product->out;
+}
+
 /* One panel against the strips of a block, over slices [first, end). */
 static void run_panel(const plan *p, const clsp_gemm_product *product, const float *strips, float *tiles, size_t panel,
                       size_t row, size_t rows, size_t first, size_t end)
 {
     const clsp_gemm_kernel *k = p->kernel;
     size_t high = divide_up(rows, k->mr);
+    bool in_place = sums_in_place(product, (panel + 1) * k->nr);
     for (size_t slice = first; slice < end; slice++) {
         size_t step = slice * p->slice, steps = clsp_min(p->steps - step, p->slice), bytes = steps * k->nr * step_bytes(k);
         const char *weight = weights_at(p, product, panel, slice);
@@ -205,11 +213,13 @@ static void run_panel(const plan *p, const clsp_gemm_product *product, const flo
         bool last = slice + 1 == p->slices;
         for (size_t s = 0; s < high; s++) {
             size_t count = clsp_min(rows - s * k->mr, k->mr);
-            float *tile = tiles + s * tile_floats(p);
-            if (last) fetch_target(product, row + s * k->mr, count, panel * k->nr);
-            k->multiply(tile, strips + ((slice - first) * high + s) * strip_floats(p), weight, next + s * steps * 64 % bytes,
-                        steps, count, slice == 0);
-            if (last) finish_tile(p, product, tile, row + s * k->mr, count, panel * k->nr);
+            float *tile = in_place ? (float *)product->y + (row + s * k->mr) * product->y_stride + panel * k->nr
+                                   : tiles + s * tile_floats(p);
+            if (last && !in_place) fetch_target(product, row + s * k->mr, count, panel * k->nr);
+            k->multiply(tile, in_place ? product->y_stride : k->nr,
+                        strips + ((slice - first) * high + s) * strip_floats(p), weight, next + s * steps * 64 % bytes, steps,
+                        count, slice == 0 && !(in_place && product->beta == 1.0f));
+            if (last && !in_place) finish_tile(p, product, tile, row + s * k->mr, count, panel * k->nr);
         }
     }
 }

@@ -125,16 +125,16 @@ TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t r
  * step of one row, DOT(sum, x, w) adds their product. One copy of the loop for each number of rows. A cache line a step
  * is fetched of what comes next. */
 #define CASE_ROWS(name, n)                                                                                             \
-    case n: name##_rows(tile, strip, panel, next, steps, clsp_min(n, MR), first); break;
+    case n: name##_rows(tile, pitch, strip, panel, next, steps, clsp_min(n, MR), first); break;
 #define MULTIPLY(name, ATTRIBUTES, WEIGHT, WEIGHTS, STEP, BROADCAST, DOT)                                              \
     ATTRIBUTES __attribute__((always_inline)) static inline void name##_rows(                                          \
-        float *tile, const float *strip, const WEIGHT *panel, const char *next, size_t steps, const size_t rows,       \
-        bool first)                                                                                                    \
+        float *tile, size_t pitch, const float *strip, const WEIGHT *panel, const char *next, size_t steps,            \
+        const size_t rows, bool first)                                                                                 \
     {                                                                                                                  \
         vec sums[MR][NV];                                                                                              \
         CLSP_UNROLLED for (size_t r = 0; r < rows; r++)                                                                     \
             CLSP_UNROLLED for (size_t v = 0; v < NV; v++)                                                                   \
-                sums[r][v] = first ? SET(0.0f) : LOAD(tile + (r * NV + v) * LANES);                                    \
+                sums[r][v] = first ? SET(0.0f) : LOAD(tile + r * pitch + v * LANES);                                    \
         for (size_t s = 0; s < steps; s++, strip++, panel += NV * LANES) {                                             \
             STEP w[NV];                                                                                                \
             __builtin_prefetch(next + s * 64, 0, 2);                                                                   \
@@ -145,10 +145,10 @@ TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t r
             }                                                                                                          \
         }                                                                                                              \
         CLSP_UNROLLED for (size_t r = 0; r < rows; r++)                                                                     \
-            CLSP_UNROLLED for (size_t v = 0; v < NV; v++) STORE(tile + (r * NV + v) * LANES, sums[r][v]);                   \
+            CLSP_UNROLLED for (size_t v = 0; v < NV; v++) STORE(tile + r * pitch + v * LANES, sums[r][v]);                   \
     }                                                                                                                  \
-    ATTRIBUTES static void name(float *tile, const float *strip, const void *panel, const void *next, size_t steps,    \
-                                size_t rows, bool first)                                                               \
+    ATTRIBUTES static void name(float *tile, size_t pitch, const float *strip, const void *panel, const void *next,    \
+                                size_t steps, size_t rows, bool first)                                                 \
     {                                                                                                                  \
         switch (rows) {                                                                                                \
             CASE_ROWS(name, 1) CASE_ROWS(name, 2) CASE_ROWS(name, 3) CASE_ROWS(name, 4) CASE_ROWS(name, 5)             \

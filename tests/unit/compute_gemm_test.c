@@ -216,9 +216,36 @@ static void activations(void **state)
     clsp_free(packed), clsp_free(scratch);
 }
 
+/* c = alpha a b + beta c; where beta is 0 what c held does not matter. */
+static void plain_products(void **state)
+{
+    (void)state;
+    const size_t sizes[][3] = {{1, 1, 1}, {3, 65, 17}, {40, 33, 400}, {131, 96, 70}, {16, 64, 1200}};
+    const float factors[][2] = {{1.0f, 0.0f}, {1.0f, 1.0f}, {-0.5f, 2.0f}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes * 12; i++) {
+        size_t m = sizes[i / 12][0], n = sizes[i / 12][1], k = sizes[i / 12][2], stride = n + 3;
+        bool ta = i & 1, tb = i & 2;
+        float alpha = factors[i / 4 % 3][0], beta = factors[i / 4 % 3][1], *a = random_values(m * k, CLSP_TYPE_F32, 1.0f);
+        float *b = random_values(k * n, CLSP_TYPE_F32, 1.0f), *c = random_values(m * stride, CLSP_TYPE_F32, 1.0f);
+        float *before = malloc(m * stride * sizeof *before);
+        for (size_t j = 0; beta == 0.0f && j < m * stride; j++) c[j] = j % stride < n ? NAN : c[j];
+        memcpy(before, c, m * stride * sizeof *before);
+        assert_int_equal(clsp_sgemm(c, stride, a, ta ? m : k, ta, b, tb ? k : n, tb, m, n, k, alpha, beta, NULL), CLIPSPAN_OK);
+        for (size_t r = 0; r < m; r++) {
+            for (size_t o = 0; o < n; o++) {
+                double sum = 0.0, old = beta == 0.0f ? 0.0 : (double)beta * (double)before[r * stride + o];
+                for (size_t q = 0; q < k; q++) sum += (double)a[ta ? q * m + r : r * k + q] * (double)b[tb ? o * k + q : q * n + o];
+                assert_true(fabs((double)c[r * stride + o] - ((double)alpha * sum + old)) < 3e-7 * (double)k + 1e-6);
+            }
+            for (size_t o = n; o < stride; o++) assert_true(c[r * stride + o] == before[r * stride + o]);
+        }
+        free(a), free(b), free(c), free(before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(against_double), cmocka_unit_test(bits_do_not_depend_on_company),
-                                       cmocka_unit_test(activations)};
+                                       cmocka_unit_test(activations), cmocka_unit_test(plain_products)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
