@@ -106,7 +106,8 @@ typedef struct clsp_map {
 } clsp_map;
 clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err);
 void clsp_map_close(clsp_map *map);
-/* Tells the system that these mapped bytes are wanted soon; it reads from the disk meanwhile. */
+/* Tells the system that these mapped bytes are wanted soon; it reads from the disk meanwhile. Nothing where it has the
+ * first of them in memory. */
 void clsp_map_ahead(const void *bytes, size_t length);
 
 /* Reads a whole file (at most `maximum` bytes) into a NUL-terminated block; the caller frees it. */

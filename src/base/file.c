@@ -60,6 +60,14 @@ void clsp_map_close(clsp_map *map)
     *map = (clsp_map){0};
 }
 
+void clsp_map_ahead(const void *bytes, size_t length)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)bytes / page * page;
+    unsigned char there = 0;
+    if (length == 0 || (mincore((void *)begin, 1, &there) == 0 && (there & 1))) return;
+    posix_madvise((void *)begin, (uintptr_t)bytes + length - begin, POSIX_MADV_WILLNEED);
+}
+
 clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err)
 {
     clsp_map map;

@@ -1,9 +1,12 @@
-/* XXH3 in 128 bits: fingerprints of models, checksums of shards. The only file that knows xxhash. */
+/* XXH3 in 128 bits: fingerprints of models, checksums of shards. This file and hash_avx2.c alone know xxhash: distributions
+ * build it for the oldest processor, and with AVX2 it is three times as fast. */
 #include "base/base.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
+
+#include "base/hash_avx2.h"
 
 struct clsp_hasher {
     XXH3_state_t *state;
@@ -23,7 +26,11 @@ clsp_hasher *clsp_hasher_new(void)
 
 void clsp_hasher_add(clsp_hasher *hasher, const void *bytes, size_t length)
 {
-    if (length) XXH3_128bits_update(hasher->state, bytes, length);
+    if (length == 0) return;
+    if (clsp_hash_has_avx2())
+        clsp_hash_update_avx2(hasher->state, bytes, length);
+    else
+        XXH3_128bits_update(hasher->state, bytes, length);
 }
 
 static void to_hex(char out[CLSP_HASH_HEX], XXH128_hash_t hash)
@@ -57,5 +64,5 @@ void clsp_hasher_free(clsp_hasher *hasher)
 
 void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length)
 {
-    to_hex(out, XXH3_128bits(bytes, length));
+    to_hex(out, clsp_hash_has_avx2() ? clsp_hash_avx2(bytes, length) : XXH3_128bits(bytes, length));
 }

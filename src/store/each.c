@@ -15,6 +15,8 @@ typedef struct player {
     clsp_slice *slices;              /* [slices of a shard] of a batch: slice_count are filled */
     size_t slice_count;
     clsp_slice_reader reader;
+    clsp_safetensors *next;          /* mapped ahead: shard next_number; NULL: none */
+    size_t next_number;
     clipspan_batch batch;
 } player;
 
@@ -111,7 +113,7 @@ static void add_slices(player *p, const playing *s, const clsp_field *field, siz
     size_t row = field->inner * clsp_dtype_size(field->dtype), blocks = clsp_blocks(s->rows);
     for (size_t o = 0; o < field->outer; o++) {
         clsp_slice *slice = &p->slices[p->slice_count++];
-        *slice = (clsp_slice){.offset = tensor->offset + (o * s->rows + at) * row, .bytes = n * row,
+        *slice = (clsp_slice){.from = (const unsigned char *)tensor->data + (o * s->rows + at) * row, .bytes = n * row,
                               .half = field->dtype == CLSP_F16, .to = to ? to + o * n * field->inner : NULL,
                               .block = CLSP_BLOCK * row};
         if (s->sums != NULL && !clsp_store_verified(p->store, s->number, field->slice + o))
@@ -134,15 +136,15 @@ static clipspan_status read_batch(player *p, const playing *s, size_t at, size_t
     }
     for (size_t i = 0; i < n; i++) p->index[i] = row + at + i;
     p->batch.images = n;
-    clipspan_status status = clsp_slices_take(&p->reader, p->slices, p->slice_count, err);
-    return clsp_store_file_explain(status, &p->store->manifest.shards[s->number].file, p->store->directory, err);
+    bool good = clsp_slices_take(&p->reader, p->slices, p->slice_count);
+    return good ? CLIPSPAN_OK : clsp_store_damaged(p->store, s->number, err);
 }
 
 /* Batches of whole blocks over the whole shard are compared while they are read; others need a pass before them. */
 static clipspan_status begin(player *p, playing *s, size_t from, size_t to, clipspan_error *err)
 {
     if (from == 0 && to == s->rows && p->select.batch % CLSP_BLOCK == 0)
-        return clsp_store_begin_shard(p->store, s->number, s->file, &p->reader, &s->sums, err);
+        return clsp_store_begin_shard(p->store, s->number, s->file, &s->sums, err);
     return clsp_store_verify_shard(p->store, s->number, s->file, p->wanted, &p->reader, err);
 }
 
@@ -152,27 +154,32 @@ static void end(const player *p, const playing *s)
         if (p->wanted[i]) clsp_store_set_verified(p->store, s->number, i);
 }
 
-/* The system may begin to read what the next shard will be asked for. Only advice: what is wrong with the shard is said
- * when its turn comes. */
-static clipspan_status look_ahead(const player *p, size_t s, clipspan_error *err)
+/* Maps the next shard, so that the system may begin to read what of it is wanted. What is wrong with it is said when its
+ * turn comes. */
+static clipspan_status look_ahead(player *p, size_t s, clipspan_error *err)
 {
     const clsp_manifest *m = &p->store->manifest;
-    clsp_safetensors *file = NULL;
-    clsp_pieces pieces;
     if (s >= m->shard_count || m->shards[s].images == 0) return CLIPSPAN_OK;
-    clipspan_status status = clsp_store_map_shard(p->store, s, &file, NULL);
+    clipspan_status status = clsp_store_map_shard(p->store, s, &p->next, NULL);
     if (status != CLIPSPAN_OK) return status == CLIPSPAN_ERROR_MEMORY ? clsp_fail_memory(err) : CLIPSPAN_OK;
-    if (clsp_pieces_open(&pieces, clsp_safetensors_path(file), NULL) == CLIPSPAN_OK) {
-        for (size_t f = 0; f < p->store->field_count; f++) {
-            const clsp_field *field = &p->store->fields[f];
-            const clsp_tensor *tensor = clsp_safetensors_find(file, field->name);
-            if (p->wanted[field->slice])
-                clsp_pieces_ahead(&pieces, tensor->offset, tensor->count * clsp_dtype_size(tensor->dtype));
-        }
-        clsp_pieces_close(&pieces);
+    p->next_number = s;
+    for (size_t f = 0; f < p->store->field_count; f++) {
+        const clsp_field *field = &p->store->fields[f];
+        const clsp_tensor *tensor = clsp_safetensors_find(p->next, field->name);
+        if (p->wanted[field->slice])
+            clsp_map_ahead(tensor->data, tensor->count * clsp_dtype_size(tensor->dtype));
     }
-    clsp_safetensors_free(file);
     return CLIPSPAN_OK;
+}
+
+/* Shard s mapped, by look_ahead or now. */
+static clipspan_status map_shard(player *p, size_t s, clsp_safetensors **file, clipspan_error *err)
+{
+    *file = p->next;
+    p->next = NULL;
+    if (*file != NULL && p->next_number == s) return CLIPSPAN_OK;
+    clsp_safetensors_free(*file);
+    return clsp_store_map_shard(p->store, s, file, err);
 }
 
 static clipspan_status report(const player *p, const clipspan_hooks *hooks, uint64_t done, clipspan_error *err)
@@ -190,7 +197,7 @@ static clipspan_status play_shard(player *p, size_t s, uint64_t row, size_t from
     clipspan_status status = CLIPSPAN_OK;
     clsp_safetensors *file = NULL;
     playing shard = {.number = s, .rows = (size_t)p->store->manifest.shards[s].images};
-    CLSP_TRY(clsp_store_map_shard(p->store, s, &file, err));
+    CLSP_TRY(map_shard(p, s, &file, err));
     shard.file = file;
     CLSP_TRY(begin(p, &shard, from, to, err));
     CLSP_TRY(look_ahead(p, s + 1, err));
@@ -240,7 +247,7 @@ clipspan_status clipspan_store_each(const clipspan_store *store, const clipspan_
     static const clipspan_store_selection standard = CLIPSPAN_STORE_SELECTION_INIT;
     const clsp_manifest *m = &store->manifest;
     clipspan_status status = CLIPSPAN_OK;
-    player p = {.store = store, .select = select ? *select : standard, .reader.pieces.handle = -1};
+    player p = {.store = store, .select = select ? *select : standard};
     size_t most = 0;
     uint64_t row = 0;
     if (m->moments_only)
@@ -264,5 +271,6 @@ out:
     clsp_free(p.wanted);
     clsp_free(p.slices);
     clsp_slices_close(&p.reader);
+    clsp_safetensors_free(p.next);
     return status;
 }

@@ -217,22 +217,23 @@ static clipspan_status verify_whole(const clipspan_store *store, size_t s, clips
 }
 
 clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
-                                       clsp_slice_reader *reader, const unsigned char **sums, clipspan_error *err)
+                                       const unsigned char **sums, clipspan_error *err)
 {
-    clipspan_status status = CLIPSPAN_OK;
     char hash[CLSP_HASH_HEX];
     *sums = NULL;
-    clsp_pieces_close(&reader->pieces);
-    CLSP_TRY(clsp_pieces_open(&reader->pieces, clsp_safetensors_path(file), err));
     if (store->manifest.version == 1) return verify_whole(store, s, err);
     const clsp_tensor *tensor = clsp_safetensors_find(file, CLSP_STORE_SUMS);
     clsp_hash_hex(hash, tensor->data, tensor->count);
     *sums = tensor->data;
-    if (strcmp(hash, store->manifest.shards[s].sums) != 0)
-        status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: its checksums are not those of the manifest",
-                           clsp_safetensors_path(file));
-out:
-    return clsp_store_file_explain(status, &store->manifest.shards[s].file, store->directory, err);
+    return strcmp(hash, store->manifest.shards[s].sums) == 0 ? CLIPSPAN_OK : clsp_store_damaged(store, s, err);
+}
+
+clipspan_status clsp_store_damaged(const clipspan_store *store, size_t s, clipspan_error *err)
+{
+    const clsp_store_file *file = &store->manifest.shards[s].file;
+    clipspan_status status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s does not fit its checksums", store->directory,
+                                       file->name);
+    return clsp_store_file_explain(status, file, store->directory, err);
 }
 
 /* Slices that are wanted and were not compared before, into `out`; their numbers into `which`. */
@@ -247,7 +248,7 @@ static size_t unverified(const clipspan_store *store, size_t s, const clsp_safet
         for (size_t o = 0; o < field->outer; o++) {
             size_t slice = field->slice + o;
             if ((wanted != NULL && !wanted[slice]) || clsp_store_verified(store, s, slice)) continue;
-            out[count] = (clsp_slice){.offset = tensor->offset + o * images * row, .bytes = images * row,
+            out[count] = (clsp_slice){.from = (const unsigned char *)tensor->data + o * images * row, .bytes = images * row,
                                       .sum = sums + slice * blocks * CLSP_HASH_BYTES, .block = CLSP_BLOCK * row};
             which[count++] = slice;
         }
@@ -257,19 +258,19 @@ static size_t unverified(const clipspan_store *store, size_t s, const clsp_safet
 
 /* Two threads that meet here both read the same, and both are right. */
 clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
-                                        const unsigned char *wanted, clsp_slice_reader *reader, clipspan_error *err)
+                                        const unsigned char *wanted, const clsp_slice_reader *reader,
+                                        clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const unsigned char *sums = NULL;
     clsp_slice *slices = NULL;
     size_t *which = NULL, count = 0;
-    CLSP_TRY(clsp_store_begin_shard(store, s, file, reader, &sums, err));
+    CLSP_TRY(clsp_store_begin_shard(store, s, file, &sums, err));
     if (sums == NULL) goto out;
     CLSP_ALLOC(slices, clsp_alloc(store->slices, sizeof *slices));
     CLSP_ALLOC(which, clsp_alloc(store->slices, sizeof *which));
     count = unverified(store, s, file, wanted, sums, slices, which);
-    status = clsp_slices_take(reader, slices, count, err);
-    CLSP_TRY(clsp_store_file_explain(status, &store->manifest.shards[s].file, store->directory, err));
+    if (!clsp_slices_take(reader, slices, count)) CLSP_TRY(clsp_store_damaged(store, s, err));
     for (size_t i = 0; i < count; i++) clsp_store_set_verified(store, s, which[i]);
 out:
     clsp_free(slices);

@@ -336,35 +336,35 @@ struct clipspan_store {
 clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
                                      clipspan_error *err);
 
-/* What slices are read with: a file, and room for every thread. */
+/* What slices are read with. */
 typedef struct clsp_slice_reader {
-    clsp_pieces pieces;
     size_t threads;
-    unsigned char *scratch;
     clsp_hasher **hashers; /* [threads] */
 } clsp_slice_reader;
 clipspan_status clsp_slices_open(clsp_slice_reader *reader, clipspan_error *err);
-void clsp_slices_close(clsp_slice_reader *reader); /* and its file; safe on a zeroed one with handle -1 */
+void clsp_slices_close(clsp_slice_reader *reader); /* safe on a zeroed one */
 typedef struct clsp_slice {
-    uint64_t offset; /* in the file */
+    const unsigned char *from; /* in the mapped file */
     size_t bytes;
     bool half;                /* f16, else f32 (or no numbers) */
     float *to;                /* where its float32 go; NULL: nowhere */
     const unsigned char *sum; /* [blocks, CLSP_HASH_BYTES]; NULL: not compared */
     size_t block;             /* bytes of a block; the last may be shorter */
 } clsp_slice;
-/* Reads, compares and widens them on all threads, through the reader's file. */
-clipspan_status clsp_slices_take(const clsp_slice_reader *reader, const clsp_slice *slices, size_t count,
-                                 clipspan_error *err);
-/* Opens the shard's file in the reader, and finds its checksums, themselves as the manifest says: [slices, blocks, 16].
- * NULL: of version 1, where the whole file was compared, unless it was before. */
+/* Compares and widens them on all threads. false: a checksum differs. */
+bool clsp_slices_take(const clsp_slice_reader *reader, const clsp_slice *slices, size_t count);
+/* Finds a mapped shard's checksums, themselves as the manifest says: [slices, blocks, 16]. NULL: of version 1, where the
+ * whole file was compared, unless it was before. */
 clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
-                                       clsp_slice_reader *reader, const unsigned char **sums, clipspan_error *err);
+                                       const unsigned char **sums, clipspan_error *err);
+/* The error of a shard of which a slice is damaged. */
+clipspan_status clsp_store_damaged(const clipspan_store *store, size_t s, clipspan_error *err);
 bool clsp_store_verified(const clipspan_store *store, size_t s, size_t slice);
 void clsp_store_set_verified(const clipspan_store *store, size_t s, size_t slice);
 /* The wanted slices of shard `s` ([slices] of 0 and 1; NULL: all) against their checksums, those that were not compared
- * before. Of version 1 the whole file. file: shard s, mapped; reader: its file is opened here, and stays open. */
+ * before. Of version 1 the whole file. file: shard s, mapped. */
 clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
-                                        const unsigned char *wanted, clsp_slice_reader *reader, clipspan_error *err);
+                                        const unsigned char *wanted, const clsp_slice_reader *reader,
+                                        clipspan_error *err);
 
 #endif

@@ -171,7 +171,7 @@ static void want(const clsp_view *view, const int *heads, size_t count, unsigned
 clipspan_status clsp_view_verify(const clsp_view *view, const int *heads, size_t count, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    clsp_slice_reader reader = {.pieces.handle = -1};
+    clsp_slice_reader reader = {0};
     unsigned char *wanted = NULL;
     CLSP_ALLOC(wanted, clsp_alloc_zero(view->store->slices, 1));
     CLSP_TRY(clsp_slices_open(&reader, err));
