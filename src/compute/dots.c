@@ -11,8 +11,8 @@ static inline float folded(clsp_lanes s)
     return s[0];
 }
 
-CLSP_CLONES void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count,
-                           size_t n)
+CLSP_CLONES static void dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count,
+                             size_t n)
 {
     size_t whole = n / CLSP_LANES * CLSP_LANES;
     for (size_t j = 0; j < count; j++) {
@@ -32,7 +32,12 @@ CLSP_CLONES void clsp_dots(float *out, const float *a, const float *rows, size_t
     }
 }
 
-CLSP_CLONES float clsp_weighted_square(const float *a, const float *centre, float times, const float *size, size_t n)
+void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n)
+{
+    dots(out, a, rows, stride, which, count, n);
+}
+
+CLSP_CLONES static float weighted_square(const float *a, const float *centre, float times, const float *size, size_t n)
 {
     size_t whole = n / CLSP_LANES * CLSP_LANES;
     clsp_lanes sums = {0}, x, y, z;
@@ -51,4 +56,9 @@ CLSP_CLONES float clsp_weighted_square(const float *a, const float *centre, floa
         sums += x * x;
     }
     return folded(sums);
+}
+
+float clsp_weighted_square(const float *a, const float *centre, float times, const float *size, size_t n)
+{
+    return weighted_square(a, centre, times, size, n);
 }
