@@ -12,6 +12,7 @@ printf 'a red circle\nsnow\nwater\nthree shapes\n' >pool.txt
 run heads store pool.txt | head -n 1 | cut -d' ' -f1
 run evaluation store pool.txt | sed 's/[0-9][0-9.]*/N/g' | head -n 3
 run nearest store L1.H2 3 | wc -l
+run parts model scenes/labels.csv parts.store 3
 run edit store L1.H2 edited
 clipspan info edited >/dev/null && echo 'opens'
 # groups of birds by their ground; masks that are known
