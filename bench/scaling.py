@@ -121,6 +121,26 @@ def measure_decompose(o, work, images, ranks, options):
             "peak": max(e[1] for e in ended), "disk": disk(store), "merge": merging}
 
 
+def pictures_of(listing):
+    """A few pictures of a list file, or of the first column of a CSV, as absolute paths."""
+    folder = os.path.dirname(os.path.abspath(listing))
+    with open(listing, encoding="utf-8") as file:
+        lines = [line.strip().split(",")[0] for line in file if line.strip()]
+    found = [os.path.join(folder, line) for line in lines]
+    return [path for path in found if os.path.isfile(path)][:16]
+
+
+def measure_list(o, work, listed):
+    """Peak memory where the list is long: one shard of it, its sums alone."""
+    path, store = os.path.join(work, "long.txt"), os.path.join(work, "long")
+    shutil.rmtree(store, ignore_errors=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{o.pictures[i % len(o.pictures)]}\n" for i in range(listed))
+    peak = run([o.clipspan, "decompose", o.model, path, "-o", store, "--moments", "--shard-images", str(o.shard), "--batch",
+                str(o.batch), "--threads", "1", "--quiet", "--part", f"1/{-(-listed // o.shard)}"])[2]
+    return {"listed": listed, "peak": peak}
+
+
 def make_pool(path, texts):
     words = "red blue green small large old new round square bright dark wet dry cold warm plain".split()
     with open(path, "w", encoding="utf-8") as file:
@@ -137,13 +157,13 @@ def estimate(fits):
         for ranks in (1, 64, 1024, 16384):
             wall = fits["processor"].at([ranks, images]) / ranks + fits["merge"].at([1, ranks])
             size, moments = fits["disk"].at([1, images]), fits["moments"].at([1, images])
-            memory = fits["peak"].at([1, images / ranks])
+            memory = fits["peak"].at([1, images])
             row = {"images": images, "ranks": ranks, "seconds": wall, "core_seconds": fits["processor"].at([ranks, images]),
                    "bytes": size, "moments_bytes": moments, "rank_bytes": memory}
             out.append(row)
             print(f"  {images:>14,} {ranks:>6} {wall / DAY:>9.3g} {row['core_seconds'] / DAY:>10.4g} {size / 1e9:>9.4g} GB "
                   f"{moments / 1e9:>11.4g} GB {memory / 1e6:>11.0f} MB")
-    print("  Shared disks, a list of images that large, broken machines and energy are not in it.")
+    print("  A rank holds the whole list: cut one that does not fit into several stores. Shared disks, broken machines and energy are\n  not in it.")
     return out
 
 
@@ -178,6 +198,8 @@ def main():
             print(f"  {r['images']:>6} images, {r['ranks']} ranks: {r['wall']:.2f} s, {r['processor']:.2f} processor s, "
                   f"{r['peak'] / 1e6:.0f} MB a rank, {r['disk'] / 1e6:.2f} MB of disk, merge {r['merge']:.2f} s")
         heads_only = [measure_decompose(o, work, n, 1, f16 + ["--no-mlp", "--no-cls"]) for n in sizes]
+        o.pictures = pictures_of(o.images)
+        lists = [measure_list(o, work, n) for n in (1000, 100000, 200000)]
         moments = [measure_decompose(o, work, n, 1, ["--moments"]) for n in sizes]
 
         def column(rows, key):
@@ -198,8 +220,8 @@ def main():
                          column(heads_only, "disk")),
             "moments": Fit("bytes of moments alone", "B", {"1": [1.0] * len(sizes), "images": sizes},
                            column(moments, "disk")),
-            "peak": Fit("peak bytes of a rank", "B", {"1": one, "images / ranks": [r["images"] / r["ranks"] for r in runs]},
-                        column(runs, "peak")),
+            "peak": Fit("peak bytes of a rank", "B", {"1": [1.0] * len(lists), "images of the list": column(lists, "listed")},
+                        column(lists, "peak")),
         }
 
         info = json.loads(subprocess.run([o.clipspan, "info", os.path.join(work, "store"), "--json"], check=True,
@@ -226,7 +248,7 @@ def main():
         if o.json:
             with open(o.json, "w", encoding="utf-8") as file:
                 json.dump({"model": o.model, "processors": cores, "runs": runs, "heads_only": heads_only, "moments": moments,
-                           "textspan": spans, "fits": {k: f.record() for k, f in fits.items()}, "estimate": rows}, file,
+                           "lists": lists, "textspan": spans, "fits": {k: f.record() for k, f in fits.items()}, "estimate": rows}, file,
                           indent=1)
 
 
