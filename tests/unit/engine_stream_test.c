@@ -87,9 +87,11 @@ static clipspan_images *list_of(int broken)
     return images;
 }
 
+static int engines; /* inside one */
+
 static clipspan_engine *engine_new(clipspan_dtype dtype)
 {
-    clipspan_engine_options options = {dtype, 2, BATCH, 0};
+    clipspan_engine_options options = {dtype, engines > 2 ? engines : 2, BATCH, engines};
     clipspan_engine *engine = NULL;
     clipspan_error err;
     if (clipspan_engine_open(&engine, model, &options, &err)) fail_msg("%s", err.message);
@@ -362,6 +364,31 @@ static void texts_without_a_tokenizer(void **state)
     clipspan_model_free(bare);
 }
 
+/* Batches go round among engines and come back in order, the same to the bit; a picture that cannot be read, an error and a
+ * stop are those of one engine. */
+static void several_engines(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    seen *one = calloc(1, sizeof *one), *many = calloc(1, sizeof *many);
+    assert_int_equal(run_list(one, BROKEN, 0, &err), CLIPSPAN_OK);
+    for (engines = 2; engines <= 5; engines++) {
+        *many = (seen){0};
+        assert_int_equal(run_list(many, BROKEN, 0, &err), CLIPSPAN_OK);
+        assert_memory_equal(one->rows, many->rows, sizeof one->rows);
+        assert_memory_equal(one->ok, many->ok, sizeof one->ok);
+        assert_true(many->calls == one->calls && many->warnings == 1 && many->done == IMAGES && many->skipped == 1);
+        *many = (seen){0};
+        assert_int_not_equal(run_list(many, IMAGES - 1, 1, &err), CLIPSPAN_OK);
+        assert_non_null(strstr(err.message, "broken.jpg"));
+        *many = (seen){.stop_after = 2};
+        assert_int_equal(run_list(many, -1, 0, &err), CLIPSPAN_ERROR_INTERRUPTED);
+        assert_int_equal(many->next, BATCH);
+    }
+    engines = 0;
+    free(one), free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +401,7 @@ int main(void)
         cmocka_unit_test(cache_that_cannot_be_written),
         cmocka_unit_test(interrupted_pool_keeps_what_is_done),
         cmocka_unit_test(texts_without_a_tokenizer),
+        cmocka_unit_test(several_engines),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
