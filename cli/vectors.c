@@ -144,6 +144,8 @@ clipspan_status cli_embeddings_map(cli_embeddings *out, const char *path, const 
     if (status == CLIPSPAN_OK) {
         out->vectors.values = out->map.values;
         out->vectors.half = out->map.half;
+        out->vectors.passed = clipspan_npy_map_drop;
+        out->vectors.user = &out->map;
         status = match_rows(&of_lines, out->map.rows, out->map.columns, path, pool, pool_path, embed_dim, err);
         if (status == CLIPSPAN_OK && of_lines) status = list_rows(out, pool, err);
         if (status == CLIPSPAN_OK) status = measure(out, path, of_lines ? pool : NULL, threads, &fits, err);

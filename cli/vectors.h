@@ -19,7 +19,7 @@ clipspan_status cli_embeddings_open(float **out, const char *path, const clipspa
                                     size_t embed_dim, clipspan_error *err);
 /* The same where they lie, mapped, for what reads them block by block; float64 files are copied. */
 typedef struct cli_embeddings {
-    clipspan_vectors vectors; /* points into the rest */
+    clipspan_vectors vectors; /* points into the rest, which therefore stays where it is */
     clipspan_npy_map map;
     float *copied;
     size_t *rows;

@@ -57,12 +57,14 @@ typedef struct clipspan_vectors {
     const size_t *rows;   /* [count]: which row vector i is; NULL: row i */
     const double *scale;  /* [count]: by what vector i's numbers are multiplied; NULL: they stand as they are */
     size_t count, embed_dim; /* T, E */
+    void (*passed)(void *user); /* NULL, or called now and then, on any thread, behind some 200 MB of rows in order: a */
+    void *user;                 /* mapping may let its pages go */
 } clipspan_vectors;
 /* length: [count], in double, with `scale` applied; not finite where a number is not. threads: 0: all. */
 CLIPSPAN_API clipspan_status clipspan_vectors_lengths(const clipspan_vectors *vectors, double *length, int threads,
                                                       clipspan_error *err);
-/* The same as textspan_run for as many vectors as the pool has texts: memory is 280 bytes a text, whatever the number of
- * heads, beside the pool's own names. */
+/* The same as textspan_run for as many vectors as the pool has texts: heads are taken together while their
+ * coordinates of the pool (2 bytes an axis and text: 134 MB a head of 64 for a million texts) fit into 512 MiB. */
 CLIPSPAN_API clipspan_status clipspan_textspan_run_vectors(clipspan_textspan **out, const clipspan_moments *moments,
                                                            const clipspan_texts *pool, const clipspan_vectors *vectors,
                                                            const clipspan_textspan_options *options,

@@ -124,6 +124,8 @@ typedef struct clipspan_npy_map {
     void *keep;
 } clipspan_npy_map;
 CLIPSPAN_API clipspan_status clipspan_npy_map_open(clipspan_npy_map *out, const char *path, clipspan_error *err);
+/* Lets the mapped pages go for now; they come back when touched. map: a clipspan_npy_map. */
+CLIPSPAN_API void clipspan_npy_map_drop(void *map);
 CLIPSPAN_API void clipspan_npy_map_close(clipspan_npy_map *map);
 
 #ifdef __cplusplus

@@ -20,6 +20,8 @@ typedef struct clsp_pool {
 } clsp_pool;
 /* Rows [first, first + n) as float32: where they lie if they can be read there, else in scratch [n, E]. */
 const float *clsp_pool_rows(const clsp_pool *pool, size_t first, size_t n, float *scratch);
+/* To be called behind block b of a pass over all of them. */
+void clsp_pool_passed(const clsp_pool *pool, size_t b);
 /* Sets `longest`; refuses numbers that are not finite: *bad is the first such text, else T. */
 clipspan_status clsp_pool_measure(clsp_pool *pool, int threads, size_t *bad, clipspan_error *err);
 

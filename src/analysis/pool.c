@@ -31,6 +31,14 @@ const float *clsp_pool_rows(const clsp_pool *pool, size_t first, size_t n, float
     return scratch;
 }
 
+void clsp_pool_passed(const clsp_pool *pool, size_t b)
+{
+    enum { PASSED = 200000000 };
+    const clipspan_vectors *v = &pool->vectors;
+    size_t block = CLSP_TEXT_BLOCK * v->embed_dim * (v->half ? sizeof(uint16_t) : sizeof(float));
+    if (v->passed != NULL && (b + 1) % clsp_max(PASSED / clsp_max(block, 1), 1) == 0) v->passed(v->user);
+}
+
 /* Sum of squares in double: 16 running sums, added in a fixed order. */
 CLSP_CLONES static double squares(const float *x, size_t n)
 {
@@ -55,8 +63,10 @@ clipspan_status clipspan_vectors_lengths(const clipspan_vectors *vectors, double
         float *scratch = clsp_alloc_aligned(e, sizeof *scratch);
         failures += scratch == NULL;
 #pragma omp for schedule(static)
-        for (size_t i = 0; i < vectors->count; i++)
+        for (size_t i = 0; i < vectors->count; i++) {
             if (scratch != NULL) length[i] = sqrt(squares(clsp_pool_rows(&pool, i, 1, scratch), e));
+            if ((i + 1) % CLSP_TEXT_BLOCK == 0) clsp_pool_passed(&pool, i / CLSP_TEXT_BLOCK);
+        }
         clsp_free(scratch);
     }
     return failures == 0 ? CLIPSPAN_OK : clsp_fail_memory(err);

@@ -234,6 +234,7 @@ static clipspan_status project_pool(job *j, size_t n, clipspan_error *err)
         clipspan_error message;
         float *room = j->room + (size_t)omp_get_thread_num() * clsp_screen_room(j->result->embed_dim);
         clipspan_status status = clsp_screen_fill(&j->screen, b, &j->pool, j->axes, room, &message);
+        clsp_pool_passed(&j->pool, b);
         if (status == CLIPSPAN_OK) continue;
 #pragma omp critical(clsp_project_pool)
         failed = (outcome){status, message};

@@ -88,6 +88,12 @@ out:
     return status;
 }
 
+void clipspan_npy_map_drop(void *map)
+{
+    const clipspan_npy_map *opened = map;
+    if (opened->keep != NULL) clsp_npy_drop_pages(opened->keep);
+}
+
 void clipspan_npy_map_close(clipspan_npy_map *map)
 {
     if (map->keep != NULL) clsp_npy_close(map->keep);
