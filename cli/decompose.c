@@ -194,7 +194,7 @@ static const cli_option options[] = {
      offsetof(settings, neurons)},
     {"no-mlp", 0, CLI_UNFLAG, NULL, "leave out the MLP terms", offsetof(settings, mlp)},
     {"no-cls", 0, CLI_UNFLAG, NULL, "leave out the class token's attention to itself", offsetof(settings, cls)},
-    {"shard-images", 0, CLI_COUNT, "N", "images a shard (default: about 256 MB)", offsetof(settings, shard_images)},
+    {"shard-images", 0, CLI_COUNT, "N", "images a shard (default: about 64 MB)", offsetof(settings, shard_images)},
     {"part", 0, CLI_TEXT, "K/N", "part K of N of the images alone: N such commands, on any machines, then clipspan merge",
      offsetof(settings, part)},
     {"json", 0, CLI_FLAG, NULL, "print a summary as JSON", offsetof(settings, json)},

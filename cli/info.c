@@ -1,8 +1,9 @@
 /* clipspan info: what a model or a store is. */
 #include "cli.h"
 
+#include <dirent.h>
+#include <fnmatch.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
@@ -11,13 +12,15 @@ typedef struct settings {
     cli_model_settings model;
 } settings;
 
-/* A store is a folder with a manifest. */
+/* A store is a folder with a manifest; one of parts has theirs, and opening it says so. */
 static int is_store(const char *path)
 {
-    char name[4096];
-    struct stat about;
-    int length = snprintf(name, sizeof name, "%s/manifest.json", path);
-    return length > 0 && (size_t)length < sizeof name && stat(name, &about) == 0;
+    int found = 0;
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder != NULL && !found && (entry = readdir(folder)) != NULL;)
+        found = strcmp(entry->d_name, "manifest.json") == 0 || fnmatch("manifest-*-of-*.json", entry->d_name, 0) == 0;
+    if (folder != NULL) closedir(folder);
+    return found;
 }
 
 static clipspan_status run(void *given, clipspan_error *err)

@@ -178,10 +178,7 @@ void clsp_manifest_clear(clsp_manifest *manifest)
     clsp_free(manifest->token_layers);
     clsp_free(manifest->shards);
     clsp_free(manifest->subtotals);
-    for (size_t f = 0; f < manifest->folder_count; f++) {
-        clsp_free(manifest->folders[f].written);
-        clsp_free(manifest->folders[f].path);
-    }
+    clsp_manifest_drop_folders(manifest);
     clsp_free(manifest->folders);
     *manifest = (clsp_manifest){0};
 }
@@ -239,6 +236,15 @@ const char *clsp_manifest_add_folder(clsp_manifest *m, const char *written, cons
     clsp_free(folder->written);
     clsp_free(folder->path);
     return NULL;
+}
+
+void clsp_manifest_drop_folders(clsp_manifest *m)
+{
+    while (m->folder_count > 0) {
+        clsp_folder *folder = &m->folders[--m->folder_count];
+        clsp_free(folder->written);
+        clsp_free(folder->path);
+    }
 }
 
 uint64_t clsp_manifest_shards(const clsp_manifest *m)

@@ -81,6 +81,7 @@ static void read_file_members(members *m, const clsp_manifest *out, clsp_store_f
         else if (strlen(hash) != (absent ? 0 : CLSP_HASH_HEX - 1) || (absent && file->bytes != 0))
             wrong(m, "xxh3_128", "32 hex digits");
         else {
+            if (absent) file->folder = NULL;
             strcpy(file->name, name);
             strcpy(file->hash, hash);
         }

@@ -418,7 +418,7 @@ static clipspan_status bring_own(merger *g, const source *s, clsp_store_file *fi
 {
     clipspan_status status = place(g, s, file, err);
     if (status == CLIPSPAN_OK) status = bring(g, file, false, err);
-    g->out.folder_count = 0; /* nothing else was placed yet */
+    clsp_manifest_drop_folders(&g->out); /* nothing else was placed yet */
     return status;
 }
 
@@ -467,14 +467,15 @@ static clipspan_status begin(merger *g, const source *s, clipspan_error *err)
     clsp_manifest *m = &g->out;
     clipspan_status status = clsp_manifest_read_named(m, s->directory, s->m.name, err);
     if (status != CLIPSPAN_OK) return status;
-    for (size_t f = 0; f < m->folder_count; f++) {
-        clsp_free(m->folders[f].written);
-        clsp_free(m->folders[f].path);
-    }
-    m->folder_count = m->shard_count = m->subtotal_count = 0;
+    clsp_manifest_drop_folders(m);
+    m->shard_count = m->subtotal_count = 0;
     m->positions = m->images = m->skipped = 0;
     m->complete = false;
     snprintf(m->name, sizeof m->name, "%s", CLSP_STORE_MANIFEST);
+    m->list = s->m.list; /* the folders that these name are the source's */
+    m->basis = s->m.basis;
+    m->moments = s->m.moments;
+    m->neurons = s->m.neurons;
     status = bring_own(g, s, &m->list, err);
     if (status == CLIPSPAN_OK) status = bring_own(g, s, &m->basis, err);
     if (status == CLIPSPAN_OK) status = bring_own(g, s, &m->moments, err);

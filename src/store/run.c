@@ -63,21 +63,30 @@ static clipspan_status check_file(const clsp_store_file *file, const char *direc
     return status;
 }
 
-/* Every file by checksum: what is damaged shall not be built upon, nor called finished. It reads the whole store once,
- * so it tells how far it is and can be stopped. */
+/* Of the manifest's shards every `step`-th from `from` on, by checksum. It reads them, so it tells how far it is and can be
+ * stopped. */
+static clipspan_status check_shards(const clsp_manifest *m, size_t from, size_t step, const char *directory,
+                                    const clipspan_hooks *hooks, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    for (size_t s = from; s < m->shard_count; s += step) {
+        const clsp_shard *shard = &m->shards[s];
+        CLSP_TRY(check_file(&shard->file, directory, err));
+        const clipspan_progress progress = {"check", shard->first + shard->count - m->first, m->count, 0};
+        if (hooks != NULL && hooks->progress != NULL && hooks->progress(hooks->user, &progress) != 0)
+            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "stopped while %s was checked; it is as it was", directory));
+    }
+out:
+    return status;
+}
+
+/* Every file by checksum: what is damaged shall not be built upon, nor called finished. */
 static clipspan_status check_files(const clsp_manifest *m, const char *directory, const clipspan_hooks *hooks,
                                    clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    uint64_t done = 0;
     CLSP_TRY(check_file(&m->basis, directory, err));
-    for (size_t s = 0; s < m->shard_count; s++) {
-        const clsp_shard *shard = &m->shards[s];
-        CLSP_TRY(check_file(&shard->file, directory, err));
-        const clipspan_progress progress = {"check", done += shard->count, m->positions, 0};
-        if (hooks != NULL && hooks->progress != NULL && hooks->progress(hooks->user, &progress) != 0)
-            CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_INTERRUPTED, "stopped while %s was checked; it is as it was", directory));
-    }
+    CLSP_TRY(check_shards(m, 0, 1, directory, hooks, err));
     for (size_t s = 0; s < m->subtotal_count; s++) {
         CLSP_TRY(check_file(&m->subtotals[s].moments, directory, err));
         CLSP_TRY(check_file(&m->subtotals[s].neurons, directory, err));
@@ -337,7 +346,8 @@ out:
     return status;
 }
 
-/* The store's own manifest, which stands still while parts are written, has what was gathered from earlier divisions. */
+/* The store's own manifest, which stands still while parts are written, has what was gathered from earlier divisions. Each part
+ * compares the checksums of its share of those shards, so that all parts together compare all. */
 static clipspan_status run_part(run *r, clipspan_store_summary *summary, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -351,12 +361,10 @@ static clipspan_status run_part(run *r, clipspan_store_summary *summary, clipspa
     CLSP_TRY(clsp_store_lock(&own, directory, own_lock, false, err));
     CLSP_TRY(is_there(&there, directory, CLSP_STORE_MANIFEST, err));
     if (there) CLSP_TRY(clsp_manifest_read(&base, directory, err));
-    if (base.complete) {
-        CLSP_TRY(compare_all(&base, r->m, r->job, err));
-        goto out;
-    }
-    CLSP_TRY(begin_or_go_on_with_part(r, there ? &base : NULL, err));
-    CLSP_TRY(work(r, summary, err));
+    CLSP_TRY(base.complete ? compare_all(&base, r->m, r->job, err)
+                           : begin_or_go_on_with_part(r, there ? &base : NULL, err));
+    CLSP_TRY(check_shards(&base, (size_t)r->part - 1, (size_t)r->part_count, directory, r->hooks, err));
+    if (!base.complete) CLSP_TRY(work(r, summary, err));
 out:
     clsp_manifest_clear(&base);
     clsp_store_unlock(own, directory, own_lock);

@@ -101,6 +101,7 @@ clipspan_status clsp_manifest_add_shard(clsp_manifest *manifest, const clsp_shar
 clipspan_status clsp_manifest_add_subtotal(clsp_manifest *manifest, const clsp_subtotal *subtotal, clipspan_error *err);
 /* The folder `written` (relative to `directory`, or absolute), listed once; NULL: no memory. */
 const char *clsp_manifest_add_folder(clsp_manifest *manifest, const char *written, const char *directory);
+void clsp_manifest_drop_folders(clsp_manifest *manifest); /* files that name one are looked at no more */
 /* Shards are numbered from the first image on: how many there will be, the list positions of one, and those of several. */
 uint64_t clsp_manifest_shards(const clsp_manifest *manifest);
 void clsp_manifest_range(const clsp_manifest *manifest, uint64_t shard, uint64_t shards, uint64_t *first, uint64_t *count);

@@ -1,44 +1,46 @@
 # a store made in parts is that of one process, file for file
 tiny model
-scenes scenes 60
+"$BUILD/models/demo/demo-scenes" dir scenes --count 36 --seed 7 --split test --set birds >/dev/null
 list=scenes/labels.csv
 part() { clipspan decompose model "$list" --shard-images 8 --batch 4 --threads 1 --quiet "$@"; }
-part -o whole
-for k in 2 3 1; do part -o shared --part $k/3; done
+part -o whole --neurons
+for k in 2 1; do part -o shared --neurons --threads 2 --part $k/2; done
 fails clipspan textspan shared --texts "$SOURCE/models/demo/pool.txt"
+fails clipspan info shared
 clipspan merge shared
-diff -r whole shared && echo same
+diff -r whole shared && echo 'same, with other threads'
 # merged again, and a part asked for again: nothing is left to do
-clipspan merge shared --quiet && part -o shared --part 2/3 && part -o shared && diff -r whole shared && echo 'same still'
-# moments alone, and neurons
+clipspan merge shared --quiet && part -o shared --neurons --part 2/3 && part -o shared --neurons && diff -r whole shared && echo 'same still'
+# moments alone
 part -o whole-moments --moments
 for k in 1 2; do part -o moments --moments --part $k/2; done
 clipspan merge moments --quiet && diff -r whole-moments moments && echo 'same moments'
-part -o whole-neurons --neurons
-for k in 1 2 3; do part -o neurons --neurons --part $k/3; done
-clipspan merge neurons --quiet && diff -r whole-neurons neurons && echo 'same neurons'
 # parts that are killed lose their open shard; the same command goes on
-for k in 1 2 3; do
-  for i in 3 4 5; do
-    timeout -s KILL 0.0$i "$BUILD/clipspan" decompose model $list -o killed --part $k/3 --shard-images 8 --batch 4 --threads 1 || true
-  done
+for i in 3 6; do
+  timeout -s KILL 0.0$i "$BUILD/clipspan" decompose model $list -o killed --part 1/2 --shard-images 8 --batch 4 --threads 1 --neurons || true
 done >/dev/null 2>&1
-for k in 1 2 3; do part -o killed --part $k/3; done
+for k in 1 2; do part -o killed --neurons --part $k/2; done
 clipspan merge killed --quiet && diff -r whole killed && echo 'same after kills'
 # folders of their own: the store is spread over them
-for k in 1 2 3; do part -o p$k --part $k/3; done
+for k in 1 2 3; do part -o p$k --neurons --part $k/3; done
 clipspan merge p1 p2 p3 -o spread
 ls spread
 cmp whole/moments.safetensors spread/moments.safetensors && echo 'same moments'
 # every analysis reads it
 printf 'a red circle\na blue square\nsnow\nwater\n' >pool.txt
-prompts="--column setting --classes $SOURCE/models/demo/zero_shot/setting.classes.txt"
+printf 'heron\nwren\n' >classes.txt
+printf 'a photo of a {}\n' >templates.txt
+prompts="--classes classes.txt --templates templates.txt"
 for store in whole spread; do
   mkdir out-$store
   clipspan textspan $store --texts pool.txt --size 3 --heads last:1 --csv out-$store/textspan.csv -o out-$store/textspan.txt
   clipspan ablate $store $prompts --heads L2.H1 --resamples 9 --csv out-$store/ablate.csv -o out-$store/ablate.txt
   clipspan classify $store $prompts --csv out-$store/classify.csv -o out-$store/classify.txt
   clipspan retrieve $store --row 33 --heads L1.H2 -k 5 --csv out-$store/retrieve.csv -o out-$store/retrieve.txt
+  clipspan attributes $store --columns setting --csv out-$store/attributes.csv -o out-$store/attributes.txt
+  clipspan groups $store $prompts --attribute setting --heads L1.H2 --csv out-$store/groups.csv -o out-$store/groups.txt --quiet
+  clipspan neurons $store --top 3 --csv out-$store/neurons.csv -o out-$store/neurons.txt
+  clipspan edit $store --heads L1.H2 --no-accuracy -o out-$store/edited --quiet >out-$store/edit.txt
   clipspan export $store --name x --model m -o out-$store --quiet
 done
 sed -i 's/spread/whole/g' out-spread/*.txt
@@ -52,7 +54,7 @@ clipspan merge p1 p3 -o two --unfinished --quiet
 clipspan info two | grep -E '^(images|state)'
 fails clipspan merge two -o all
 clipspan merge two p2 -o all --quiet && cmp whole/moments.safetensors all/moments.safetensors && echo 'same moments'
-part -o two && cmp whole/moments.safetensors two/moments.safetensors && echo 'gone on with'
+part -o two --neurons && cmp whole/moments.safetensors two/moments.safetensors && echo 'gone on with'
 # brought together, it is that of one process
 clipspan merge p1 p2 p3 -o near --collect link --quiet && diff -r whole near && echo same
 clipspan merge spread --collect copy --quiet && diff -r whole spread && echo same
@@ -68,17 +70,22 @@ fails clipspan merge p1 p2 -o wrong
 cp -r p2 again
 fails clipspan merge p1 p2 p3 again -o wrong
 tiny other --seed 9
-clipspan decompose other $list -o q2 --part 2/3 --shard-images 8 --batch 4 --quiet
-fails clipspan merge p1 q2 p3 -o wrong
-part -o h2 --part 2/3 --store-dtype f16
-fails clipspan merge p1 h2 p3 -o wrong
+another() { clipspan decompose "$@" --part 3/3 --batch 4 --threads 1 --neurons --quiet; }
+another other $list -o q3 --shard-images 8
+fails clipspan merge p1 p2 q3 -o wrong
+another model $list -o h3 --shard-images 8 --store-dtype f16
+fails clipspan merge p1 p2 h3 -o wrong
 sed '4{h;d};5G' $list >scenes/swapped.csv
-clipspan decompose model scenes/swapped.csv -o l2 --part 2/3 --shard-images 8 --batch 4 --quiet
-fails clipspan merge p1 l2 p3 -o wrong
-clipspan decompose model $list -o s2 --part 2/3 --shard-images 12 --batch 4 --quiet
-fails clipspan merge p1 s2 p3 -o wrong
-fails part -o p1 --part 1/4
-rm p3/shard-00007.safetensors
+another model scenes/swapped.csv -o l3 --shard-images 8
+fails clipspan merge p1 p2 l3 -o wrong
+another model $list -o s3 --shard-images 12
+fails clipspan merge p1 p2 s3 -o wrong
+fails part -o p1 --neurons --part 1/4
+# of a store that is there each part compares its share by checksum
+printf X | dd of=near/shard-00002.safetensors bs=1 seek=5000 conv=notrunc status=none
+part -o near --neurons --part 2/3 && echo 'not its share'
+fails part -o near --neurons --part 3/3
+rm p3/shard-00004.safetensors
 fails clipspan merge p1 p2 p3 -o wrong
 fails part -o x --part 4/3
 fails part -o x --part 3

@@ -9,7 +9,7 @@ here=$SOURCE/tests/cli
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export BUILD SOURCE scratch
-export XDG_CACHE_HOME="$scratch/cache" LC_ALL=C.UTF-8 ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=1"
+export XDG_CACHE_HOME="$scratch/cache" LC_ALL=C.UTF-8 OMP_WAIT_POLICY=passive ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=1"
 export LSAN_OPTIONS="${LSAN_OPTIONS:-}:suppressions=$SOURCE/tests/leaks.txt:print_suppressions=0"
 
 cat >"$scratch/start" <<'END'
