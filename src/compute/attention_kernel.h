@@ -179,7 +179,8 @@ TARGET static void multiply(float *c, size_t c_stride, const float *a, size_t a_
 
 /* ---- softmax ----------------------------------------------------------------------------------------------- */
 
-typedef int32_t lane_bits __attribute__((vector_size(LANES * 4)));
+/* Without a sign: lanes behind a row's end hold what they may, and are masked afterwards. */
+typedef uint32_t lane_bits __attribute__((vector_size(LANES * 4)));
 
 /* e^x for x <= 0, to about 1 unit in the last place; below -87 that of -87, 1.6e-38; the same steps as norm.c's. The
  * magic number rounds to the nearest integer and leaves it in the low bits, which become the exponent's. */

@@ -26,6 +26,15 @@ TARGET static void transpose_small(float *to, size_t to_stride, const float *fro
         }
 }
 
+TARGET static void copy(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; r++, to += to_stride, from += from_stride) {
+        size_t c = 0;
+        for (; c + LANES <= columns; c += LANES) STORE(to + c, LOAD(from + c));
+        for (; c < columns; c++) to[c] = from[c];
+    }
+}
+
 /* ---- a tile on its way out ---------------------------------------------------------------------------------- */
 
 INLINE vec load_part(const float *from, size_t count)
@@ -47,10 +56,13 @@ INLINE void store_part(float *to, vec v, size_t count)
     memcpy(to, part, count * sizeof *part);
 }
 
+/* Bits without a sign: those of a NaN may wrap around. */
+typedef uint32_t bits_vec __attribute__((vector_size(LANES * 4)));
+
 /* To nearest even; NaN stays NaN. */
 INLINE void store_bf16(uint16_t *to, vec v, size_t count)
 {
-    ivec bits = (ivec)v, nan = (ivec)(v != v);
+    bits_vec bits = (bits_vec)v, nan = (bits_vec)(v != v);
     bits = ((bits + 0x7fff + ((bits >> 16) & 1)) & ~nan) | ((bits | 0x400000) & nan);
     if (count >= LANES) {
         STORE_HIGH(to, bits);
@@ -122,35 +134,37 @@ TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t r
 /* ---- the inner loop ----------------------------------------------------------------------------------------- */
 
 /* multiply_NAME for one kind of step: WEIGHT is the type in panels, WEIGHTS(p) loads a vector of them, BROADCAST(p) the
- * step of one row, DOT(sum, x, w) adds their product. One copy of the loop for each number of rows. A cache line a step
- * is fetched of what comes next. */
+ * step of one row, DOT(sum, x, w) adds their product. One copy of the loop for each number of rows, for a whole and for
+ * half a panel. A cache line a step is fetched of what comes next. */
 #define CASE_ROWS(name, n)                                                                                             \
-    case n: name##_rows(tile, pitch, strip, panel, next, steps, clsp_min(n, MR), first); break;
+    case n: name##_rows(tile, pitch, strip, panel, next, steps, clsp_min(n, MR), NV, first); break;                    \
+    case MANY + (n): name##_rows(tile, pitch, strip, panel, next, steps, clsp_min(n, MR), NV / 2, first); break;
+enum { MANY = 16 }; /* more than MR */
 #define MULTIPLY(name, ATTRIBUTES, WEIGHT, WEIGHTS, STEP, BROADCAST, DOT)                                              \
     ATTRIBUTES __attribute__((always_inline)) static inline void name##_rows(                                          \
         float *tile, size_t pitch, const float *strip, const WEIGHT *panel, const char *next, size_t steps,            \
-        const size_t rows, bool first)                                                                                 \
+        const size_t rows, const size_t vectors, bool first)                                                                                 \
     {                                                                                                                  \
         vec sums[MR][NV];                                                                                              \
         CLSP_UNROLLED for (size_t r = 0; r < rows; r++)                                                                     \
-            CLSP_UNROLLED for (size_t v = 0; v < NV; v++)                                                                   \
+            CLSP_UNROLLED for (size_t v = 0; v < vectors; v++)                                                                   \
                 sums[r][v] = first ? SET(0.0f) : LOAD(tile + r * pitch + v * LANES);                                    \
         for (size_t s = 0; s < steps; s++, strip++, panel += NV * LANES) {                                             \
             STEP w[NV];                                                                                                \
             __builtin_prefetch(next + s * 64, 0, 2);                                                                   \
-            CLSP_UNROLLED for (size_t v = 0; v < NV; v++) w[v] = WEIGHTS(panel + v * LANES);                                \
+            CLSP_UNROLLED for (size_t v = 0; v < vectors; v++) w[v] = WEIGHTS(panel + v * LANES);                                \
             CLSP_UNROLLED for (size_t r = 0; r < rows; r++) {                                                               \
                 STEP x = BROADCAST(strip + r * CLSP_GEMM_STRIDE);                                                      \
-                CLSP_UNROLLED for (size_t v = 0; v < NV; v++) sums[r][v] = DOT(sums[r][v], x, w[v]);                        \
+                CLSP_UNROLLED for (size_t v = 0; v < vectors; v++) sums[r][v] = DOT(sums[r][v], x, w[v]);                        \
             }                                                                                                          \
         }                                                                                                              \
         CLSP_UNROLLED for (size_t r = 0; r < rows; r++)                                                                     \
-            CLSP_UNROLLED for (size_t v = 0; v < NV; v++) STORE(tile + r * pitch + v * LANES, sums[r][v]);                   \
+            CLSP_UNROLLED for (size_t v = 0; v < vectors; v++) STORE(tile + r * pitch + v * LANES, sums[r][v]);                   \
     }                                                                                                                  \
     ATTRIBUTES static void name(float *tile, size_t pitch, const float *strip, const void *panel, const void *next,    \
-                                size_t steps, size_t rows, bool first)                                                 \
+                                size_t steps, size_t rows, size_t columns, bool first)                                 \
     {                                                                                                                  \
-        switch (rows) {                                                                                                \
+        switch (columns > NV / 2 * LANES ? rows : MANY + rows) {                                                                                                \
             CASE_ROWS(name, 1) CASE_ROWS(name, 2) CASE_ROWS(name, 3) CASE_ROWS(name, 4) CASE_ROWS(name, 5)             \
             CASE_ROWS(name, 6) MORE_ROWS(name)                                                                         \
         default: break;                                                                                                \
