@@ -6,6 +6,7 @@
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define HAS_X86 1
 #else
@@ -23,11 +24,26 @@ int clsp_f16_way(int most)
     return before;
 }
 
+#if HAS_X86
+/* Asked of the processor itself, once: older Clang's __builtin_cpu_supports knows no F16C. */
+static bool has_f16c(void)
+{
+    static int answer; /* 0: not asked yet; two threads that ask at once get the same answer */
+    int known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+    if (known == 0) {
+        unsigned a, b, c, d;
+        known = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) ? 1 : -1;
+        __atomic_store_n(&answer, known, __ATOMIC_RELAXED);
+    }
+    return known > 0;
+}
+#endif
+
 int clsp_f16_ways(void)
 {
 #if HAS_X86
     if (widest_way >= 2 && __builtin_cpu_supports("avx512f")) return 2;
-    if (widest_way >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) return 1;
+    if (widest_way >= 1 && __builtin_cpu_supports("avx2") && has_f16c()) return 1;
 #endif
     return 0;
 }

@@ -201,6 +201,32 @@ static void no_number_spreads_as_it_must(void **state)
     }
 }
 
+/* Later tokens score higher by far: what a block holds of them beyond a query's own end must not matter. */
+static void scores_rise_along_a_causal_sequence(void **state)
+{
+    (void)state;
+    for (clsp_isa_level isa = CLSP_ISA_PORTABLE; isa <= clsp_isa(); isa++)
+        for (int type = CLSP_TYPE_F32; type <= CLSP_TYPE_BF16; type++) {
+            problem p = problem_new((shape){37, 16, true}, (clsp_type)type);
+            float *out = malloc(p.shape.n * p.width * sizeof *out), alpha[37];
+            for (size_t i = 0; i < p.shape.n; i++)
+                for (size_t j = 0; j < 2 * p.width; j++) {
+                    float x = j < p.width ? 8.0f : 8.0f * (float)i; /* q; k */
+                    if (type == CLSP_TYPE_F32) ((float *)p.qkv)[i * p.stride + j] = x;
+                    else ((uint16_t *)p.qkv)[i * p.stride + j] = clsp_f32_to_bf16(x);
+                }
+            run_kernel(out, alpha, &p, clsp_head_kernel_for(isa, p.type));
+            for (size_t i = 0; i < p.shape.n; i++) /* each token sees itself alone: the one before is e^-256 as much */
+                for (size_t j = 0; j < p.width; j++) {
+                    double got = type == CLSP_TYPE_F32 ? (double)out[i * p.width + j]
+                                                       : (double)clsp_bf16_to_f32(((uint16_t *)out)[i * p.width + j]);
+                    assert_true(got == value(&p, i * p.stride + 2 * p.width + j));
+                }
+            free(out);
+            problem_free(&p);
+        }
+}
+
 /* ---- whole runs --------------------------------------------------------------------------------------------- */
 
 enum { SEQUENCES = 5, DIM = 40, WIDTH = HEADS * DIM, LONGEST = 61 };
@@ -251,6 +277,7 @@ int main(void)
         cmocka_unit_test(f32_kernels),
         cmocka_unit_test(bf16_kernels),
         cmocka_unit_test(no_number_spreads_as_it_must),
+        cmocka_unit_test(scores_rise_along_a_causal_sequence),
         cmocka_unit_test(alone_and_with_other_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

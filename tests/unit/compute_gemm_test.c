@@ -216,6 +216,28 @@ static void activations(void **state)
     clsp_free(packed), clsp_free(scratch);
 }
 
+/* To bf16: to nearest even, both infinities, what is no number, and whatever bits it has, stays so. */
+static void rounding(void **state)
+{
+    (void)state;
+    const uint32_t bits[] = {0x3f800000, 0x3f807fff, 0x3f808000, 0x3f808001, 0x3f818000, 0xbf818000, 0x7f7f7fff, 0x7f7f8000,
+                             0x7f800000, 0xff800000, 0x7f800001, 0x7fffffff, 0xff800001, 0xffffffff, 0x7fff9055, 0x7fc00000};
+    enum { COUNT = sizeof bits / sizeof *bits };
+    float x[COUNT], one = 1.0f;
+    uint16_t y[COUNT];
+    void *packed = clsp_alloc_aligned(clsp_gemm_packed_bytes(CLSP_TYPE_F32, 1, 1), 1);
+    void *scratch = clsp_alloc_aligned(clsp_gemm_scratch(CLSP_TYPE_F32, 1, 1), 1);
+    clsp_gemm_pack(packed, CLSP_TYPE_F32, &one, 1, false, 1, 1);
+    memcpy(x, bits, sizeof x);
+    clsp_gemm_product product = {.y = y, .x = x, .y_stride = 1, .x_stride = 1, .weight = packed, .rows = COUNT, .in = 1,
+                                 .out = 1, .output = CLSP_TYPE_BF16};
+    clsp_gemm_run(&product, scratch, 1);
+    for (size_t i = 0; i < COUNT; i++)
+        if (isnan(x[i])) assert_true(isnan(clsp_bf16_to_f32(y[i])));
+        else assert_int_equal(y[i], clsp_f32_to_bf16(x[i]));
+    clsp_free(packed), clsp_free(scratch);
+}
+
 /* c = alpha a b + beta c; where beta is 0 what c held does not matter. */
 static void plain_products(void **state)
 {
@@ -246,6 +268,6 @@ static void plain_products(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(against_double), cmocka_unit_test(bits_do_not_depend_on_company),
-                                       cmocka_unit_test(activations), cmocka_unit_test(plain_products)};
+                                       cmocka_unit_test(activations), cmocka_unit_test(rounding), cmocka_unit_test(plain_products)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
