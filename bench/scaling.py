@@ -6,7 +6,8 @@
 Runs `decompose` as 1 and more parts side by side, with one thread each, over growing stretches of the list; `merge`; and
 `textspan` with growing pools and numbers of heads. Fits plain linear models by least squares, prints each with its largest
 residual, and what a million and a billion images would cost by them: an estimate, nothing that was measured. Processor seconds
-are fitted beside wall-clock seconds, since other work on the machine disturbs the latter. Standard library only.
+are what is fitted, since other work on the machine disturbs the clock; there may be more ranks than processors. For ViT-L-14 the
+time is scaled by FLOPs and the disk computed from the format, where another model was measured. Standard library only.
 """
 import argparse
 import json
@@ -18,6 +19,8 @@ import tempfile
 import time
 
 DAY = 86400.0
+LARGE = {"name": "ViT-L-14", "layers": 24, "heads": 16, "width": 1024, "mlp_width": 4096, "tokens": 257, "patch_size": 14,
+         "embed_dim": 768}
 
 
 def least_squares(rows, values):
@@ -148,22 +151,41 @@ def make_pool(path, texts):
             file.write(f"a {words[t % 16]} {words[t // 16 % 16]} thing number {t}\n")
 
 
-def estimate(fits):
+def flops(m):
+    """Of one image's plain forward: products of every layer, attention, patches."""
+    n, d = m["tokens"], m["width"]
+    layer = 2 * n * (4 * d * d + 2 * d * m["mlp_width"]) + 4 * n * n * d
+    return m["layers"] * layer + 2 * (n - 1) * 3 * m["patch_size"] ** 2 * d
+
+
+def stored(m):
+    """Bytes an image in f16 with MLP and class-token terms (docs/store.md, Size), checksums included."""
+    e, layers = m["embed_dim"], m["layers"]
+    return 1.001 * (20 + 2 * (e + layers * m["width"]) + (layers + 1) * (2 * e + 4) + layers * (2 * e + 4))
+
+
+def estimate(fits, model):
     """What the fitted lines say far outside of what was measured."""
-    print("\nESTIMATE (the fitted lines, far outside of what was measured; one thread a rank, this model on this machine)")
-    print(f"  {'images':>14} {'ranks':>6} {'days':>9} {'core days':>10} {'store, f16':>12} {'moments alone':>14} {'memory a rank':>14}")
+    times = flops(LARGE) / flops(model)
+    print("\nESTIMATE (the fitted lines, far outside of what was measured; ranks of one thread of this machine; f16, heads, MLPs and class token)")
+    print(f"  {LARGE['name']}: this model's processor seconds an image x {times:.0f}, the ratio of their FLOPs ({flops(LARGE) / 1e9:.0f} "
+          f"GFLOP an image); bytes by the format")
+    print(f"  {'model':>14} {'images':>14} {'core days':>10} {'days: 64':>9} {'1,024':>8} {'16,384 ranks':>12} {'store':>10} {'list a rank':>12}")
     out = []
-    for images in (10**6, 10**9):
-        for ranks in (1, 64, 1024, 16384):
-            wall = fits["processor"].at([ranks, images]) / ranks + fits["merge"].at([1, ranks])
-            size, moments = fits["disk"].at([1, images]), fits["moments"].at([1, images])
-            memory = fits["peak"].at([1, images])
-            row = {"images": images, "ranks": ranks, "seconds": wall, "core_seconds": fits["processor"].at([ranks, images]),
-                   "bytes": size, "moments_bytes": moments, "rank_bytes": memory}
-            out.append(row)
-            print(f"  {images:>14,} {ranks:>6} {wall / DAY:>9.3g} {row['core_seconds'] / DAY:>10.4g} {size / 1e9:>9.4g} GB "
-                  f"{moments / 1e9:>11.4g} GB {memory / 1e6:>11.0f} MB")
-    print("  A rank holds the whole list: cut one that does not fit into several stores. Shared disks, broken machines and energy are\n  not in it.")
+    start, image = fits["processor"].weights
+    size = fits["disk"].weights[1]
+    for name, seconds, room in ((model["name"], image, size), (LARGE["name"], image * times, stored(LARGE))):
+        for images in (10**6, 10**9):
+            days = [(start + seconds * images / ranks + fits["merge"].at([1, ranks])) / DAY for ranks in (64, 1024, 16384)]
+            listed = fits["peak"].weights[1] * images
+            out.append({"model": name, "images": images, "core_seconds": seconds * images, "days": days, "bytes": room * images,
+                        "list_bytes": listed})
+            print(f"  {name:>14} {images:>14,} {seconds * images / DAY:>10.4g} {days[0]:>9.3g} {days[1]:>8.3g} {days[2]:>12.3g} "
+                  f"{room * images / 1e9:>7.5g} GB {listed / 1e9:>9.3g} GB")
+    print("  Every rank holds the whole list: one that does not fit must be cut into several stores.\n"
+          "  Shared disks, decoding of larger pictures, broken machines and energy are not in it; small models use less of a processor's\n"
+          "  peak than large ones, so times by FLOPs are too long rather than too short. Moments alone take a constant "
+          f"{fits['moments'].weights[0] / 1e6:.1f} MB\n  and {fits['moments'].weights[1]:.0f} bytes an image, the list.")
     return out
 
 
@@ -172,7 +194,7 @@ def main():
     p.add_argument("--clipspan", default="build/release/clipspan")
     p.add_argument("--model", help="default: the demo's model")
     p.add_argument("--images", help="a list of images; default: scenes drawn for it")
-    p.add_argument("--quick", action="store_true", help="fewer runs")
+    p.add_argument("--quick", action="store_true", help="half as many images")
     p.add_argument("--json", help="also write everything here")
     o = p.parse_args()
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -188,9 +210,10 @@ def main():
         o.shard = 128 if demo else 8
         sizes = [256, 512, 1024] if demo else [16, 32, 64]
         if o.quick:
-            sizes = sizes[:2]
+            sizes = [n // 2 for n in sizes]
+            o.shard //= 2
         cores = len(os.sched_getaffinity(0))
-        rank_counts = [r for r in (1, 2, 4, 8) if r <= cores]
+        rank_counts = [r for r in (1, 2, 4, 8) if r <= max(4, cores)]
         print(f"{o.model}: {sizes} images, {rank_counts} ranks of one thread, {cores} processors")
         f16 = ["--store-dtype", "f16"]
         runs = [measure_decompose(o, work, n, r, f16) for n in sizes for r in rank_counts]
@@ -206,10 +229,8 @@ def main():
             return [r[key] for r in rows]
 
         one = [1.0] * len(runs)
-        parted = [r for r in runs if r["ranks"] > 1] or runs
+        parted = [r for r in runs if r["ranks"] > 1]
         fits = {
-            "wall": Fit("seconds of decompose", "s", {"1": one, "images / ranks": [r["images"] / r["ranks"] for r in runs],
-                                                      "ranks": column(runs, "ranks")}, column(runs, "wall")),
             "processor": Fit("processor seconds, all ranks", "s", {"ranks": column(runs, "ranks"),
                                                                    "images": column(runs, "images")},
                              column(runs, "processor")),
@@ -224,11 +245,11 @@ def main():
                         column(lists, "peak")),
         }
 
-        info = json.loads(subprocess.run([o.clipspan, "info", os.path.join(work, "store"), "--json"], check=True,
-                                         capture_output=True, text=True).stdout)
-        layers = int(info["layers"] if "layers" in info else info["model"]["layers"])
+        model = json.loads(subprocess.run([o.clipspan, "info", o.model, "--json"], check=True, capture_output=True,
+                                          text=True).stdout)
+        layers = model["layers"]
         spans = []
-        for texts in (500, 2000) if o.quick else (500, 1000, 2000):
+        for texts in (500, 1000, 2000):
             pool = os.path.join(work, f"pool{texts}.txt")
             make_pool(pool, texts)
             os.environ["XDG_CACHE_HOME"] = os.path.join(work, "cache")
@@ -244,7 +265,7 @@ def main():
         print("\nFITTED (least squares)")
         for f in fits.values():
             f.show()
-        rows = estimate(fits)
+        rows = estimate(fits, model)
         if o.json:
             with open(o.json, "w", encoding="utf-8") as file:
                 json.dump({"model": o.model, "processors": cores, "runs": runs, "heads_only": heads_only, "moments": moments,

@@ -92,7 +92,7 @@ typedef struct cli_image_settings {
     {"batch", 0, CLI_COUNT, "N", "images in one forward pass (default: by the model's size)",                         \
      offsetof(type, member.batch)}
 #define CLI_ENGINES_OPTION(type, member)                                                                              \
-    {"engines", 0, CLI_TEXT, "N", "engines side by side, sharing threads and weights; auto: one for 8 threads (default 1)", \
+    {"engines", 0, CLI_TEXT, "N", "engines side by side, sharing threads and weights; auto: one for each 8 threads (default 1)", \
      offsetof(type, member.engines)}
 #define CLI_IMAGE_OPTIONS(type, member)                                                                               \
     {"source", 0, CLI_TEXT, "folder|imagefolder|list|csv|waterbirds|tar|matlab", "what IMAGES is (default: found from the path)",       \

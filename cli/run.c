@@ -246,12 +246,13 @@ clipspan_status cli_open_model(clipspan_model **out, const char *path, const cli
 
 static clipspan_status read_engines(int *out, const char *text, clipspan_error *err)
 {
+    enum { MOST_ENGINES = 1024 };
     char *end = NULL;
     *out = text != NULL && strcmp(text, "auto") == 0 ? CLIPSPAN_ENGINES_AUTO : 0;
     if (text == NULL || *out != 0) return CLIPSPAN_OK;
     long count = strtol(text, &end, 10);
-    if (*text < '1' || *text > '9' || *end != '\0' || count > 1024)
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--engines %s: expected auto or a number from 1 on", text);
+    if (*text < '1' || *text > '9' || *end != '\0' || count > MOST_ENGINES)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--engines %s: expected auto or a number from 1 to %d", text, (int)MOST_ENGINES);
     *out = (int)count;
     return CLIPSPAN_OK;
 }

@@ -138,6 +138,7 @@ double clsp_bf16_gain(size_t width); /* fp32 time / bf16 time of a [256, width] 
  * CLIPSPAN_MAX_ISA, one of these words, forbids the ones after it. bf16 runs on all of them, but is fast on the last
  * two alone. Borrowed. */
 const char *clsp_compute_name(void);
+clipspan_status clsp_compute_check(clipspan_error *err); /* that the variable, where it is set, is one of them */
 
 /* ---- small symmetric problems, double precision (LAPACKE) ---------------------------------------------- */
 

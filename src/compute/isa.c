@@ -8,12 +8,26 @@ static const char *const names[] = {"portable", "avx2", "avx512", "avx512_bf16",
 
 const char *clsp_isa_name(clsp_isa_level level) { return names[level]; }
 
+static int find(const char *word)
+{
+    for (int i = 0; i <= CLSP_ISA_AMX; i++)
+        if (strcmp(word, names[i]) == 0) return i;
+    return -1;
+}
+
 static clsp_isa_level limit(void)
 {
     const char *word = getenv("CLIPSPAN_MAX_ISA");
-    for (int i = 0; word && i < CLSP_ISA_AMX; i++)
-        if (strcmp(word, names[i]) == 0) return (clsp_isa_level)i;
-    return CLSP_ISA_AMX;
+    int found = word ? find(word) : -1;
+    return found < 0 ? CLSP_ISA_AMX : (clsp_isa_level)found;
+}
+
+clipspan_status clsp_compute_check(clipspan_error *err)
+{
+    const char *word = getenv("CLIPSPAN_MAX_ISA");
+    if (word == NULL || word[0] == '\0' || find(word) >= 0) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                     "the variable CLIPSPAN_MAX_ISA is %.40s: expected portable, avx2, avx512, avx512_bf16 or amx", word);
 }
 
 #if CLSP_X86

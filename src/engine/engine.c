@@ -63,6 +63,7 @@ clipspan_status clipspan_engine_open(clipspan_engine **out, const clipspan_model
     clipspan_engine *engine = NULL;
     *out = NULL;
     CLSP_TRY(check_options(o, err));
+    CLSP_TRY(clsp_compute_check(err));
     CLSP_ALLOC(engine, clsp_alloc_zero(1, sizeof *engine));
     engine->model = model;
     engine->type = o->dtype == CLIPSPAN_BF16 ? CLSP_TYPE_BF16 : CLSP_TYPE_F32;

@@ -236,7 +236,7 @@ static void name_missing_part(char out[96], const merger *g, uint64_t missing)
         else
             base = &g->sources[i]->m;
     }
-    for (int part = 1; part <= of; part++) {
+    for (int part = 1; part <= of && (uint64_t)part <= clsp_manifest_shards(&g->sources[0]->m); part++) { /* others are empty */
         unsigned char *ours = NULL;
         char name[CLSP_STORE_NAME];
         bool its = clsp_part_share(&ours, &g->sources[0]->m, base, part, of, NULL) == CLIPSPAN_OK && ours[missing];

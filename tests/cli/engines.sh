@@ -7,6 +7,7 @@ for engines in 1 2 auto; do
   cmp one.npy other.npy && echo "embed, $engines: the same"
 done
 for engines in 0 3 two; do fails clipspan embed $model --images scenes -o no.npy --threads 2 --engines $engines; done
+(export CLIPSPAN_MAX_ISA=avx3; fails clipspan embed $model --images scenes -o no.npy --quiet)
 clipspan decompose $model scenes -o one.store --threads 2 --batch 4 --shard-images 8 --quiet
 clipspan decompose $model scenes -o two.store --threads 2 --batch 4 --shard-images 8 --engines 2 --json 2>note |
   grep -oE '"(engines|mapped)": [0-9]+'
