@@ -131,6 +131,7 @@ typedef struct clsp_output {
     char *target;    /* where it leads; NULL: not a regular file */
     char *temporary; /* beside the target; NULL with it */
     void *stream;
+    char *buffer;    /* the stream's; NULL: its own */
     bool unsynced;   /* set between _open and _commit: not waited for the disk; a power cut may leave any bytes */
 } clsp_output;
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);
@@ -149,8 +150,7 @@ void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX]); /* 32 
 void clsp_hasher_free(clsp_hasher *hasher);
 void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length);
 enum { CLSP_HASH_BYTES = 16 }; /* in the order of the hex digits */
-void clsp_hasher_bytes(const clsp_hasher *hasher, unsigned char out[CLSP_HASH_BYTES]);
-void clsp_hasher_reset(clsp_hasher *hasher); /* as new */
+void clsp_hash_bytes(unsigned char out[CLSP_HASH_BYTES], const void *bytes, size_t length);
 
 /* ---- threads ------------------------------------------------------------------------------------------ */
 

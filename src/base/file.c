@@ -161,6 +161,10 @@ char *clsp_cache_folder(void)
 
 /* ---- output ------------------------------------------------------------------------------------------- */
 
+/* Bytes at a time, at multiples of it in the file: the system then keeps the file in large pages, which are mapped at once.
+ * In pages of 4 KB, reading a store takes twice as long. */
+enum { WRITTEN = 1 << 21 };
+
 /* Where `path` leads when its links are followed, also when nothing stands there yet. */
 static clipspan_status follow_links(char **out, const char *path, clipspan_error *err)
 {
@@ -208,7 +212,7 @@ static clipspan_status open_temporary(clsp_output *output, clipspan_error *err)
     }
     if (handle < 0) return clsp_fail_errno(err, "%s: cannot be written", output->path);
     output->stream = fdopen(handle, "w+b");
-    if (output->stream != NULL) return CLIPSPAN_OK;
+    if (output->stream != NULL && setvbuf(output->stream, output->buffer, _IOFBF, WRITTEN) == 0) return CLIPSPAN_OK;
     clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
     close(handle);
     return status;
@@ -219,6 +223,8 @@ static clipspan_status open_beside(clsp_output *output, const struct stat *old, 
 {
     clipspan_status status = follow_links(&output->target, output->path, err);
     if (status != CLIPSPAN_OK) return status;
+    output->buffer = clsp_alloc(WRITTEN, 1);
+    if (output->buffer == NULL) return clsp_fail_memory(err);
     if (old != NULL && access(output->target, W_OK) != 0)
         return clsp_fail_errno(err, "%s: cannot be written", output->path);
     status = open_temporary(output, err);
@@ -302,6 +308,7 @@ void clsp_output_discard(clsp_output *output)
 {
     if (output->stream != NULL) fclose(output->stream);
     if (output->temporary != NULL) unlink(output->temporary);
+    clsp_free(output->buffer);
     clsp_free(output->path);
     clsp_free(output->target);
     clsp_free(output->temporary);

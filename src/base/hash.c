@@ -43,18 +43,6 @@ void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX])
     to_hex(out, XXH3_128bits_digest(hasher->state));
 }
 
-void clsp_hasher_bytes(const clsp_hasher *hasher, unsigned char out[CLSP_HASH_BYTES])
-{
-    XXH128_canonical_t bytes;
-    XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(hasher->state));
-    memcpy(out, bytes.digest, CLSP_HASH_BYTES);
-}
-
-void clsp_hasher_reset(clsp_hasher *hasher)
-{
-    XXH3_128bits_reset(hasher->state);
-}
-
 void clsp_hasher_free(clsp_hasher *hasher)
 {
     if (hasher == NULL) return;
@@ -62,7 +50,19 @@ void clsp_hasher_free(clsp_hasher *hasher)
     clsp_free(hasher);
 }
 
+static XXH128_hash_t hash_of(const void *bytes, size_t length)
+{
+    return clsp_hash_has_avx2() ? clsp_hash_avx2(bytes, length) : XXH3_128bits(bytes, length);
+}
+
 void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length)
 {
-    to_hex(out, clsp_hash_has_avx2() ? clsp_hash_avx2(bytes, length) : XXH3_128bits(bytes, length));
+    to_hex(out, hash_of(bytes, length));
+}
+
+void clsp_hash_bytes(unsigned char out[CLSP_HASH_BYTES], const void *bytes, size_t length)
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, hash_of(bytes, length));
+    memcpy(out, canonical.digest, CLSP_HASH_BYTES);
 }

@@ -14,7 +14,6 @@ typedef struct player {
     unsigned char *wanted;           /* [slices of a shard] 1: read */
     clsp_slice *slices;              /* [slices of a shard] of a batch: slice_count are filled */
     size_t slice_count;
-    clsp_slice_reader reader;
     clsp_safetensors *next;          /* mapped ahead: shard next_number; NULL: none */
     size_t next_number;
     clipspan_batch batch;
@@ -75,7 +74,6 @@ static clipspan_status make_buffers(player *p, size_t images, clipspan_error *er
     CLSP_ALLOC(p->index, clsp_alloc(images, sizeof *p->index));
     CLSP_ALLOC(p->wanted, clsp_alloc(store->slices, 1));
     CLSP_ALLOC(p->slices, clsp_alloc(store->slices, sizeof *p->slices));
-    CLSP_TRY(clsp_slices_open(&p->reader, err));
     want_slices(p);
 out:
     return status;
@@ -136,7 +134,7 @@ static clipspan_status read_batch(player *p, const playing *s, size_t at, size_t
     }
     for (size_t i = 0; i < n; i++) p->index[i] = row + at + i;
     p->batch.images = n;
-    bool good = clsp_slices_take(&p->reader, p->slices, p->slice_count);
+    bool good = clsp_slices_take(p->slices, p->slice_count);
     return good ? CLIPSPAN_OK : clsp_store_damaged(p->store, s->number, err);
 }
 
@@ -145,7 +143,7 @@ static clipspan_status begin(player *p, playing *s, size_t from, size_t to, clip
 {
     if (from == 0 && to == s->rows && p->select.batch % CLSP_BLOCK == 0)
         return clsp_store_begin_shard(p->store, s->number, s->file, &s->sums, err);
-    return clsp_store_verify_shard(p->store, s->number, s->file, p->wanted, &p->reader, err);
+    return clsp_store_verify_shard(p->store, s->number, s->file, p->wanted, err);
 }
 
 static void end(const player *p, const playing *s)
@@ -270,7 +268,6 @@ out:
     clsp_free(p.token_layers);
     clsp_free(p.wanted);
     clsp_free(p.slices);
-    clsp_slices_close(&p.reader);
     clsp_safetensors_free(p.next);
     return status;
 }

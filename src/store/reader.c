@@ -258,8 +258,7 @@ static size_t unverified(const clipspan_store *store, size_t s, const clsp_safet
 
 /* Two threads that meet here both read the same, and both are right. */
 clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
-                                        const unsigned char *wanted, const clsp_slice_reader *reader,
-                                        clipspan_error *err)
+                                        const unsigned char *wanted, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const unsigned char *sums = NULL;
@@ -270,7 +269,7 @@ clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, c
     CLSP_ALLOC(slices, clsp_alloc(store->slices, sizeof *slices));
     CLSP_ALLOC(which, clsp_alloc(store->slices, sizeof *which));
     count = unverified(store, s, file, wanted, sums, slices, which);
-    if (!clsp_slices_take(reader, slices, count)) CLSP_TRY(clsp_store_damaged(store, s, err));
+    if (!clsp_slices_take(slices, count)) CLSP_TRY(clsp_store_damaged(store, s, err));
     for (size_t i = 0; i < count; i++) clsp_store_set_verified(store, s, which[i]);
 out:
     clsp_free(slices);

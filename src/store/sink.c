@@ -126,18 +126,15 @@ static void step(const clsp_sink *sink, const char *name)
 }
 
 /* One slice, block by block. */
-static void sum_blocks(clsp_hasher *hasher, const char *slice, size_t rows, size_t row, unsigned char *sums)
+static void sum_blocks(const char *slice, size_t rows, size_t row, unsigned char *sums)
 {
-    for (size_t at = 0; at < rows; at += CLSP_BLOCK, sums += CLSP_HASH_BYTES) {
-        clsp_hasher_reset(hasher);
-        clsp_hasher_add(hasher, slice + at * row, clsp_min(CLSP_BLOCK, rows - at) * row);
-        clsp_hasher_bytes(hasher, sums);
-    }
+    for (size_t at = 0; at < rows; at += CLSP_BLOCK, sums += CLSP_HASH_BYTES)
+        clsp_hash_bytes(sums, slice + at * row, clsp_min(CLSP_BLOCK, rows - at) * row);
 }
 
 /* sums: [slices, blocks, 16], of which the field's are filled. */
 static clipspan_status write_field(const clsp_sink *sink, size_t f, clsp_safetensors_writer *writer,
-                                   clsp_hasher *hasher, unsigned char *sums, clipspan_error *err)
+                                   unsigned char *sums, clipspan_error *err)
 {
     const clsp_field *field = &sink->fields[f];
     size_t size = clsp_dtype_size(field->dtype), row = field->inner * size;
@@ -145,7 +142,7 @@ static clipspan_status write_field(const clsp_sink *sink, size_t f, clsp_safeten
     clipspan_status status = CLIPSPAN_OK;
     for (size_t o = 0; o < field->outer && status == CLIPSPAN_OK; o++) {
         const char *slice = (const char *)sink->buffers[f] + o * sink->capacity * row;
-        sum_blocks(hasher, slice, sink->rows, row, sums + (field->slice + o) * slice_sums);
+        sum_blocks(slice, sink->rows, row, sums + (field->slice + o) * slice_sums);
         status = clsp_safetensors_writer_add(writer, slice, sink->rows * row, err);
     }
     return status;
@@ -156,17 +153,14 @@ static clipspan_status write_fields(const clsp_sink *sink, clsp_safetensors_writ
                                     clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    clsp_hasher *hasher = NULL;
     unsigned char *sums = NULL;
     size_t bytes = clsp_fields_slices(sink->fields, sink->field_count) * clsp_blocks(sink->rows) * CLSP_HASH_BYTES;
-    CLSP_ALLOC(hasher, clsp_hasher_new());
     CLSP_ALLOC(sums, clsp_alloc(bytes, 1));
-    for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, hasher, sums, err));
+    for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, sums, err));
     if (sink->manifest->version == 1) goto out;
     CLSP_TRY(clsp_safetensors_writer_add(writer, sums, bytes, err));
     clsp_hash_hex(hash, sums, bytes);
 out:
-    clsp_hasher_free(hasher);
     clsp_free(sums);
     return status;
 }

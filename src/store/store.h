@@ -337,13 +337,6 @@ struct clipspan_store {
 clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
                                      clipspan_error *err);
 
-/* What slices are read with. */
-typedef struct clsp_slice_reader {
-    size_t threads;
-    clsp_hasher **hashers; /* [threads] */
-} clsp_slice_reader;
-clipspan_status clsp_slices_open(clsp_slice_reader *reader, clipspan_error *err);
-void clsp_slices_close(clsp_slice_reader *reader); /* safe on a zeroed one */
 typedef struct clsp_slice {
     const unsigned char *from; /* in the mapped file */
     size_t bytes;
@@ -353,7 +346,7 @@ typedef struct clsp_slice {
     size_t block;             /* bytes of a block; the last may be shorter */
 } clsp_slice;
 /* Compares and widens them on all threads. false: a checksum differs. */
-bool clsp_slices_take(const clsp_slice_reader *reader, const clsp_slice *slices, size_t count);
+bool clsp_slices_take(const clsp_slice *slices, size_t count);
 /* Finds a mapped shard's checksums, themselves as the manifest says: [slices, blocks, 16]. NULL: of version 1, where the
  * whole file was compared, unless it was before. */
 clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
@@ -365,7 +358,6 @@ void clsp_store_set_verified(const clipspan_store *store, size_t s, size_t slice
 /* The wanted slices of shard `s` ([slices] of 0 and 1; NULL: all) against their checksums, those that were not compared
  * before. Of version 1 the whole file. file: shard s, mapped. */
 clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
-                                        const unsigned char *wanted, const clsp_slice_reader *reader,
-                                        clipspan_error *err);
+                                        const unsigned char *wanted, clipspan_error *err);
 
 #endif

@@ -171,15 +171,12 @@ static void want(const clsp_view *view, const int *heads, size_t count, unsigned
 clipspan_status clsp_view_verify(const clsp_view *view, const int *heads, size_t count, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    clsp_slice_reader reader = {0};
     unsigned char *wanted = NULL;
     CLSP_ALLOC(wanted, clsp_alloc_zero(view->store->slices, 1));
-    CLSP_TRY(clsp_slices_open(&reader, err));
     want(view, heads, count, wanted);
     for (size_t s = 0; s < view->count; s++)
-        CLSP_TRY(clsp_store_verify_shard(view->store, view->shards[s].number, view->shards[s].file, wanted, &reader, err));
+        CLSP_TRY(clsp_store_verify_shard(view->store, view->shards[s].number, view->shards[s].file, wanted, err));
 out:
-    clsp_slices_close(&reader);
     clsp_free(wanted);
     return status;
 }
