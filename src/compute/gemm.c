@@ -55,8 +55,7 @@ static void gather(const clsp_gemm_kernel *kernel, float *to, const weights *w, 
     size_t nr = kernel->nr, columns = clsp_min(w->out - column, nr);
     if (columns < nr) memset(to, 0, count * nr * sizeof *to);
     if (w->transposed)
-        for (size_t i = 0; i < count; i++)
-            memcpy(to + i * nr, w->values + (first + i) * w->stride + column, columns * sizeof *to);
+        kernel->copy(to, nr, w->values + first * w->stride + column, w->stride, count, columns);
     else
         kernel->transpose(to, nr, w->values + column * w->stride + first, w->stride, count, columns);
 }
@@ -115,6 +114,7 @@ static plan plan_of(clsp_type type, size_t in)
 }
 
 static size_t strip_floats(const plan *p) { return p->kernel->mr * CLSP_GEMM_STRIDE; }
+static size_t panel_floats(const plan *p) { return CLSP_GEMM_STEPS * p->kernel->nr; }
 static size_t tile_floats(const plan *p) { return p->kernel->mr * p->kernel->nr; }
 
 size_t clsp_gemm_scratch(clsp_type type, size_t in, size_t out)
@@ -122,7 +122,7 @@ size_t clsp_gemm_scratch(clsp_type type, size_t in, size_t out)
     plan p = plan_of(type, in);
     size_t strips = BLOCK_ROWS / p.kernel->mr;
     size_t panels = p.slices > p.group ? divide_up(out, p.kernel->nr) : 1;
-    return strips * (p.group * strip_floats(&p) + panels * tile_floats(&p)) * sizeof(float);
+    return (strips * (p.group * strip_floats(&p) + panels * tile_floats(&p)) + panel_floats(&p)) * sizeof(float);
 }
 
 typedef struct rectangle {
@@ -133,9 +133,7 @@ static void copy_row(float *to, const plan *p, const void *x, size_t first, size
 {
     size_t pair = p->kernel->step == CLSP_GEMM_PAIR ? 2 : 1, begin = first * pair;
     size_t count = clsp_min(in - begin, p->slice * pair);
-    if (p->kernel->step == CLSP_GEMM_F32) {
-        memcpy(to, (const float *)x + begin, count * sizeof(float));
-    } else if (p->kernel->step == CLSP_GEMM_PAIR) {
+    if (p->kernel->step == CLSP_GEMM_PAIR) {
         memcpy(to, (const uint16_t *)x + begin, count * sizeof(uint16_t));
         if (count % 2) ((uint16_t *)to)[count] = 0;
     } else {
@@ -154,9 +152,11 @@ static void copy_rows(float *strips, const plan *p, const clsp_gemm_product *pro
     for (size_t slice = first; slice < end; slice++) {
         float *to = strips + (slice - first) * high * CLSP_GEMM_STRIDE;
         size_t step = slice * p->slice;
+        size_t steps = clsp_min(p->steps - step, p->slice), stride = product->x_stride;
         if (product->x_transposed)
-            p->kernel->transpose(to, CLSP_GEMM_STRIDE, (const float *)product->x + step * product->x_stride + row, product->x_stride,
-                      rows, clsp_min(p->steps - step, p->slice));
+            p->kernel->transpose(to, CLSP_GEMM_STRIDE, (const float *)product->x + step * stride + row, stride, rows, steps);
+        else if (p->kernel->step == CLSP_GEMM_F32)
+            p->kernel->copy(to, CLSP_GEMM_STRIDE, (const float *)product->x + row * stride + step, stride, rows, steps);
         else
             for (size_t r = 0; r < rows; r++)
                 copy_row(to + r * CLSP_GEMM_STRIDE, p, (const char *)product->x + (row + r) * product->x_stride * bytes,
@@ -186,10 +186,22 @@ static void fetch_target(const clsp_gemm_product *product, size_t row, size_t ro
     }
 }
 
-static const char *weights_at(const plan *p, const clsp_gemm_product *product, size_t panel, size_t slice)
+/* A block of rows, and where a thread keeps it. */
+typedef struct block {
+    float *strips, *tiles, *panel; /* panel: of weights that are not packed */
+    size_t row, rows;
+    const char *after; /* the rows that follow, if they are worth fetching while the first panel passes by; or NULL */
+} block;
+
+/* Steps [step, step + steps) of a panel. */
+static const char *weights_at(const plan *p, const clsp_gemm_product *product, const block *b, size_t panel, size_t step,
+                              size_t steps)
 {
-    size_t step = panel * p->steps + slice * p->slice;
-    return (const char *)product->weight + step * p->kernel->nr * step_bytes(p->kernel);
+    size_t nr = p->kernel->nr;
+    if (product->weight) return (const char *)product->weight + (panel * p->steps + step) * nr * step_bytes(p->kernel);
+    weights w = {product->plain, product->plain_stride, product->in, product->out, product->plain_transposed};
+    gather(p->kernel, b->panel, &w, panel * nr, step, steps);
+    return (const char *)b->panel;
 }
 
 /* Sums of a whole panel that nothing more is done to, and that y, as it is or as zeros, begins. */
@@ -199,43 +211,68 @@ static bool sums_in_place(const clsp_gemm_product *product, size_t column_end)
            column_end <= product->out;
 }
 
-/* One panel against the strips of a block, over slices [first, end). */
-static void run_panel(const plan *p, const clsp_gemm_product *product, const float *strips, float *tiles, size_t panel,
-                      size_t row, size_t rows, size_t first, size_t end)
+/* Some steps of one panel against all strips of a block. */
+static void run_steps(const plan *p, const clsp_gemm_product *product, const block *b, size_t panel, const float *strips,
+                      const char *weight, const char *next, size_t step, size_t steps)
 {
     const clsp_gemm_kernel *k = p->kernel;
-    size_t high = divide_up(rows, k->mr);
-    bool in_place = sums_in_place(product, (panel + 1) * k->nr);
+    size_t column = panel * k->nr, high = divide_up(b->rows, k->mr), columns = clsp_min(product->out - column, k->nr);
+    size_t bytes = steps * k->nr * step_bytes(k);
+    bool in_place = sums_in_place(product, column + k->nr), last = step + steps == p->steps;
+    for (size_t s = 0; s < high; s++) {
+        size_t row = b->row + s * k->mr, count = clsp_min(b->rows - s * k->mr, k->mr);
+        float *tile = in_place ? (float *)product->y + row * product->y_stride + column : b->tiles + s * tile_floats(p);
+        const char *fetch = next == b->after ? next + (step * high + s * steps) * 64 : next + s * steps * 64 % bytes;
+        if (last) fetch_target(product, row, count, column);
+        k->multiply(tile, in_place ? product->y_stride : k->nr, strips + s * strip_floats(p), weight, fetch, steps, count,
+                    columns, step == 0 && !(in_place && product->beta == 1.0f));
+        if (last && !in_place) finish_tile(p, product, tile, row, count, column);
+    }
+}
+
+enum { FEW_STEPS = 64 }; /* a panel of them is still in L1 when a single strip has passed by */
+
+/* One panel against the strips of a block, over slices [first, end). */
+static void run_panel(const plan *p, const clsp_gemm_product *product, const block *b, size_t panel, size_t first, size_t end,
+                      bool fetch)
+{
+    size_t high = divide_up(b->rows, p->kernel->mr);
+    size_t most = product->weight || high > 1 ? p->slice : FEW_STEPS;
     for (size_t slice = first; slice < end; slice++) {
-        size_t step = slice * p->slice, steps = clsp_min(p->steps - step, p->slice), bytes = steps * k->nr * step_bytes(k);
-        const char *weight = weights_at(p, product, panel, slice);
-        const char *next = slice + 1 < end ? weight + bytes : weights_at(p, product, panel + 1, first);
-        bool last = slice + 1 == p->slices;
-        for (size_t s = 0; s < high; s++) {
-            size_t count = clsp_min(rows - s * k->mr, k->mr);
-            float *tile = in_place ? (float *)product->y + (row + s * k->mr) * product->y_stride + panel * k->nr
-                                   : tiles + s * tile_floats(p);
-            if (last && !in_place) fetch_target(product, row + s * k->mr, count, panel * k->nr);
-            k->multiply(tile, in_place ? product->y_stride : k->nr,
-                        strips + ((slice - first) * high + s) * strip_floats(p), weight, next + s * steps * 64 % bytes, steps,
-                        count, slice == 0 && !(in_place && product->beta == 1.0f));
-            if (last && !in_place) finish_tile(p, product, tile, row + s * k->mr, count, panel * k->nr);
+        size_t begin = slice * p->slice, stop = clsp_min(begin + p->slice, p->steps);
+        const float *strips = b->strips + (slice - first) * high * strip_floats(p);
+        for (size_t step = begin; step < stop; step += most) {
+            size_t steps = clsp_min(stop - step, most);
+            const char *weight = weights_at(p, product, b, panel, step, steps), *next = weight;
+            if (fetch)
+                next = b->after;
+            else if (product->weight && slice + 1 < end)
+                next = weights_at(p, product, b, panel, stop, 0);
+            else if (product->weight)
+                next = weights_at(p, product, b, panel + 1, first * p->slice, 0);
+            run_steps(p, product, b, panel, strips + (step - begin), weight, next, step, steps);
         }
     }
 }
 
 static void run_rectangle(const plan *p, const clsp_gemm_product *product, const rectangle *at, float *scratch)
 {
-    size_t strips = BLOCK_ROWS / p->kernel->mr;
-    float *tiles = scratch + p->group * strips * strip_floats(p);
-    for (size_t row = at->row; row < at->row_end; row += BLOCK_ROWS) {
-        size_t rows = clsp_min(at->row_end - row, BLOCK_ROWS);
+    size_t strips = BLOCK_ROWS / p->kernel->mr, x_row = product->in * (product->compute == CLSP_TYPE_BF16 ? 2 : 4);
+    bool dense = !product->x_transposed && product->x_stride == product->in && p->slices <= p->group;
+    block b = {.panel = scratch, .strips = scratch + panel_floats(p)};
+    b.tiles = b.strips + p->group * strips * strip_floats(p);
+    float *tiles = b.tiles;
+    for (b.row = at->row; b.row < at->row_end; b.row += b.rows) {
+        b.rows = clsp_min(at->row_end - b.row, BLOCK_ROWS);
+        bool more = dense && b.row + b.rows < at->row_end;
+        b.after = more ? (const char *)product->x + (b.row + b.rows) * x_row : NULL;
         for (size_t first = 0; first < p->slices; first += p->group) {
             size_t end = clsp_min(first + p->group, p->slices);
-            copy_rows(scratch, p, product, row, rows, first, end);
+            copy_rows(b.strips, p, product, b.row, b.rows, first, end);
             for (size_t panel = at->panel; panel < at->panel_end; panel++) {
                 size_t place = p->slices > p->group ? panel - at->panel : 0;
-                run_panel(p, product, scratch, tiles + place * strips * tile_floats(p), panel, row, rows, first, end);
+                b.tiles = tiles + place * strips * tile_floats(p);
+                run_panel(p, product, &b, panel, first, end, more && panel == at->panel);
             }
         }
     }

@@ -27,7 +27,7 @@ typedef struct clsp_gemm_product {
     void *y;                   /* [R, M] in `output` */
     const void *x;             /* [R, K] in `compute` */
     size_t y_stride, x_stride; /* elements */
-    const void *weight;        /* packed */
+    const void *weight;        /* packed; NULL: `plain` */
     const float *bias;         /* [M] or NULL */
     size_t rows, in, out;
     clsp_type compute, output;
@@ -36,6 +36,10 @@ typedef struct clsp_gemm_product {
     bool x_transposed; /* x is [K, R] */
     bool scaled;       /* y = alpha x W' + beta y, and neither bias nor epilogue */
     float alpha, beta;
+    /* Weights not packed, [M, K] or, transposed, [K, M]: each panel is laid out where it is used, for every 126 rows anew. */
+    const float *plain;
+    size_t plain_stride;
+    bool plain_transposed;
 } clsp_gemm_product;
 /* Bytes of scratch that one thread of a product wants. */
 size_t clsp_gemm_scratch(clsp_type type, size_t in, size_t out);

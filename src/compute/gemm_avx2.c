@@ -30,8 +30,8 @@ enum { LANES = 8, MR = 6, NV = 2 };
 MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_widened, TARGET, uint16_t, WIDENED, vec, FIRST, MULTIPLY_ADD)
 
-static const clsp_gemm_kernel kernel_f32 = {"avx2", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose_small, finish};
-static const clsp_gemm_kernel kernel_widened = {"avx2_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose_small, finish};
+static const clsp_gemm_kernel kernel_f32 = {"avx2", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose_small, copy, finish};
+static const clsp_gemm_kernel kernel_widened = {"avx2_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose_small, copy, finish};
 
 const clsp_gemm_kernel *clsp_gemm_avx2(clsp_type type) { return type == CLSP_TYPE_F32 ? &kernel_f32 : &kernel_widened; }
 

@@ -78,9 +78,9 @@ MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_widened, TARGET, uint16_t, WIDENED, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_pairs, TARGET_DOT, uint32_t, PAIRS, __m512bh, PAIR, _mm512_dpbf16_ps)
 
-static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose, finish};
-static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose, finish};
-static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs, transpose, finish};
+static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose, copy, finish};
+static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose, copy, finish};
+static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs, transpose, copy, finish};
 
 const clsp_gemm_kernel *clsp_gemm_avx512(clsp_type type, bool dot)
 {

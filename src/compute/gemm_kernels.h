@@ -46,12 +46,14 @@ typedef struct clsp_gemm_kernel {
     const char *name;
     clsp_gemm_step step;
     size_t mr, nr;
-    /* tile (+)= strip x panel over some steps; the first `rows` <= mr rows alone, `pitch` floats apart. Meanwhile `steps` cache lines from
-     * `next` on, which may lie anywhere, are brought into L2. */
+    /* tile (+)= strip x panel over some steps; the first `rows` <= mr rows alone, `pitch` floats apart, and the first half
+     * of the columns alone if `columns` is no more. Meanwhile `steps` cache lines from `next` on, which may lie anywhere,
+     * are brought into L2. */
     void (*multiply)(float *tile, size_t pitch, const float *strip, const void *panel, const void *next, size_t steps,
-                     size_t rows, bool first);
+                     size_t rows, size_t columns, bool first);
     /* to [rows, columns] = from' with from [columns, rows]; strides in floats. */
     void (*transpose)(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns);
+    void (*copy)(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns);
     void (*finish)(const clsp_gemm_target *target, const float *tile, size_t rows, size_t columns);
 } clsp_gemm_kernel;
 

@@ -21,6 +21,9 @@ static int threads_for(size_t m, size_t n, size_t k)
     return work < (double)threads ? (int)clsp_max(work, 1.0) : threads;
 }
 
+/* Up to so many rows pass a panel by once. */
+enum { FEW_ROWS = 126 };
+
 /* c = beta c, for k = 0. */
 static void scale(float *c, size_t c_stride, size_t m, size_t n, float beta)
 {
@@ -38,15 +41,20 @@ clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_s
         return CLIPSPAN_OK;
     }
     int threads = threads_for(m, n, k);
+    bool plain = m <= FEW_ROWS;
     size_t packed = clsp_gemm_packed_bytes(CLSP_TYPE_F32, k, n), scratch = clsp_gemm_scratch(CLSP_TYPE_F32, k, n), bytes;
-    if (packed == 0 || !clsp_mul(&bytes, scratch, (size_t)threads) || !clsp_add(&bytes, bytes, packed))
+    if (packed == 0 || !clsp_mul(&bytes, scratch, (size_t)threads) || !clsp_add(&bytes, bytes, plain ? 0 : packed))
         return clsp_fail_memory(err);
     char *room = clsp_alloc_aligned(bytes, 1);
     if (room == NULL) return clsp_fail_memory(err);
-    clsp_gemm_product product = {.y = c, .x = a, .y_stride = c_stride, .x_stride = a_stride, .weight = room + threads * scratch,
-                                 .rows = m, .in = k, .out = n, .x_transposed = ta, .scaled = true, .alpha = alpha,
-                                 .beta = beta};
-    clsp_gemm_pack(room + (size_t)threads * scratch, CLSP_TYPE_F32, b, b_stride, !tb, k, n);
+    clsp_gemm_product product = {.y = c, .x = a, .y_stride = c_stride, .x_stride = a_stride, .rows = m, .in = k, .out = n,
+                                 .x_transposed = ta, .scaled = true, .alpha = alpha, .beta = beta, .plain = b,
+                                 .plain_stride = b_stride, .plain_transposed = !tb};
+    if (!plain) {
+        void *weight = room + (size_t)threads * scratch;
+        clsp_gemm_pack(weight, CLSP_TYPE_F32, b, b_stride, !tb, k, n);
+        product.weight = weight;
+    }
     clsp_gemm_run(&product, room, threads);
     clsp_free(room);
     return CLIPSPAN_OK;
@@ -75,11 +83,11 @@ static double product_seconds(clsp_workspace *workspace, size_t width, clsp_type
     double best = -1.0;
     float *zeros = clsp_alloc_zero(width, width * sizeof *zeros), *x = clsp_alloc_zero(2 * ROWS, width * sizeof *x);
     void *weight = NULL;
-    if (clsp_packed_init(&packed, type, width, width, ROWS, NULL) != CLIPSPAN_OK || zeros == NULL || x == NULL ||
+    if (clsp_packed_init(&packed, type, width, width, NULL) != CLIPSPAN_OK || zeros == NULL || x == NULL ||
         (weight = clsp_alloc_aligned(packed.bytes, 1)) == NULL ||
-        clsp_packed_fill(&packed, weight, zeros, false, NULL) != CLIPSPAN_OK ||
         clsp_linear_new(&linear, workspace, &packed, type, CLSP_EPILOGUE_NONE, NULL) != CLIPSPAN_OK)
         goto out;
+    clsp_packed_fill(&packed, weight, zeros, false);
     for (int i = 0; i < TRIES; i++) {
         double began = now();
         if (clsp_linear_run(linear, x + ROWS * width, width, x, width, ROWS, NULL)) goto out;
