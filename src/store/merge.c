@@ -529,6 +529,14 @@ out:
     return status;
 }
 
+/* A merge that failed leaves nothing of a store that was not there before. */
+static void take_back(const char *directory)
+{
+    char *manifest = clsp_path_join(directory, CLSP_STORE_MANIFEST);
+    if (manifest != NULL && !clsp_file_exists(manifest)) clsp_store_sweep(NULL, directory, NULL);
+    clsp_free(manifest);
+}
+
 clipspan_status clipspan_store_merge(const char *directory, const char *const *folders, size_t count,
                                      const clipspan_merge_options *options, clipspan_store_summary *summary,
                                      const clipspan_hooks *hooks, clipspan_error *err)
@@ -545,8 +553,9 @@ clipspan_status clipspan_store_merge(const char *directory, const char *const *f
     clipspan_status status = clsp_directory_make(directory, err);
     if (status == CLIPSPAN_OK) status = clsp_store_lock(&lock, directory, CLSP_STORE_LOCK, false, err);
     if (status == CLIPSPAN_OK) status = merge_locked(&g, folders, count, summary, err);
+    if (status != CLIPSPAN_OK && !there && lock >= 0) take_back(directory);
     clsp_store_unlock(lock, directory, CLSP_STORE_LOCK);
-    if (status != CLIPSPAN_OK && !there) rmdir(directory); /* where nothing was written to it */
+    if (status != CLIPSPAN_OK && !there) rmdir(directory);
     return status;
 }
 
