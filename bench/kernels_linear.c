@@ -20,9 +20,9 @@ static void linear_make(instance *it)
     instance_output(it, rows * y_stride(p), p->output);
     clsp_linear *linear = NULL;
     clipspan_error err;
-    require(clsp_packed_init(&it->packed, p->type, in, out, rows, &err), &err);
+    require(clsp_packed_init(&it->packed, p->type, in, out, &err), &err);
     void *packed = instance_block(it, it->packed.bytes);
-    require(clsp_packed_fill(&it->packed, packed, weight, p->manner & TRANSPOSED, &err), &err);
+    clsp_packed_fill(&it->packed, packed, weight, p->manner & TRANSPOSED);
     it->packed.bias = p->manner & BIAS ? bias : NULL;
     require(clsp_linear_new(&linear, it->workspace, &it->packed, p->output, p->epilogue, &err), &err);
     it->object = linear;
@@ -96,7 +96,6 @@ static double linear_error(const instance *it)
 static void linear_free(instance *it)
 {
     clsp_linear_free(it->object);
-    clsp_packed_clear(&it->packed);
 }
 
 /* Some rows, run one by one into what was before, against the rows of it->out. */

@@ -20,25 +20,20 @@ size_t clsp_workspace_bytes(const clsp_workspace *workspace); /* of scratch, by 
 /* ---- packed weights: laid out once in the order in which products read them ---------------------------- */
 
 /* The weights of one linear layer. Once filled they are read alone: any number of layers, engines and threads may share
- * them. Weight and bias are borrowed: whoever fills them owns the block, which may be a mapped file. */
+ * them. All is borrowed: whoever fills them owns the block, which may be a mapped file. */
 typedef struct clsp_packed {
     clsp_type type; /* of the weights and of x */
     size_t in, out;
-    size_t rows;        /* the usual number of rows, for which a library chooses its layout */
-    const char *layout; /* its name, such as "amx_bf16": equal names and sizes, equal bytes. NULL: a library's own */
+    const char *layout; /* its name, such as "amx_bf16": equal names and sizes, equal bytes */
     size_t bytes;       /* of weight */
     const void *weight; /* aligned to 64 bytes; NULL: not filled yet */
     const float *bias;  /* [out] or NULL */
-    struct clsp_matrix *matrix; /* the library's description of its layout; NULL: none */
 } clsp_packed;
 /* Chooses the layout and says how many bytes it takes. */
-clipspan_status clsp_packed_init(clsp_packed *packed, clsp_type type, size_t in, size_t out, size_t rows,
-                                 clipspan_error *err);
+clipspan_status clsp_packed_init(clsp_packed *packed, clsp_type type, size_t in, size_t out, clipspan_error *err);
 /* weight: [out, in], or [in, out] if transposed, packed to `to`: [packed->bytes], aligned to 64 bytes, which
  * packed->weight then is. Different weights may be filled at the same time. */
-clipspan_status clsp_packed_fill(clsp_packed *packed, void *to, const float *weight, bool transposed,
-                                 clipspan_error *err);
-void clsp_packed_clear(clsp_packed *packed); /* not what was borrowed; a zeroed one is fine */
+void clsp_packed_fill(clsp_packed *packed, void *to, const float *weight, bool transposed);
 
 /* ---- linear layers: y = act(x W' + b) or y += x W' + b -------------------------------------------------- */
 

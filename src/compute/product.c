@@ -96,7 +96,6 @@ static double product_seconds(clsp_workspace *workspace, size_t width, clsp_type
     }
 out:
     clsp_linear_free(linear);
-    clsp_packed_clear(&packed);
     clsp_free(weight);
     clsp_free(zeros);
     clsp_free(x);

@@ -43,10 +43,8 @@ size_t clsp_engine_slots(const clipspan_engine *engine)
 
 static clipspan_status take_weights(clsp_team *team, clipspan_engine *engine, clipspan_error *err)
 {
-    size_t batch = (size_t)engine->batch, rows = batch * (size_t)engine->model->vision.tokens;
     int before = clsp_threads(engine->threads);
-    clipspan_status status =
-        clsp_packed_tower_take(&team->weights, engine->model, CLSP_IMAGES, engine->type, rows, batch, err);
+    clipspan_status status = clsp_packed_tower_take(&team->weights, engine->model, CLSP_IMAGES, engine->type, err);
     clsp_threads(before);
     return status;
 }

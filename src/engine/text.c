@@ -112,7 +112,7 @@ clipspan_status clsp_text_tower_new(clsp_text_tower **out, clsp_workspace *works
     t->text = text;
     t->model = model;
     t->embed_dim = (size_t)model->embed_dim;
-    CLSP_TRY(clsp_packed_tower_take(&t->weights, model, CLSP_TEXTS, type, rows, PROMPT_STEP, err));
+    CLSP_TRY(clsp_packed_tower_take(&t->weights, model, CLSP_TEXTS, type, err));
     CLSP_TRY(clsp_linear_new(&t->projection, workspace, &t->weights->projection, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err));
     CLSP_ALLOC(t->start, clsp_alloc_zero(PROMPTS + 1, sizeof *t->start));
     CLSP_ALLOC(t->pooled, clsp_alloc_zero(PROMPTS, sizeof *t->pooled));

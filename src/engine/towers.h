@@ -40,9 +40,9 @@ typedef struct clsp_packed_tower {
     clsp_piece *pieces; /* [piece_count] what lies where */
     size_t piece_count;
 } clsp_packed_tower;
-/* The first who asks packs, with the calling thread's threads; rows and sequences are usual numbers of rows. */
+/* The first who asks packs, with the calling thread's threads. */
 clipspan_status clsp_packed_tower_take(const clsp_packed_tower **out, const clipspan_model *model, clsp_tower_kind kind,
-                                       clsp_type type, size_t rows, size_t sequences, clipspan_error *err);
+                                       clsp_type type, clipspan_error *err);
 void clsp_packed_tower_drop(const clipspan_model *model, clsp_tower_kind kind, clsp_type type);
 
 /* ---- weights_cache.c: such blocks in files -------------------------------------------------------------- */

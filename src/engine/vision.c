@@ -94,7 +94,7 @@ clipspan_status clsp_vision_tower_new(clsp_vision_tower **out, clsp_workspace *w
     *t = (clsp_vision_tower){.model = model, .batch = batch, .tokens = tokens, .grid = (size_t)v->grid, .side = side,
                              .image_side = (size_t)v->image_size, .patch_values = 3 * side * side,
                              .embed_dim = (size_t)model->embed_dim};
-    CLSP_TRY(clsp_packed_tower_take(&t->weights, model, CLSP_IMAGES, type, rows, batch, err));
+    CLSP_TRY(clsp_packed_tower_take(&t->weights, model, CLSP_IMAGES, type, err));
     CLSP_TRY(clsp_linear_new(&t->patch, workspace, &t->weights->patch, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err));
     CLSP_TRY(clsp_linear_new(&t->projection, workspace, &t->weights->projection, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err));
     CLSP_TRY(sequences_new(t, err));

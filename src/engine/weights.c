@@ -26,10 +26,10 @@ static void add_vector(clsp_packed_tower *t, const float **vector, size_t count,
 }
 
 static clipspan_status add_matrix(clsp_packed_tower *t, clsp_packed *packed, clsp_type type, size_t in, size_t out,
-                                  size_t rows, size_t parts, const clsp_weight *a, const clsp_weight *b,
-                                  const clsp_weight *c, clipspan_error *err)
+                                  size_t parts, const clsp_weight *a, const clsp_weight *b, const clsp_weight *c,
+                                  clipspan_error *err)
 {
-    clipspan_status status = clsp_packed_init(packed, type, in, out, rows, err);
+    clipspan_status status = clsp_packed_init(packed, type, in, out, err);
     if (status != CLIPSPAN_OK) return status;
     t->pieces[t->piece_count++] = (clsp_piece){.packed = packed, .parts = {a, b, c}, .part_count = parts,
                                                .count = in * out, .bytes = packed->bytes};
@@ -38,51 +38,49 @@ static clipspan_status add_matrix(clsp_packed_tower *t, clsp_packed *packed, cls
 
 /* A layer and its bias, which may be absent. */
 static clipspan_status add_layer(clsp_packed_tower *t, clsp_packed *packed, clsp_type type, size_t in, size_t out,
-                                 size_t rows, const clsp_weight *weight, const clsp_weight *bias, clipspan_error *err)
+                                 const clsp_weight *weight, const clsp_weight *bias, clipspan_error *err)
 {
-    clipspan_status status = add_matrix(t, packed, type, in, out, rows, 1, weight, NULL, NULL, err);
+    clipspan_status status = add_matrix(t, packed, type, in, out, 1, weight, NULL, NULL, err);
     if (status == CLIPSPAN_OK && bias != NULL && bias->tensor != NULL)
         add_vector(t, &packed->bias, out, 1, bias, NULL, NULL);
     return status;
 }
 
 static clipspan_status add_attention(clsp_packed_tower *t, clsp_packed_block *b, const clsp_block_weights *w, size_t width,
-                                     size_t rows, size_t sequences, bool last, clipspan_error *err)
+                                     bool last, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     if (!last) {
-        CLSP_TRY(add_matrix(t, &b->qkv, t->type, width, 3 * width, rows, 3, &w->q, &w->k, &w->v, err));
+        CLSP_TRY(add_matrix(t, &b->qkv, t->type, width, 3 * width, 3, &w->q, &w->k, &w->v, err));
         add_vector(t, &b->qkv.bias, 3 * width, 3, &w->q_bias, &w->k_bias, &w->v_bias);
     } else {
-        CLSP_TRY(add_layer(t, &b->q, t->type, width, width, sequences, &w->q, &w->q_bias, err));
-        CLSP_TRY(add_matrix(t, &b->kv, t->type, width, 2 * width, rows, 2, &w->k, &w->v, NULL, err));
+        CLSP_TRY(add_layer(t, &b->q, t->type, width, width, &w->q, &w->q_bias, err));
+        CLSP_TRY(add_matrix(t, &b->kv, t->type, width, 2 * width, 2, &w->k, &w->v, NULL, err));
         add_vector(t, &b->kv.bias, 2 * width, 2, &w->k_bias, &w->v_bias, NULL);
     }
-    CLSP_TRY(add_layer(t, &b->out, t->type, width, width, last ? sequences : rows, &w->out, &w->out_bias, err));
+    CLSP_TRY(add_layer(t, &b->out, t->type, width, width, &w->out, &w->out_bias, err));
 out:
     return status;
 }
 
 static clipspan_status add_block(clsp_packed_tower *t, size_t l, const clsp_tower_config *config,
-                                 const clsp_block_weights *w, size_t rows, size_t sequences, clipspan_error *err)
+                                 const clsp_block_weights *w, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_packed_block *b = &t->blocks[l];
-    bool last = l + 1 == (size_t)config->layers;
-    size_t width = (size_t)config->width, hidden = (size_t)config->mlp_width, mlp_rows = last ? sequences : rows;
+    size_t width = (size_t)config->width, hidden = (size_t)config->mlp_width;
     add_vector(t, &b->ln1_gamma, width, 1, &w->ln1_gamma, NULL, NULL);
     add_vector(t, &b->ln1_beta, width, 1, &w->ln1_beta, NULL, NULL);
     add_vector(t, &b->ln2_gamma, width, 1, &w->ln2_gamma, NULL, NULL);
     add_vector(t, &b->ln2_beta, width, 1, &w->ln2_beta, NULL, NULL);
-    CLSP_TRY(add_attention(t, b, w, width, rows, sequences, last, err));
-    CLSP_TRY(add_layer(t, &b->fc1, t->type, width, hidden, mlp_rows, &w->fc1, &w->fc1_bias, err));
-    CLSP_TRY(add_layer(t, &b->fc2, t->type, hidden, width, mlp_rows, &w->fc2, &w->fc2_bias, err));
+    CLSP_TRY(add_attention(t, b, w, width, l + 1 == (size_t)config->layers, err));
+    CLSP_TRY(add_layer(t, &b->fc1, t->type, width, hidden, &w->fc1, &w->fc1_bias, err));
+    CLSP_TRY(add_layer(t, &b->fc2, t->type, hidden, width, &w->fc2, &w->fc2_bias, err));
 out:
     return status;
 }
 
-static clipspan_status add_image_ends(clsp_packed_tower *t, const clipspan_model *model, size_t rows, size_t sequences,
-                                      clipspan_error *err)
+static clipspan_status add_image_ends(clsp_packed_tower *t, const clipspan_model *model, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_vision *v = &model->vision;
@@ -95,29 +93,26 @@ static clipspan_status add_image_ends(clsp_packed_tower *t, const clipspan_model
     }
     add_vector(t, &t->post_gamma, width, 1, &v->ln_post_gamma, NULL, NULL);
     add_vector(t, &t->post_beta, width, 1, &v->ln_post_beta, NULL, NULL);
-    CLSP_TRY(add_layer(t, &t->patch, t->type, 3 * side * side, width, rows - sequences, &v->patch, &v->patch_bias, err));
-    CLSP_TRY(add_layer(t, &t->projection, CLSP_TYPE_F32, width, (size_t)model->embed_dim, sequences, &v->projection, NULL,
-                       err));
+    CLSP_TRY(add_layer(t, &t->patch, t->type, 3 * side * side, width, &v->patch, &v->patch_bias, err));
+    CLSP_TRY(add_layer(t, &t->projection, CLSP_TYPE_F32, width, (size_t)model->embed_dim, &v->projection, NULL, err));
 out:
     return status;
 }
 
-static clipspan_status add_text_ends(clsp_packed_tower *t, const clipspan_model *model, size_t sequences,
-                                     clipspan_error *err)
+static clipspan_status add_text_ends(clsp_packed_tower *t, const clipspan_model *model, clipspan_error *err)
 {
     const clsp_text *text = &model->text;
     size_t width = (size_t)text->config.width;
     add_vector(t, &t->position, (size_t)text->context_length * width, 1, &text->position, NULL, NULL);
     add_vector(t, &t->post_gamma, width, 1, &text->ln_final_gamma, NULL, NULL);
     add_vector(t, &t->post_beta, width, 1, &text->ln_final_beta, NULL, NULL);
-    return add_layer(t, &t->projection, CLSP_TYPE_F32, width, (size_t)model->embed_dim, sequences, &text->projection,
+    return add_layer(t, &t->projection, CLSP_TYPE_F32, width, (size_t)model->embed_dim, &text->projection,
                      text->has_projection_bias ? &text->projection_bias : NULL, err);
 }
 
 typedef struct making {
     clsp_tower_kind kind;
     clsp_type type;
-    size_t rows, sequences;
 } making;
 
 static const clsp_tower_config *config_of(const clipspan_model *model, clsp_tower_kind kind)
@@ -134,11 +129,11 @@ static clipspan_status list_pieces(clsp_packed_tower *t, const clipspan_model *m
     CLSP_ALLOC(t->blocks, clsp_alloc_zero(layers, sizeof *t->blocks));
     CLSP_ALLOC(t->pieces, clsp_alloc(layers * PIECES_A_BLOCK + OTHER_PIECES, sizeof *t->pieces));
     if (m->kind == CLSP_IMAGES)
-        CLSP_TRY(add_image_ends(t, model, m->rows, m->sequences, err));
+        CLSP_TRY(add_image_ends(t, model, err));
     else
-        CLSP_TRY(add_text_ends(t, model, m->sequences, err));
+        CLSP_TRY(add_text_ends(t, model, err));
     for (size_t l = 0; l < layers; l++)
-        CLSP_TRY(add_block(t, l, config, &blocks[l], m->rows, m->sequences, err));
+        CLSP_TRY(add_block(t, l, config, &blocks[l], err));
 out:
     return status;
 }
@@ -192,7 +187,7 @@ static clipspan_status fill(char *block, const clsp_piece *p, const clsp_safeten
         CLSP_TRY(read_parts(staged, p, err));
         values = staged;
     }
-    CLSP_TRY(clsp_packed_fill(p->packed, to, values, p->parts[0]->transposed, err));
+    clsp_packed_fill(p->packed, to, values, p->parts[0]->transposed);
     for (size_t i = 0; i < p->part_count && file != NULL; i++) /* what is packed is not read again */
         if (p->parts[i]->tensor != NULL) clsp_safetensors_drop_tensor(file, p->parts[i]->tensor);
 out:
@@ -229,38 +224,33 @@ static void point(const clsp_packed_tower *t, const char *block)
 
 /* ---- making and sharing ------------------------------------------------------------------------------------ */
 
-/* name: [size] for the key. false: a layout that only this process knows. */
+/* name: [size] for the key. false: no memory, and then no cache. */
 static bool make_key(clsp_weights_key *key, char *name, size_t size, const clsp_packed_tower *t,
                      const clipspan_model *model, clsp_tower_kind kind)
 {
     clsp_hasher *hasher = clsp_hasher_new();
-    bool good = hasher != NULL;
-    for (size_t i = 0; i < t->piece_count && good; i++) {
+    if (hasher == NULL) return false;
+    for (size_t i = 0; i < t->piece_count; i++) {
         const clsp_piece *p = &t->pieces[i];
         const uint64_t sizes[] = {p->packed != NULL, p->count, p->offset, p->bytes};
         clsp_hasher_add(hasher, sizes, sizeof sizes);
-        good = p->packed == NULL || p->packed->layout != NULL;
-        if (good && p->packed) clsp_hasher_add(hasher, p->packed->layout, strlen(p->packed->layout) + 1);
+        if (p->packed) clsp_hasher_add(hasher, p->packed->layout, strlen(p->packed->layout) + 1);
     }
-    if (good) {
-        clsp_hasher_add(hasher, clipspan_version(), strlen(clipspan_version()));
-        clsp_hasher_hex(hasher, key->plan);
-        snprintf(name, size, "%s-%s-%s", kind == CLSP_IMAGES ? "images" : "texts",
-                 t->type == CLSP_TYPE_BF16 ? "bf16" : "f32", t->blocks[0].fc1.layout);
-        key->model = model;
-        key->name = name;
-        key->bytes = t->bytes;
-    }
+    clsp_hasher_add(hasher, clipspan_version(), strlen(clipspan_version()));
+    clsp_hasher_hex(hasher, key->plan);
     clsp_hasher_free(hasher);
-    return good;
+    snprintf(name, size, "%s-%s-%s", kind == CLSP_IMAGES ? "images" : "texts",
+             t->type == CLSP_TYPE_BF16 ? "bf16" : "f32", t->blocks[0].fc1.layout);
+    key->model = model;
+    key->name = name;
+    key->bytes = t->bytes;
+    return true;
 }
 
 static void tower_release(void *object)
 {
     clsp_packed_tower *t = object;
     if (t == NULL) return;
-    for (size_t i = 0; i < t->piece_count; i++)
-        if (t->pieces[i].packed) clsp_packed_clear(t->pieces[i].packed);
     clsp_free(t->block);
     clsp_map_close(&t->map);
     clsp_free(t->pieces);
@@ -298,9 +288,9 @@ out:
 static size_t slot_of(clsp_tower_kind kind, clsp_type type) { return 2 * (size_t)kind + (size_t)type; }
 
 clipspan_status clsp_packed_tower_take(const clsp_packed_tower **out, const clipspan_model *model, clsp_tower_kind kind,
-                                       clsp_type type, size_t rows, size_t sequences, clipspan_error *err)
+                                       clsp_type type, clipspan_error *err)
 {
-    making m = {kind, type, rows, sequences};
+    making m = {kind, type};
     const clsp_shared_making how = {tower_make, tower_release, &m};
     void *tower = NULL;
     clipspan_status status = clsp_shared_take(&tower, model, slot_of(kind, type), &how, err);
