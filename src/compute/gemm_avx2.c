@@ -1,7 +1,7 @@
 /* Kernels for AVX2 with fused multiply-add: tiles of 6 x 16. */
 #include "compute/gemm_kernels.h"
 
-#if CLSP_GEMM_X86
+#if CLSP_X86
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("avx2,fma")))
@@ -30,8 +30,10 @@ enum { LANES = 8, MR = 6, NV = 2 };
 MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_widened, TARGET, uint16_t, WIDENED, vec, FIRST, MULTIPLY_ADD)
 
-static const clsp_gemm_kernel kernel_f32 = {"avx2", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose_small, copy, finish};
-static const clsp_gemm_kernel kernel_widened = {"avx2_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose_small, copy, finish};
+static const clsp_gemm_kernel kernel_f32 = {"avx2", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32,
+    multiply_plain, NULL, transpose_small, copy, finish};
+static const clsp_gemm_kernel kernel_widened = {"avx2_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened,
+    multiply_plain, NULL, transpose_small, copy, finish};
 
 const clsp_gemm_kernel *clsp_gemm_avx2(clsp_type type) { return type == CLSP_TYPE_F32 ? &kernel_f32 : &kernel_widened; }
 

@@ -1,7 +1,7 @@
 /* Kernels for AVX-512, with bf16 dot products where there are any: tiles of 14 x 32. */
 #include "compute/gemm_kernels.h"
 
-#if CLSP_GEMM_X86
+#if CLSP_X86
 #include "compute/transpose_x86.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
@@ -68,6 +68,34 @@ TARGET static void transpose(float *to, size_t to_stride, const float *from, siz
     transpose_small(to + high * to_stride, to_stride, from + high, from_stride, rows - high, columns);
 }
 
+/* Blocks of 16 columns and 16 steps are turned in registers; two blocks of columns, whose sums do not wait for each other.
+ * Beyond the last column the last one is taken again. */
+TARGET static void multiply_turned(float *tiles, const float *strip, const float *weights, size_t stride, size_t steps,
+                                   size_t rows, size_t columns)
+{
+    __m512i block[LANES], turned[LANES];
+    for (size_t panel = 0; panel < columns; panel += NV * LANES, tiles += rows * NV * LANES)
+        for (size_t s = 0; s < steps; s += LANES)
+            for (size_t j = panel; j < clsp_min(panel + NV * LANES, columns); j += LANES) {
+                size_t count = clsp_min(steps - s, LANES);
+                __mmask16 mask = (__mmask16)((1u << count) - 1);
+                CLSP_UNROLLED for (size_t c = 0; c < LANES; c++)
+                    block[c] = _mm512_maskz_loadu_epi32(mask, weights + clsp_min(j + c, columns - 1) * stride + s);
+                clsp_transpose(turned, block);
+                float *tile = tiles + (j - panel);
+                for (size_t r = 0; r < rows; r++, tile += NV * LANES) {
+                    const float *x = strip + r * CLSP_GEMM_STRIDE + s;
+                    vec sum = LOAD(tile);
+                    if (count == LANES) {
+                        CLSP_UNROLLED for (size_t i = 0; i < LANES; i++) sum = FMA(SET(x[i]), (vec)turned[i], sum);
+                    } else {
+                        for (size_t i = 0; i < count; i++) sum = FMA(SET(x[i]), (vec)turned[i], sum);
+                    }
+                    STORE(tile, sum);
+                }
+            }
+}
+
 #define WIDENED(p) (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16)
 #define PAIRS(p) (__m512bh)_mm512_loadu_si512(p)
 #define PAIR(p) (__m512bh)_mm512_set1_ps(*(p))
@@ -78,9 +106,12 @@ MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_widened, TARGET, uint16_t, WIDENED, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_pairs, TARGET_DOT, uint32_t, PAIRS, __m512bh, PAIR, _mm512_dpbf16_ps)
 
-static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose, copy, finish};
-static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose, copy, finish};
-static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs, transpose, copy, finish};
+static const clsp_gemm_kernel kernel_f32 = {"avx512", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32,
+    multiply_plain, multiply_turned, transpose, copy, finish};
+static const clsp_gemm_kernel kernel_widened = {"avx512_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened,
+    multiply_plain, multiply_turned, transpose, copy, finish};
+static const clsp_gemm_kernel kernel_pairs = {"avx512_bf16", CLSP_GEMM_PAIR, MR, NV * LANES, multiply_pairs,
+    multiply_plain, multiply_turned, transpose, copy, finish};
 
 const clsp_gemm_kernel *clsp_gemm_avx512(clsp_type type, bool dot)
 {

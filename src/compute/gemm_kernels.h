@@ -10,13 +10,6 @@
 #include "compute/gemm.h"
 #include "compute/isa.h"
 
-/* The kernels with intrinsics are written for GCC's and Clang's x86-64. */
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CLSP_GEMM_X86 1
-#else
-#define CLSP_GEMM_X86 0
-#endif
-
 #define CLSP_UNROLLED _Pragma("GCC unroll 16")
 
 enum {
@@ -51,6 +44,12 @@ typedef struct clsp_gemm_kernel {
      * are brought into L2. */
     void (*multiply)(float *tile, size_t pitch, const float *strip, const void *panel, const void *next, size_t steps,
                      size_t rows, size_t columns, bool first);
+    /* tiles [panels, rows, nr] += strip x weights as they came, [steps, columns] and [columns, steps]; few rows. The second
+     * may be NULL; what it leaves in columns beyond the last does not matter. */
+    void (*multiply_plain)(float *tiles, const float *strip, const float *weights, size_t stride, size_t steps, size_t rows,
+                           size_t columns);
+    void (*multiply_turned)(float *tiles, const float *strip, const float *weights, size_t stride, size_t steps, size_t rows,
+                            size_t columns);
     /* to [rows, columns] = from' with from [columns, rows]; strides in floats. */
     void (*transpose)(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns);
     void (*copy)(float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t columns);

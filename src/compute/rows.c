@@ -4,12 +4,10 @@
  * of widening f16 give the same bits. The way is picked at the call: the intrinsics for f16 need their own target, and a
  * sanitizer's build can run it too. */
 #include "compute/clones.h"
+#include "compute/isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if CLSP_X86
 #include <immintrin.h>
-#define HAS_X86 1
-#else
-#define HAS_X86 0
 #endif
 
 typedef void (*half_dot_fn)(float *out, const unsigned char *rows, size_t n, size_t d, const float *g);
@@ -37,7 +35,7 @@ static void dot_plain(float *out, const unsigned char *rows, size_t n, size_t d,
     }
 }
 
-#if HAS_X86
+#if CLSP_X86
 /* The two that matter are written by hand: of clsp_lanes_sum and of halves of a vector of 16 the compiler makes single
  * numbers and trips through memory. Same sums, same order. */
 __attribute__((target("avx2"))) static inline float sum_halves(__m256 low, __m256 high)
@@ -144,7 +142,7 @@ AVX512 static void dot_avx512(float *out, const unsigned char *rows, size_t n, s
 /* The widest way that the processor has and clsp_f16_way allows. */
 static half_dot_fn half_dot(void)
 {
-#if HAS_X86
+#if CLSP_X86
     static const half_dot_fn ways[] = {dot_plain, dot_avx2, dot_avx512};
     return ways[clsp_f16_ways()];
 #else
