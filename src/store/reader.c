@@ -53,28 +53,36 @@ static clipspan_status check_index(const clsp_shard *shard, const uint64_t *inde
     return CLIPSPAN_OK;
 }
 
+/* Its index alone; of version 1 that would take the whole file. */
+static clipspan_status verify_index(const clipspan_store *store, size_t s, const clsp_safetensors *file,
+                                    clipspan_error *err)
+{
+    if (store->manifest.version == 1) return CLIPSPAN_OK;
+    unsigned char *wanted = clsp_alloc_zero(store->slices, 1);
+    if (wanted == NULL) return clsp_fail_memory(err);
+    for (size_t f = 0; f < store->field_count; f++)
+        if (store->fields[f].kind == CLSP_FIELD_INDEX) wanted[store->fields[f].slice] = 1;
+    clipspan_status status = clsp_store_verify_shard(store, s, file, wanted, err);
+    clsp_free(wanted);
+    return status;
+}
+
 /* Rows of shard s to list positions. Its file is opened only where images were left out. */
-static clipspan_status read_rows(clipspan_store *store, size_t s, uint64_t *rows, clipspan_error *err)
+static clipspan_status read_rows(const clipspan_store *store, size_t s, uint64_t *rows, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_shard *shard = &store->manifest.shards[s];
     clsp_safetensors *file = NULL;
-    char *path = NULL;
-    const clsp_tensor *index = NULL;
-    const size_t shape[1] = {shard->images};
     if (shard->images == 0) return CLIPSPAN_OK;
-    CLSP_TRY(clsp_store_file_check(&shard->file, store->directory, err));
     for (uint64_t i = 0; i < shard->images; i++) rows[i] = shard->first + i;
-    if (shard->images == shard->count) goto out;
-    CLSP_ALLOC(path, clsp_store_file_path(&shard->file, store->directory));
-    CLSP_TRY(clsp_safetensors_open(&file, path, err));
-    CLSP_TRY(clsp_store_tensor(&index, file, "index", CLSP_I64, 1, shape, err));
-    memcpy(rows, index->data, shard->images * sizeof *rows);
-    CLSP_TRY(check_index(shard, rows, path, err));
+    if (shard->images == shard->count) return clsp_store_file_check(&shard->file, store->directory, err);
+    CLSP_TRY(clsp_store_map_shard(store, s, &file, err));
+    CLSP_TRY(verify_index(store, s, file, err));
+    memcpy(rows, clsp_safetensors_find(file, "index")->data, shard->images * sizeof *rows);
+    status = check_index(shard, rows, clsp_safetensors_path(file), err);
+    status = clsp_store_file_explain(status, &shard->file, store->directory, err);
 out:
-    if (path != NULL) status = clsp_store_file_explain(status, &shard->file, store->directory, err);
     clsp_safetensors_free(file);
-    clsp_free(path);
     return status;
 }
 
@@ -186,7 +194,8 @@ clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp
     clsp_safetensors *file = NULL;
     char *path = NULL;
     *out = NULL;
-    CLSP_TRY(clsp_store_file_check(shard, store->directory, err));
+    status = clsp_store_file_check(shard, store->directory, err);
+    if (status != CLIPSPAN_OK) return status;
     CLSP_ALLOC(path, clsp_store_file_path(shard, store->directory));
     CLSP_TRY(clsp_safetensors_open(&file, path, err));
     CLSP_TRY(check_shapes(store, s, file, err));

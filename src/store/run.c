@@ -35,7 +35,7 @@ static clipspan_status compare(const clsp_manifest *was, const clsp_manifest *is
         return clsp_fail(err, CLIPSPAN_ERROR_MISMATCH,
                          "%s was begun with %s %s, asked for now is %s: use the same options or another folder", directory,
                          d.what, d.was, d.is);
-    if (was->version == 1 && !was->complete && was->positions > 0)
+    if (was->version == 1 && !was->complete)
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
                          "%s was begun by an earlier version, whose moments were added up in another order: it can be read, "
                          "but not gone on with",

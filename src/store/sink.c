@@ -148,7 +148,7 @@ static clipspan_status write_field(const clsp_sink *sink, size_t f, clsp_safeten
     return status;
 }
 
-/* Every field; since version 2 their checksums behind them, of which `hash` becomes the checksum. */
+/* Every field, and behind them their checksums, of which `hash` becomes the checksum. */
 static clipspan_status write_fields(const clsp_sink *sink, clsp_safetensors_writer *writer, char hash[CLSP_HASH_HEX],
                                     clipspan_error *err)
 {
@@ -157,7 +157,6 @@ static clipspan_status write_fields(const clsp_sink *sink, clsp_safetensors_writ
     size_t bytes = clsp_fields_slices(sink->fields, sink->field_count) * clsp_blocks(sink->rows) * CLSP_HASH_BYTES;
     CLSP_ALLOC(sums, clsp_alloc(bytes, 1));
     for (size_t f = 0; f < sink->field_count; f++) CLSP_TRY(write_field(sink, f, writer, sums, err));
-    if (sink->manifest->version == 1) goto out;
     CLSP_TRY(clsp_safetensors_writer_add(writer, sums, bytes, err));
     clsp_hash_hex(hash, sums, bytes);
 out:
@@ -174,17 +173,14 @@ static clipspan_status write_shard(const clsp_sink *sink, clsp_shard *shard, cli
     size_t count = sink->field_count;
     CLSP_ALLOC(path, clsp_path_join(sink->directory, shard->file.name));
     CLSP_ALLOC(plans, clsp_alloc(count + 1, sizeof *plans));
-    for (size_t f = 0; f < sink->field_count; f++) {
+    for (size_t f = 0; f < count; f++) {
         const clsp_field *field = &sink->fields[f];
         plans[f] = (clsp_tensor_plan){.name = field->name, .dtype = field->dtype, .dims = field->dims};
         clsp_field_shape(field, sink->rows, plans[f].shape);
     }
-    if (sink->manifest->version > 1) {
-        plans[count] = (clsp_tensor_plan){.name = CLSP_STORE_SUMS, .dtype = CLSP_U8, .dims = 3};
-        clsp_sums_shape(sink->fields, count, sink->rows, plans[count].shape);
-        count++;
-    }
-    CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, count, NULL, err));
+    plans[count] = (clsp_tensor_plan){.name = CLSP_STORE_SUMS, .dtype = CLSP_U8, .dims = 3};
+    clsp_sums_shape(sink->fields, count, sink->rows, plans[count].shape);
+    CLSP_TRY(clsp_safetensors_writer_open(&writer, path, plans, count + 1, NULL, err));
     CLSP_TRY(write_fields(sink, writer, shard->sums, err));
     step(sink, "shard");
     status = clsp_store_file_commit(&shard->file, &writer, path, err);

@@ -25,7 +25,7 @@
 
 /* ---- the manifest: everything small -------------------------------------------------------------------- */
 
-/* 1: embeddings in f32, one checksum a shard. Such stores are read, and gone on with as they were begun. */
+/* 1: embeddings in f32, one checksum a shard, no subtotals. Such stores are read, an unfinished one is not gone on with. */
 enum { CLSP_STORE_VERSION = 2, CLSP_STORE_NAME = 64, CLSP_BLOCK = 128 /* rows that share a checksum */ };
 
 typedef struct clsp_store_file {

@@ -135,6 +135,20 @@ static void damaged_headers(void **state)
         }
 }
 
+/* Image 2 becomes image 3, which was left out: names would be wrong in analyses that never play the store back. */
+static void damaged_index(void **state)
+{
+    (void)state;
+    char directory[512];
+    clipspan_error err = {0};
+    clipspan_store *store = NULL;
+    copy_store(directory);
+    edit(directory, "shard-00000.safetensors",
+         "n=$(( $(od -An -tu8 -N8 $f) + 8 + 16 )) && printf '\\003' | dd of=$f bs=1 seek=$n conv=notrunc 2>/dev/null");
+    assert_int_equal(clipspan_store_open(&store, directory, &err), CLIPSPAN_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "shard-00000.safetensors is damaged: its checksum is"));
+}
+
 /* A shard that carries another shard's name is caught by its checksum; so is one of another store. */
 static void exchanged_shards(void **state)
 {
@@ -259,7 +273,7 @@ int main(void)
     if (store_fake_run(&intact, NULL, NULL, &err) != CLIPSPAN_OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_files),          cmocka_unit_test(damaged_manifests), cmocka_unit_test(exchanged_shards),
-        cmocka_unit_test(damaged_headers),
+        cmocka_unit_test(damaged_headers),        cmocka_unit_test(damaged_index),
         cmocka_unit_test(damage_before_going_on),
         cmocka_unit_test(damage_under_a_finished_store), cmocka_unit_test(another_model),     cmocka_unit_test(stopping_a_playback),
         cmocka_unit_test(without_memory),
