@@ -15,7 +15,7 @@ grep -oE '^2 engines: [0-9]+ MB of weights between them' note
 for file in one.store/*.safetensors; do cmp $file two.store/$(basename $file) && echo same; done | sort | uniq -c | tr -d ' '
 
 clipspan embed $model --images scenes -o cached.npy --threads 2 --batch 4 --cache=kept
-cmp one.npy cached.npy && ls kept | sed 's/[0-9a-f]\{32\}/HASH/; s/f32-.*\.weights/f32-LAYOUT.weights/'
+cmp one.npy cached.npy && ls kept | sed 's/[0-9a-f]\{32\}/HASH/; s/f32-.*\.weights/f32-LAYOUT.weights/' | sort
 again() { clipspan embed $model --images scenes -o again.npy --threads 2 --batch 4 --cache=kept 2>&1 | sed 's|kept/.*: |FILE: |'; cmp one.npy again.npy && echo "$1: the same"; }
 again whole
 for file in kept/*.weights; do printf X | dd of=$file bs=1 seek=70000 conv=notrunc 2>/dev/null; done
