@@ -90,6 +90,8 @@ void clsp_weights_cache_keep(const void *block, const clsp_weights_key *key)
     unsigned char *header = NULL;
     char *path;
     CLSP_ALLOC(path, path_of(key));
+    if (key->model->weights != NULL && !clsp_safetensors_unchanged(key->model->weights)) /* the fingerprint may be older */
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_IO, "%s has changed since it was opened", key->model->path));
     CLSP_ALLOC(header, header_new(block, key));
     CLSP_TRY(clsp_directory_make(key->model->cache, err));
     CLSP_TRY(clsp_output_open(&output, path, err));

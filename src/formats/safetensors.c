@@ -468,6 +468,24 @@ bool clsp_safetensors_identify(const clsp_safetensors *file, clsp_hasher *hasher
     return settled;
 }
 
+static bool is_unchanged(const shard *s)
+{
+    const clsp_map *was = &s->map;
+    clsp_map now;
+    if (clsp_map_open(&now, s->path, NULL) != CLIPSPAN_OK) return false;
+    bool same = now.size == was->size && now.file.device == was->file.device && now.file.inode == was->file.inode &&
+                now.file.modified == was->file.modified && now.file.changed == was->file.changed;
+    clsp_map_close(&now);
+    return same;
+}
+
+bool clsp_safetensors_unchanged(const clsp_safetensors *file)
+{
+    for (size_t i = 0; i < file->shard_count; i++)
+        if (!is_unchanged(&file->shards[i])) return false;
+    return true;
+}
+
 /* Shards are chained in the order of their names: hash(hash of the shards before + hash of this one). */
 void clsp_safetensors_hash(const clsp_safetensors *file, char hash[CLSP_HASH_HEX])
 {

@@ -52,6 +52,8 @@ void clsp_safetensors_drop_tensor(const clsp_safetensors *file, const clsp_tenso
 /* Adds what the system says of every shard's file; the same again: the same bytes. false: one of them has changed so
  * lately that this does not hold. */
 bool clsp_safetensors_identify(const clsp_safetensors *file, clsp_hasher *hasher);
+/* Every shard's path still leads to the file that was mapped, and nobody has written to it since. */
+bool clsp_safetensors_unchanged(const clsp_safetensors *file);
 
 /* Reads elements [first, first + count) as float32 (from F32, F16, BF16, F64). Refuses other types by name. */
 clipspan_status clsp_tensor_floats(const clsp_tensor *tensor, size_t first, size_t count, float *out,

@@ -88,6 +88,7 @@ static clipspan_images *list_of(int broken)
 }
 
 static int engines; /* inside one */
+static int changed; /* 1: every second head gives zeros */
 
 static clipspan_engine *engine_new(clipspan_dtype dtype)
 {
@@ -136,11 +137,24 @@ static void warn(void *user, const char *message)
     snprintf(s->warning, sizeof s->warning, "%s", message);
 }
 
+static void replace_heads(clipspan_engine *engine)
+{
+    enum { MOST = 256 };
+    const clipspan_model_info *info = clipspan_model_get_info(model);
+    unsigned char heads[MOST];
+    clipspan_error err;
+    assert_true(info->layers * info->heads <= MOST);
+    for (int i = 0; i < MOST; i++) heads[i] = i % 2;
+    const clipspan_intervention intervention = {heads, NULL, 1};
+    if (clipspan_engine_intervene(engine, &intervention, &err)) fail_msg("%s", err.message);
+}
+
 static clipspan_status run_list(seen *s, int broken, int strict, clipspan_error *err)
 {
     clipspan_engine *engine = engine_new(CLIPSPAN_F32);
     clipspan_images *images = list_of(broken);
     clipspan_hooks hooks = {progress, warn, s};
+    if (changed) replace_heads(engine);
     clipspan_status status = clipspan_engine_embed_list(engine, images, 1, strict, take, s, &hooks, err);
     clipspan_images_free(images);
     clipspan_engine_free(engine);
@@ -389,6 +403,22 @@ static void several_engines(void **state)
     free(one), free(many);
 }
 
+static void several_engines_with_heads_replaced(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    seen *plain = calloc(1, sizeof *plain), *one = calloc(1, sizeof *one), *many = calloc(1, sizeof *many);
+    assert_int_equal(run_list(plain, -1, 0, &err), CLIPSPAN_OK);
+    changed = 1;
+    assert_int_equal(run_list(one, -1, 0, &err), CLIPSPAN_OK);
+    engines = 3;
+    assert_int_equal(run_list(many, -1, 0, &err), CLIPSPAN_OK);
+    engines = changed = 0;
+    assert_memory_not_equal(plain->rows, one->rows, sizeof one->rows);
+    assert_memory_equal(one->rows, many->rows, sizeof one->rows);
+    free(plain), free(one), free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +432,7 @@ int main(void)
         cmocka_unit_test(interrupted_pool_keeps_what_is_done),
         cmocka_unit_test(texts_without_a_tokenizer),
         cmocka_unit_test(several_engines),
+        cmocka_unit_test(several_engines_with_heads_replaced),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
