@@ -415,7 +415,7 @@ static const cli_option options[] = {
     {"seed", 0, CLI_COUNT, "N", "of that draw (default 0)", offsetof(settings, seed)},
     {"norms", 0, CLI_TEXT, "FILE", "keep the images' norms there, and take them from there next time", offsetof(settings, norms)},
     {"verify", 0, CLI_TEXT, "small|always|never",
-     "read the shards' checksums first (default: where the store has at most 1 GB)", offsetof(settings, verify)},
+     "compare checksums of what is read first (default: where that is at most 1 GB)", offsetof(settings, verify)},
     {"png", 0, CLI_TEXT, "FILE", "also write a contact sheet of the pictures", offsetof(settings, png)},
     CLI_STORE_IMAGES_OPTION(settings, images),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},

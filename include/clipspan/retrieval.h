@@ -29,9 +29,10 @@ typedef enum clipspan_similarity {
     CLIPSPAN_INNER = 1   /* inner product: in the paper's convention with a text of unit length, change in cosine */
 } clipspan_similarity;
 
-/* Whether the shards' checksums are read when a retrieval opens. Names, sizes, types and shapes are always checked. */
+/* Whether what a retrieval reads (its heads, or the embeddings) is held against its checksums when it opens. Names, sizes, types and shapes are always checked. */
 typedef enum clipspan_verify {
-    CLIPSPAN_VERIFY_SMALL = 0, /* where the store has at most 1 GB: reading more would cost more than the answer */
+    CLIPSPAN_VERIFY_SMALL = 0, /* where that is at most 1 GB: reading more would cost more than the answer. A store of version 1
+                                  has one checksum a shard: where the store is no larger */
     CLIPSPAN_VERIFY_ALWAYS = 1,
     CLIPSPAN_VERIFY_NEVER = 2
 } clipspan_verify;
