@@ -193,6 +193,8 @@ typedef struct block {
     const char *after; /* the rows that follow, if they are worth fetching while the first panel passes by; or NULL */
 } block;
 
+enum { FEW_STEPS = 64 }; /* a panel of them is still in L1 when a single strip has passed by */
+
 /* Steps [step, step + steps) of a panel. */
 static const char *weights_at(const plan *p, const clsp_gemm_product *product, const block *b, size_t panel, size_t step,
                               size_t steps)
@@ -230,8 +232,6 @@ static void run_steps(const plan *p, const clsp_gemm_product *product, const blo
     }
 }
 
-enum { FEW_STEPS = 64 }; /* a panel of them is still in L1 when a single strip has passed by */
-
 /* One panel against the strips of a block, over slices [first, end). */
 static void run_panel(const plan *p, const clsp_gemm_product *product, const block *b, size_t panel, size_t first, size_t end,
                       bool fetch)
@@ -255,6 +255,44 @@ static void run_panel(const plan *p, const clsp_gemm_product *product, const blo
     }
 }
 
+enum { FEW_ROWS = 8, FEW_PANELS = 8 };
+
+static bool is_few(const plan *p, const clsp_gemm_product *product, size_t rows)
+{
+    bool able = product->plain_transposed || p->kernel->multiply_turned != NULL;
+    return product->weight == NULL && able && rows <= clsp_min(FEW_ROWS, p->kernel->mr) &&
+           p->slices <= BLOCK_ROWS / p->kernel->mr * p->group;
+}
+
+/* Few rows are multiplied with weights where they lie, some panels at a time. Sums begin as those of run_steps do. */
+static void run_few(const plan *p, const clsp_gemm_product *product, const block *b, size_t panel, size_t panel_end)
+{
+    size_t nr = p->kernel->nr, tile = b->rows * nr, column = panel * nr;
+    size_t columns = clsp_min(panel_end * nr, product->out) - column;
+    clsp_gemm_product stored = *product;
+    stored.beta = 0.0f;
+    for (size_t i = 0; i < panel_end - panel; i++)
+        for (size_t r = 0; r < b->rows; r++) {
+            const float *y = (const float *)product->y + (b->row + r) * product->y_stride + column + i * nr;
+            float *to = b->tiles + i * tile + r * nr;
+            if (sums_in_place(product, column + (i + 1) * nr) && product->beta == 1.0f)
+                memcpy(to, y, nr * sizeof *to);
+            else
+                memset(to, 0, nr * sizeof *to);
+        }
+    for (size_t slice = 0; slice < p->slices; slice++) {
+        size_t step = slice * p->slice, steps = clsp_min(p->steps - step, p->slice), stride = product->plain_stride;
+        const float *strip = b->strips + slice * strip_floats(p);
+        if (product->plain_transposed)
+            p->kernel->multiply_plain(b->tiles, strip, product->plain + step * stride + column, stride, steps, b->rows, columns);
+        else
+            p->kernel->multiply_turned(b->tiles, strip, product->plain + column * stride + step, stride, steps, b->rows, columns);
+    }
+    for (size_t i = 0; i < panel_end - panel; i++)
+        finish_tile(p, sums_in_place(product, column + (i + 1) * nr) ? &stored : product, b->tiles + i * tile, b->row, b->rows,
+                    column + i * nr);
+}
+
 static void run_rectangle(const plan *p, const clsp_gemm_product *product, const rectangle *at, float *scratch)
 {
     size_t strips = BLOCK_ROWS / p->kernel->mr, x_row = product->in * (product->compute == CLSP_TYPE_BF16 ? 2 : 4);
@@ -262,6 +300,13 @@ static void run_rectangle(const plan *p, const clsp_gemm_product *product, const
     block b = {.panel = scratch, .strips = scratch + panel_floats(p)};
     b.tiles = b.strips + p->group * strips * strip_floats(p);
     float *tiles = b.tiles;
+    if (is_few(p, product, at->row_end - clsp_min(at->row, at->row_end))) {
+        b.row = at->row, b.rows = at->row_end - at->row;
+        copy_rows(b.strips, p, product, b.row, b.rows, 0, p->slices);
+        for (size_t panel = at->panel; panel < at->panel_end; panel += FEW_PANELS)
+            run_few(p, product, &b, panel, clsp_min(panel + FEW_PANELS, at->panel_end));
+        return;
+    }
     for (b.row = at->row; b.row < at->row_end; b.row += b.rows) {
         b.rows = clsp_min(at->row_end - b.row, BLOCK_ROWS);
         bool more = dense && b.row + b.rows < at->row_end;

@@ -68,28 +68,39 @@ TARGET static void transpose(float *to, size_t to_stride, const float *from, siz
     transpose_small(to + high * to_stride, to_stride, from + high, from_stride, rows - high, columns);
 }
 
-/* Blocks of 16 columns and 16 steps are turned in registers; two blocks of columns, whose sums do not wait for each other.
- * Beyond the last column the last one is taken again. */
+/* Columns of `count` steps, of which the last one is taken again for those beyond it. */
+INLINE void turn(__m512i turned[LANES], const float *weights, size_t stride, size_t count, size_t columns)
+{
+    __m512i block[LANES];
+    __mmask16 mask = (__mmask16)((1u << count) - 1);
+    if (columns >= LANES) {
+        CLSP_UNROLLED for (size_t c = 0; c < LANES; c++) block[c] = _mm512_maskz_loadu_epi32(mask, weights + c * stride);
+    } else {
+        CLSP_UNROLLED for (size_t c = 0; c < LANES; c++)
+            block[c] = _mm512_maskz_loadu_epi32(mask, weights + clsp_min(c, columns - 1) * stride);
+    }
+    clsp_transpose(turned, block);
+}
+
+/* Blocks of 16 columns and 16 steps are turned in registers; two blocks of columns, whose sums do not wait for each other. */
 TARGET static void multiply_turned(float *tiles, const float *strip, const float *weights, size_t stride, size_t steps,
                                    size_t rows, size_t columns)
 {
-    __m512i block[LANES], turned[LANES];
+    __m512i turned[LANES];
     for (size_t panel = 0; panel < columns; panel += NV * LANES, tiles += rows * NV * LANES)
         for (size_t s = 0; s < steps; s += LANES)
             for (size_t j = panel; j < clsp_min(panel + NV * LANES, columns); j += LANES) {
                 size_t count = clsp_min(steps - s, LANES);
-                __mmask16 mask = (__mmask16)((1u << count) - 1);
-                CLSP_UNROLLED for (size_t c = 0; c < LANES; c++)
-                    block[c] = _mm512_maskz_loadu_epi32(mask, weights + clsp_min(j + c, columns - 1) * stride + s);
-                clsp_transpose(turned, block);
                 float *tile = tiles + (j - panel);
+                turn(turned, weights + j * stride + s, stride, count, columns - j);
                 for (size_t r = 0; r < rows; r++, tile += NV * LANES) {
                     const float *x = strip + r * CLSP_GEMM_STRIDE + s;
                     vec sum = LOAD(tile);
                     if (count == LANES) {
                         CLSP_UNROLLED for (size_t i = 0; i < LANES; i++) sum = FMA(SET(x[i]), (vec)turned[i], sum);
                     } else {
-                        for (size_t i = 0; i < count; i++) sum = FMA(SET(x[i]), (vec)turned[i], sum);
+                        CLSP_UNROLLED for (size_t i = 0; i < LANES; i++)
+                            if (i < count) sum = FMA(SET(x[i]), (vec)turned[i], sum);
                     }
                     STORE(tile, sum);
                 }

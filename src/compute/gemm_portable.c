@@ -47,8 +47,10 @@ static inline vec widened(const uint16_t *from)
 MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
 MULTIPLY(multiply_widened, TARGET, uint16_t, widened, vec, FIRST, MULTIPLY_ADD)
 
-static const clsp_gemm_kernel kernel_f32 = {"portable", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32, transpose_small, copy, finish};
-static const clsp_gemm_kernel kernel_widened = {"portable_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened, transpose_small, copy, finish};
+static const clsp_gemm_kernel kernel_f32 = {"portable", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32,
+    multiply_plain, NULL, transpose_small, copy, finish};
+static const clsp_gemm_kernel kernel_widened = {"portable_widened", CLSP_GEMM_WIDEN, MR, NV * LANES, multiply_widened,
+    multiply_plain, NULL, transpose_small, copy, finish};
 
 const clsp_gemm_kernel *clsp_gemm_portable(clsp_type type)
 {

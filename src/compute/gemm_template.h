@@ -131,6 +131,32 @@ TARGET static void finish(const clsp_gemm_target *t, const float *tile, size_t r
     }
 }
 
+/* ---- few rows, weights as they came -------------------------------------------------------------------------- */
+
+/* `steps` rows of weights, read side by side. */
+INLINE void multiply_plain_steps(float *tiles, const float *strip, const float *weights, size_t stride, const size_t steps,
+                                 size_t rows, size_t columns)
+{
+    for (size_t j = 0; j < columns; j += LANES) {
+        float *tile = tiles + j / (NV * LANES) * rows * NV * LANES + j % (NV * LANES);
+        vec w[4];
+        CLSP_UNROLLED for (size_t s = 0; s < steps; s++) w[s] = load_part(weights + s * stride + j, columns - j);
+        for (size_t r = 0; r < rows; r++, tile += NV * LANES) {
+            vec sum = LOAD(tile);
+            CLSP_UNROLLED for (size_t s = 0; s < steps; s++) sum = FMA(SET(strip[r * CLSP_GEMM_STRIDE + s]), w[s], sum);
+            STORE(tile, sum);
+        }
+    }
+}
+
+TARGET static void multiply_plain(float *tiles, const float *strip, const float *weights, size_t stride, size_t steps,
+                                  size_t rows, size_t columns)
+{
+    size_t s = 0;
+    for (; s + 4 <= steps; s += 4) multiply_plain_steps(tiles, strip + s, weights + s * stride, stride, 4, rows, columns);
+    for (; s < steps; s++) multiply_plain_steps(tiles, strip + s, weights + s * stride, stride, 1, rows, columns);
+}
+
 /* ---- the inner loop ----------------------------------------------------------------------------------------- */
 
 /* multiply_NAME for one kind of step: WEIGHT is the type in panels, WEIGHTS(p) loads a vector of them, BROADCAST(p) the

@@ -242,7 +242,9 @@ static void rounding(void **state)
 static void plain_products(void **state)
 {
     (void)state;
-    const size_t sizes[][3] = {{1, 1, 1}, {3, 65, 17}, {40, 33, 400}, {131, 96, 70}, {16, 64, 1200}};
+    const size_t sizes[][3] = {{1, 1, 1},     {3, 65, 17},   {40, 33, 400},  {131, 96, 70}, {16, 64, 1200}, {1, 300, 385},
+                               {8, 271, 63},  {9, 31, 65},   {2, 16, 12000}, {14, 48, 386}, {126, 17, 33},  {127, 1, 40},
+                               {300, 64, 20}, {300, 20, 770}};
     const float factors[][2] = {{1.0f, 0.0f}, {1.0f, 1.0f}, {-0.5f, 2.0f}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes * 12; i++) {
         size_t m = sizes[i / 12][0], n = sizes[i / 12][1], k = sizes[i / 12][2], stride = n + 3;
@@ -265,9 +267,41 @@ static void plain_products(void **state)
     }
 }
 
+/* A product's rows again, alone, in small company and on other numbers of threads: the same bits, whichever way its number
+ * of rows takes. */
+static void plain_rows_in_any_company(void **state)
+{
+    (void)state;
+    enum { MOST = 260 };
+    const size_t sizes[][2] = {{1, 70}, {20, 40}, {64, 64}, {67, 385}, {300, 17}, {96, 1200}};
+    const size_t counts[] = {1, 2, 6, 7, 8, 9, 14, 15, 126, 127, 200, MOST};
+    const float factors[][2] = {{1.0f, 0.0f}, {1.0f, 1.0f}, {-0.5f, 2.0f}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes * 6; i++) {
+        size_t n = sizes[i / 6][0], k = sizes[i / 6][1], bytes = MOST * n * sizeof(float);
+        float alpha = factors[i / 2 % 3][0], beta = factors[i / 2 % 3][1];
+        bool tb = i % 2;
+        float *a = random_values(MOST * k, CLSP_TYPE_F32, 1.0f), *b = random_values(k * n, CLSP_TYPE_F32, 1.0f);
+        float *before = random_values(MOST * n, CLSP_TYPE_F32, 1.0f), *all = malloc(bytes), *some = malloc(bytes);
+        memcpy(all, before, bytes);
+        assert_int_equal(clsp_sgemm(all, n, a, k, false, b, tb ? k : n, tb, MOST, n, k, alpha, beta, NULL), CLIPSPAN_OK);
+        for (size_t j = 0; j < sizeof counts / sizeof *counts; j++) {
+            size_t first = (MOST - counts[j]) / 2, part = counts[j] * n * sizeof *some;
+            int threads = omp_get_max_threads();
+            memcpy(some, before + first * n, part);
+            omp_set_num_threads(1 + (int)j % MOST_THREADS);
+            assert_int_equal(clsp_sgemm(some, n, a + first * k, k, false, b, tb ? k : n, tb, counts[j], n, k, alpha, beta, NULL),
+                             CLIPSPAN_OK);
+            omp_set_num_threads(threads);
+            assert_memory_equal(some, all + first * n, part);
+        }
+        free(a), free(b), free(before), free(all), free(some);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(against_double), cmocka_unit_test(bits_do_not_depend_on_company),
-                                       cmocka_unit_test(activations), cmocka_unit_test(rounding), cmocka_unit_test(plain_products)};
+                                       cmocka_unit_test(activations), cmocka_unit_test(rounding), cmocka_unit_test(plain_products),
+                                       cmocka_unit_test(plain_rows_in_any_company)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
