@@ -59,7 +59,7 @@ typedef struct map_job {
     float *values;                   /* [I, T, P, places], or of one image where they are not kept */
     unsigned char *rgb;              /* [I, S, S, 3] where a picture is wanted */
     int keep_values;
-    float *scratch; /* what clipspan_map_batch writes */
+    float *scratch; /* one image's maps, of one method */
     clipspan_npy *npy;
     double scale; /* of the picture; 0: found */
 } map_job;

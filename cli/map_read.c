@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const double VALUES_MOST = 1e9, SUMMARIES_MOST = 8e6;
+enum { TOGETHER_MOST = 1 << 25 }; /* values of the maps of a batch's images that are computed in one go: 128 MB */
 
 static clipspan_status no_memory(clipspan_error *err)
 {
@@ -114,8 +115,8 @@ static void score_image(map_job *job, const float *embedding, double scale)
 
 /* ---- the decomposition ---------------------------------------------------------------------------------------- */
 
-/* Where map p of text t stands in what clipspan_map_batch wrote. */
-static const float *map_in_scratch(const map_job *job, const clipspan_batch *batch, size_t t, size_t p)
+/* Where map p of text t stands in an image's maps. */
+static const float *map_among(const float *maps_of_image, const map_job *job, const clipspan_batch *batch, size_t t, size_t p)
 {
     size_t layers = (size_t)batch->token_layer_count, heads = (size_t)job->heads, place = 0, at = job->columns[p];
     size_t layer = job->detail == CLIPSPAN_MAP_HEAD ? at / heads : at, maps = 1, within = 0;
@@ -127,7 +128,7 @@ static const float *map_in_scratch(const map_job *job, const clipspan_batch *bat
         maps = layers * heads;
         within = place * heads + at % heads;
     }
-    return job->scratch + (t * maps + within) * (size_t)job->tokens;
+    return maps_of_image + (t * maps + within) * (size_t)job->tokens;
 }
 
 static int head_in_part(const map_job *job, size_t head, size_t part)
@@ -152,20 +153,39 @@ static void predict(map_job *job)
     }
 }
 
-static clipspan_status map_image(map_job *job, const clipspan_batch *batch, size_t i, clipspan_error *err)
+static clipspan_status take_image(map_job *job, const clipspan_batch *batch, size_t i, const float *maps, clipspan_error *err)
 {
-    clipspan_status status = clipspan_map_batch(job->scratch, batch, i, job->convention, job->chosen, job->directions,
-                                                job->text_count, job->detail, (int)job->s->engine.threads, err);
     float *values = values_of(job, job->count);
-    for (size_t t = 0; status == CLIPSPAN_OK && t < job->text_count; t++)
+    for (size_t t = 0; t < job->text_count; t++)
         for (size_t p = 0; p < job->part_count; p++)
-            memcpy(values + (t * job->part_count + p) * job->places, map_in_scratch(job, batch, t, p),
+            memcpy(values + (t * job->part_count + p) * job->places, map_among(maps, job, batch, t, p),
                    job->places * sizeof *values);
-    if (status != CLIPSPAN_OK) return status;
     double scale = job->convention == CLIPSPAN_PAPER ? 1 / (double)batch->norm[i] : 1;
     score_image(job, batch->embedding + i * (size_t)job->embed_dim, scale);
     predict(job);
     return finish_image(job, (size_t)batch->index[i], err);
+}
+
+/* All images together, where there is room: the texts are turned into each head's own space once. */
+static clipspan_status map_images(map_job *job, const clipspan_batch *batch, clipspan_error *err)
+{
+    size_t layers = (size_t)batch->token_layer_count, heads = layers * (size_t)job->heads;
+    size_t maps = job->detail == CLIPSPAN_MAP_WHOLE ? 1 : job->detail == CLIPSPAN_MAP_LAYER ? layers : heads;
+    size_t image = job->text_count * maps * (size_t)job->tokens, threads = job->s->engine.threads;
+    int together = batch->images * image <= TOGETHER_MOST;
+    float *room = calloc(together ? batch->images : 1, image * sizeof *room);
+    clipspan_status status = room ? CLIPSPAN_OK : no_memory(err);
+    if (status == CLIPSPAN_OK && together)
+        status = clipspan_map_images(room, batch, job->convention, job->chosen, job->directions, job->text_count, job->detail,
+                                     (int)threads, err);
+    for (size_t i = 0; status == CLIPSPAN_OK && i < batch->images; i++) {
+        if (!together)
+            status = clipspan_map_batch(room, batch, i, job->convention, job->chosen, job->directions, job->text_count,
+                                        job->detail, (int)threads, err);
+        if (status == CLIPSPAN_OK) status = take_image(job, batch, i, together ? room + i * image : room, err);
+    }
+    free(room);
+    return status;
 }
 
 static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
@@ -174,15 +194,11 @@ static clipspan_status take_batch(void *user, const clipspan_batch *batch, clips
     float *effects = job->effects + job->count * job->text_count * head_count(job);
     clipspan_status status = clipspan_map_effects(effects, batch, job->convention, job->chosen, job->directions,
                                                   job->text_count, (int)job->s->engine.threads, err);
-    for (size_t i = 0; status == CLIPSPAN_OK && i < batch->images; i++) status = map_image(job, batch, i, err);
-    return status;
+    return status == CLIPSPAN_OK ? map_images(job, batch, err) : status;
 }
 
 static clipspan_status read_decomposition(map_job *job, clipspan_error *err)
 {
-    size_t maps = job->detail == CLIPSPAN_MAP_HEAD ? head_count(job) : (size_t)job->layers;
-    job->scratch = calloc(job->text_count * maps, (size_t)job->tokens * sizeof *job->scratch);
-    if (job->scratch == NULL) return no_memory(err);
     clipspan_status status = map_each_batch(job, CLIPSPAN_PART_TOKENS, 1, take_batch, err);
     job->skipped = job->row_count - job->count;
     return status;
