@@ -8,7 +8,6 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
-static const size_t MAPS_MOST = (size_t)512 << 20; /* bytes */
 enum { PAD = 16 };
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------ */
@@ -193,14 +192,14 @@ static void copy_texts(clsp_ablation_maps *m, const float *classifier)
     }
 }
 
-static clipspan_status rooms_open(clsp_ablation_maps *m, clipspan_error *err)
+static clipspan_status rooms_open(clsp_ablation_maps *m, size_t most, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     size_t layer, all, bytes, k = clsp_head_width(m->basis, m->convention), cells = m->layers * m->width;
     if (!clsp_mul(&layer, m->classes + 1, m->width) || !clsp_mul(&all, layer, m->layers) ||
         !clsp_mul(&bytes, all, sizeof *m->rows))
         return clsp_fail_memory(err);
-    m->all = bytes <= MAPS_MOST;
+    m->all = bytes <= most;
     CLSP_ALLOC(m->texts, clsp_alloc_aligned((m->classes + 1) * m->embed_dim, sizeof *m->texts));
     CLSP_ALLOC(m->rows, clsp_alloc_aligned(m->all ? all : layer, sizeof *m->rows));
     memset(m->rows, 0, (m->all ? all : layer) * sizeof *m->rows);
@@ -219,7 +218,7 @@ out:
 
 clipspan_status clsp_ablation_maps_open(clsp_ablation_maps *m, const clipspan_basis *basis,
                                         clipspan_convention convention, const float *classifier, size_t classes,
-                                        const clipspan_means *means, int threads, clipspan_error *err)
+                                        const clipspan_means *means, size_t most, int threads, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     size_t d = (size_t)basis->head_dim;
@@ -228,7 +227,7 @@ clipspan_status clsp_ablation_maps_open(clsp_ablation_maps *m, const clipspan_ba
                               .classes = classes, .threads = threads,
                               .shared = convention == CLIPSPAN_PAPER ? clsp_head_width(basis, convention) - d : 0};
     m->width = (m->heads * d + m->shared + PAD - 1) / PAD * PAD;
-    CLSP_TRY(rooms_open(m, err));
+    CLSP_TRY(rooms_open(m, most, err));
     copy_texts(m, classifier);
     CLSP_TRY(means_open(m, means, err));
     for (size_t l = 0; m->all && l < m->layers; l++) CLSP_TRY(clsp_ablation_maps_layer(m, l, err));

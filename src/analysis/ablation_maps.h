@@ -48,10 +48,11 @@ typedef struct clsp_ablation_maps {
     double *squares, *rest; /* [C + 1] scratch: running sums over layers for up_to */
 } clsp_ablation_maps;
 
-/* classifier: [C, E]; means NULL: terms are replaced by zero. */
+/* classifier: [C, E]; means NULL: terms are replaced by zero; most: bytes of the rows of all layers, above which one layer's
+ * are there at a time. */
 clipspan_status clsp_ablation_maps_open(clsp_ablation_maps *maps, const clipspan_basis *basis,
                                         clipspan_convention convention, const float *classifier, size_t classes,
-                                        const clipspan_means *means, int threads, clipspan_error *err);
+                                        const clipspan_means *means, size_t most, int threads, clipspan_error *err);
 void clsp_ablation_maps_close(clsp_ablation_maps *maps);
 /* Makes the layer's rows, where they are not there already. */
 clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *maps, size_t layer, clipspan_error *err);

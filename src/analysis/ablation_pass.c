@@ -22,7 +22,7 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
-enum { ROWS = 256, BATCH = 512, LIMIT = 24, FIRST = 6, KEPT = 2 + 2 * FIRST };
+enum { ROWS = 256, BATCH = 512, FIRST = 6, KEPT = 2 + 2 * FIRST };
 static const size_t STATE_MOST = (size_t)128 << 20; /* bytes */
 static const float ROUND = 1.2e-7F;                 /* 2^-23: twice what one float operation may lose */
 
@@ -260,7 +260,7 @@ static clipspan_status rank_mlp(const rows *r, size_t t)
         if (!is_scored(r, i)) continue;
         const clsp_term term = mlp_term(r, i, t, r->vectors + i * e);
         const move mv = mlp_move(r, i, t, &term);
-        const clsp_rank_query query = query_of(r, i, &mv, LIMIT);
+        const clsp_rank_query query = query_of(r, i, &mv, p->study->limits.evaluated);
         size_t rank = clsp_rank_by_top(&query, mv.top);
         put(r, i, CLIPSPAN_ABLATED_MLP, t, rank, query.value);
         if (rank != CLSP_RANK_UNKNOWN) continue;
@@ -474,7 +474,7 @@ static bool rank_layers(const rows *r, size_t i, size_t first, size_t end, clips
     const move mv = layers_move(r, i, first, end, what == CLIPSPAN_ABLATED_UP_TO_MLPS);
     const kept *k = &r->p->kept[r->first + i];
     bool alone = what == CLIPSPAN_ABLATED_LAYER;
-    clsp_rank_query query = query_of(r, i, &mv, alone ? LIMIT : 1);
+    clsp_rank_query query = query_of(r, i, &mv, alone ? r->p->study->limits.evaluated : 1);
     query.known = k->which;
     query.known_values = alone ? k->layer : k->up_to;
     query.known_count = k->count;
@@ -819,8 +819,8 @@ clipspan_status clsp_ablation_pass(clipspan_ablation_study *study, clsp_outcomes
               .mlps = clipspan_ablation_study_count(study, CLIPSPAN_ABLATED_MLPS) > 0,
               .cls = clipspan_ablation_study_count(study, CLIPSPAN_ABLATED_CLS) > 0};
     const unsigned parts = (p.mlps ? CLIPSPAN_PART_MLP : 0) | (p.cls ? CLIPSPAN_PART_CLS : 0);
-    CLSP_TRY(clsp_ablation_maps_open(&p.maps, basis, study->info.convention, study->classifier, p.classes, means, p.threads,
-                                     err));
+    CLSP_TRY(clsp_ablation_maps_open(&p.maps, basis, study->info.convention, study->classifier, p.classes, means,
+                                     study->limits.maps, p.threads, err));
     p.width = p.maps.width;
     CLSP_TRY(means_open(&p, means, err));
     CLSP_TRY(buffers_open(&p, err));

@@ -150,10 +150,10 @@ out:
     return status;
 }
 
-clipspan_status clipspan_ablation_study_run(clipspan_ablation_study **out, const clipspan_store *store,
-                                            const float *classifier, size_t classes, const int *labels,
-                                            const clipspan_ablation_study_options *options, const clipspan_hooks *hooks,
-                                            clipspan_error *err)
+clipspan_status clsp_ablation_study_run(clipspan_ablation_study **out, const clipspan_store *store, const float *classifier,
+                                        size_t classes, const int *labels, const clipspan_ablation_study_options *options,
+                                        const clsp_ablation_limits *limits, const clipspan_hooks *hooks,
+                                        clipspan_error *err)
 {
     static const clipspan_ablation_study_options standard = CLIPSPAN_ABLATION_STUDY_OPTIONS_INIT;
     clipspan_status status = CLIPSPAN_OK;
@@ -170,6 +170,7 @@ clipspan_status clipspan_ablation_study_run(clipspan_ablation_study **out, const
         .images = info->images, .classes = classes, .layers = info->layers, .heads = info->heads,
         .convention = options->convention, .zero = options->zero != 0, .resamples = options->resamples,
         .seed = options->seed, .logit_scale = info->logit_scale};
+    s->limits = *limits;
     s->embed_dim = (size_t)info->embed_dim;
     s->threads = options->threads ? options->threads : clsp_cpu_count();
     CLSP_TRY(copy_inputs(s, classifier, labels, options->heads, err));
@@ -186,6 +187,15 @@ out:
     clipspan_means_free(own);
     clipspan_ablation_study_free(s);
     return status;
+}
+
+clipspan_status clipspan_ablation_study_run(clipspan_ablation_study **out, const clipspan_store *store,
+                                            const float *classifier, size_t classes, const int *labels,
+                                            const clipspan_ablation_study_options *options, const clipspan_hooks *hooks,
+                                            clipspan_error *err)
+{
+    static const clsp_ablation_limits limits = CLSP_ABLATION_LIMITS_INIT;
+    return clsp_ablation_study_run(out, store, classifier, classes, labels, options, &limits, hooks, err);
 }
 
 void clipspan_ablation_study_free(clipspan_ablation_study *study)

@@ -9,6 +9,7 @@
 #error "analysis/ablation_study.h is private to the room analysis"
 #endif
 
+#include "analysis/ablation_limits.h"
 #include "analysis/bootstrap.h"
 #include "analysis/means.h"
 
@@ -24,6 +25,7 @@ struct clipspan_ablation_study {
     unsigned char *has_total;                 /* [A] */
     clsp_outcomes baseline;                   /* [n, 1]: what totals are compared with */
     int threads;
+    clsp_ablation_limits limits;
 };
 
 /* Where (what, index) stands among the A ablations, or SIZE_MAX. */

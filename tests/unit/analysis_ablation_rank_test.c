@@ -11,6 +11,7 @@
 
 #include "clipspan/ablation.h"
 
+#include "analysis/ablation_limits.h"
 #include "analysis/ablation_rank.h"
 #include "analysis/bootstrap.h"
 
@@ -193,16 +194,15 @@ static void make_labels(void)
     }
 }
 
-static void many_classes(void **state)
+static void counts_are_plain(const clsp_ablation_limits *limits)
 {
-    (void)state;
     size_t varied = 0;
     for (int zero = 0; zero <= 1; zero++) {
         clipspan_error err = {0};
         clipspan_ablation_study *study = NULL;
         clipspan_means *means = NULL;
         const clipspan_ablation_study_options options = {.zero = zero, .threads = 2};
-        if (clipspan_ablation_study_run(&study, store, classifier, CLASSES, labels, &options, NULL, &err) != CLIPSPAN_OK)
+        if (clsp_ablation_study_run(&study, store, classifier, CLASSES, labels, &options, limits, NULL, &err) != CLIPSPAN_OK)
             fail_msg("%s", err.message);
         assert_int_equal(clipspan_means_open(&means, store, CLIPSPAN_PAPER, 0, NULL, &err), CLIPSPAN_OK);
         unsigned char up_to[LAYERS * HEADS] = {0};
@@ -220,6 +220,41 @@ static void many_classes(void **state)
         clipspan_means_free(means);
     }
     assert_int_equal(varied, 2 * LAYERS * (HEADS + 2));
+}
+
+static void many_classes(void **state)
+{
+    (void)state;
+    const clsp_ablation_limits limits[] = {
+        CLSP_ABLATION_LIMITS_INIT,
+        {.maps = 0, .evaluated = 24},                 /* maps layer by layer */
+        {.maps = (size_t)512 << 20, .evaluated = 0},  /* every layer that is not decided at once is asked of a product */
+        {.maps = 0, .evaluated = 0},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) counts_are_plain(&limits[i]);
+}
+
+static const clsp_ablation_limits *walked;
+
+static clipspan_status walked_job(void)
+{
+    clipspan_ablation_study *study = NULL;
+    const clipspan_ablation_study_options options = {.threads = 1};
+    clipspan_error err = {0};
+    clipspan_status status = clsp_ablation_study_run(&study, store, classifier, CLASSES, labels, &options, walked, NULL, &err);
+    assert_true((status == CLIPSPAN_OK) == (study != NULL));
+    clipspan_ablation_study_free(study);
+    return status;
+}
+
+static void failed_allocations(void **state)
+{
+    (void)state;
+    const clsp_ablation_limits limits[] = {CLSP_ABLATION_LIMITS_INIT, {.maps = 0, .evaluated = 0}};
+    for (size_t i = 0; i < 2; i++) {
+        walked = &limits[i];
+        walk_failed_allocations(walked_job);
+    }
 }
 
 static int open_world(void **state)
@@ -252,7 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_the_plain_ones), cmocka_unit_test(known_values_and_no_numbers),
-        cmocka_unit_test(alike), cmocka_unit_test(many_classes),
+        cmocka_unit_test(alike), cmocka_unit_test(many_classes), cmocka_unit_test(failed_allocations),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }
