@@ -31,5 +31,10 @@ clipspan embed $model --images scenes -o again.npy --threads 2 --batch 4 --cache
 cmp one.npy again.npy && echo "nowhere to keep it: the same"
 (clipspan embed $model --images scenes -o a.npy --threads 1 --batch 4 --cache=both & clipspan embed $model --images scenes -o b.npy --threads 1 --batch 4 --cache=both; wait)
 cmp one.npy a.npy && cmp one.npy b.npy && ls both | wc -l | tr -d ' '
+CLIPSPAN_MAX_ISA=portable clipspan embed $model --images scenes -o plain.npy --threads 2 --batch 4
+for run in 1 2; do # other instructions beside those of before
+  CLIPSPAN_MAX_ISA=portable clipspan embed $model --images scenes -o a.npy --threads 2 --batch 4 --cache=both
+  cmp plain.npy a.npy && ls both | grep -c portable
+done
 clipspan embed $model --images scenes -o default.npy --cache --quiet
 ls "$XDG_CACHE_HOME/clipspan" | wc -l | tr -d ' '

@@ -5,10 +5,12 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "formats/safetensors.h"
 #include "formats/safetensors_bytes.h"
@@ -97,6 +99,50 @@ static void reads_shards_as_one(void **state)
     clsp_safetensors_hash(file, again);
     assert_string_equal(hash, again);
     clsp_safetensors_free(file);
+}
+
+static void identify(char hash[CLSP_HASH_HEX], const clsp_safetensors *file)
+{
+    clsp_hasher *hasher = clsp_hasher_new();
+    assert_non_null(hasher);
+    assert_false(clsp_safetensors_identify(file, hasher)); /* only just written */
+    clsp_hasher_hex(hasher, hash);
+    clsp_hasher_free(hasher);
+}
+
+/* Other bytes, with size and time of modification as before: the time of change tells. */
+static void knows_its_file_again(void **state)
+{
+    (void)state;
+    char before[CLSP_HASH_HEX], after[CLSP_HASH_HEX], *bytes;
+    size_t size;
+    struct stat was, is;
+    assert_int_equal(clsp_file_read(&bytes, &size, "golden/formats/one.safetensors", 1 << 20, NULL), CLIPSPAN_OK);
+    const char *path = scratch_write("known.safetensors", bytes, size);
+    clsp_safetensors *file = open_good(path);
+    identify(before, file);
+    identify(after, file);
+    assert_string_equal(before, after);
+    assert_true(clsp_safetensors_unchanged(file));
+    assert_int_equal(stat(path, &was), 0);
+    bytes[size - 1] ^= 1;
+    do { /* until the clock of the file system has ticked */
+        scratch_write("known.safetensors", bytes, size);
+        const struct timespec times[] = {was.st_atim, was.st_mtim};
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        assert_int_equal(stat(path, &is), 0);
+    } while (is.st_ctim.tv_sec == was.st_ctim.tv_sec && is.st_ctim.tv_nsec == was.st_ctim.tv_nsec);
+    assert_true(is.st_size == was.st_size && is.st_mtim.tv_nsec == was.st_mtim.tv_nsec);
+    assert_false(clsp_safetensors_unchanged(file));
+    clsp_safetensors_free(file);
+    file = open_good(path);
+    identify(after, file);
+    assert_string_not_equal(before, after);
+    assert_true(clsp_safetensors_unchanged(file));
+    assert_int_equal(unlink(path), 0);
+    assert_false(clsp_safetensors_unchanged(file));
+    clsp_safetensors_free(file);
+    clsp_free(bytes);
 }
 
 /* ---- must reject -------------------------------------------------------------------------------------- */
@@ -488,6 +534,7 @@ int main(void)
         cmocka_unit_test(reads_what_python_wrote),
         cmocka_unit_test(refuses_wrong_types_and_ranges_by_name),
         cmocka_unit_test(reads_shards_as_one),
+        cmocka_unit_test(knows_its_file_again),
         cmocka_unit_test(refuses_malformed_headers),
         cmocka_unit_test(refuses_lengths_that_lie),
         cmocka_unit_test(refuses_every_truncation),
