@@ -17,8 +17,8 @@ for k in 1 2; do part -o moments --moments --part $k/2; done
 clipspan merge moments --quiet && diff -r whole-moments moments && echo 'same moments'
 # parts that are killed lose their open shard; the same command goes on
 for i in 3 6; do
-  timeout -s KILL 0.0$i "$BUILD/clipspan" decompose model $list -o killed --part 1/2 --shard-images 8 --batch 4 --threads 1 --neurons || true
-done >/dev/null 2>&1
+  killed_after 0.0$i "$BUILD/clipspan" decompose model $list -o killed --part 1/2 --shard-images 8 --batch 4 --threads 1 --neurons
+done
 for k in 1 2; do part -o killed --neurons --part $k/2; done
 clipspan merge killed --quiet && diff -r whole killed && echo 'same after kills'
 # folders of their own: the store is spread over them

@@ -20,6 +20,14 @@ fails() {
   "$@" >/dev/null 2>"$scratch/err" || code=$?
   echo "exit $code: $(tail -n 1 "$scratch/err" | sed "s|$scratch|TMP|g; s|$SOURCE|SOURCE|g; s|[0-9a-f]\{32\}|HASH|g; s|([0-9a-f]\{8\}|(HASH|g")"
 }
+# Runs the program and kills it after so many seconds; timeout would not wait until it is gone and its lock with it.
+killed_after() {
+  seconds=$1
+  shift
+  "$@" >/dev/null 2>&1 &
+  sleep "$seconds"
+  { kill -9 $! || true; wait $! || true; } >/dev/null 2>&1
+}
 # A tiny model with random weights, and some rendered scenes.
 tiny() { "$BUILD/tests/make_model" "$@" >/dev/null; }
 scenes() { "$BUILD/models/demo/demo-scenes" dir "$1" --count "$2" --seed 7 --split test >/dev/null; }

@@ -7,7 +7,7 @@ ls whole | sed 's/[0-9]\{5\}/N/' | sort | uniq -c | sed 's/^ *//'
 i=0
 while [ $i -lt 6 ]; do
   i=$((i + 1))
-  timeout -s KILL 0.0$i "$BUILD/clipspan" decompose model scenes/labels.csv -o killed --shard-images 8 --batch 4 --quiet || true
+  killed_after 0.0$i "$BUILD/clipspan" decompose model scenes/labels.csv -o killed --shard-images 8 --batch 4 --quiet
 done >/dev/null 2>&1
 clipspan decompose model scenes/labels.csv -o killed --shard-images 8 --batch 4 --quiet
 for shard in whole/shard*.safetensors; do cmp "$shard" "killed/$(basename "$shard")" && echo same; done
