@@ -24,6 +24,10 @@ clipspan classify store --classes classes.txt --csv of_store.csv >/dev/null
 cut -d, -f1-3 of_store.csv
 cut -d, -f2- by_image.csv >a; cut -d, -f2- of_store.csv >b
 cut -d, -f1-4 a >a4; cut -d, -f1-4 b >b4; cmp a4 b4 && echo 'the same choices'
+# and from embeddings in f16
+clipspan decompose model tree -o halves --store-dtype f16 --quiet 2>/dev/null
+clipspan classify halves --classes classes.txt --csv of_halves.csv >/dev/null
+cut -d, -f2-5 of_halves.csv | cmp - b4 && echo 'the same in f16'
 # labels that no class has are said
 printf 'dog\nhorse\n' >others.txt
 clipspan classify store --classes others.txt 2>&1 >other.txt
