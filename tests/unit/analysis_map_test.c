@@ -8,6 +8,7 @@
 
 #include "clipspan/map.h"
 #include "decompose_fake.h"
+#include "scratch.h"
 #include "worse.h"
 
 typedef struct setting {
@@ -231,6 +232,32 @@ static void held_images_are_the_batch(void **state)
     tear_down(&s);
 }
 
+static setting walked;
+
+/* A batch that does not fit leaves what was held before. */
+static clipspan_status hold_twice(void)
+{
+    clipspan_held *held = NULL;
+    clipspan_error err = {0};
+    clipspan_status status = clipspan_held_new(&held, &err);
+    for (size_t turn = 0; turn < 2 && status == CLIPSPAN_OK; turn++) {
+        status = clipspan_held_take(held, walked.batch, &err);
+        assert_int_equal(clipspan_held_images(held), 4 * (turn + (status == CLIPSPAN_OK)));
+    }
+    for (size_t i = 0; held != NULL && i < clipspan_held_images(held); i++)
+        assert_memory_equal(clipspan_held_batch(held, i)->norm, walked.batch->norm + i % 4, sizeof(float));
+    clipspan_held_free(held);
+    return status;
+}
+
+static void holding_fails(void **state)
+{
+    (void)state;
+    set_up(&walked, 3, 2, 4, 8, 5, 4, 3, 1);
+    walk_failed_allocations(hold_twice);
+    tear_down(&walked);
+}
+
 /* All images at once: what one after another gives. */
 static void every_image(void **state)
 {
@@ -339,6 +366,7 @@ int main(void)
         cmocka_unit_test(equals_the_golden),
         cmocka_unit_test(equals_its_definition_at_full_size),
         cmocka_unit_test(held_images_are_the_batch),
+        cmocka_unit_test(holding_fails),
         cmocka_unit_test(every_image),
         cmocka_unit_test(many_texts),
         cmocka_unit_test(sums_to_the_heads),
