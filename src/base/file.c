@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A pipe in a list of images must not hold the run up until someone writes to it: O_NONBLOCK, which a regular file
- * does not heed, lets open return and the pipe be refused. */
 static uint64_t nanoseconds(struct timespec time) { return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec; }
 
 static void identify(clsp_map *map, const struct stat *about)
@@ -29,6 +27,8 @@ static void identify(clsp_map *map, const struct stat *about)
     map->file.settled = now.tv_sec > about->st_ctim.tv_sec + SETTLED;
 }
 
+/* A pipe in a list of images must not hold the run up until someone writes to it: O_NONBLOCK, which a regular file
+ * does not heed, lets open return and the pipe be refused. */
 clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -212,10 +212,13 @@ static clipspan_status open_temporary(clsp_output *output, clipspan_error *err)
     }
     if (handle < 0) return clsp_fail_errno(err, "%s: cannot be written", output->path);
     output->stream = fdopen(handle, "w+b");
-    if (output->stream != NULL && setvbuf(output->stream, output->buffer, _IOFBF, WRITTEN) == 0) return CLIPSPAN_OK;
-    clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
-    close(handle);
-    return status;
+    if (output->stream == NULL) {
+        clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
+        close(handle);
+        return status;
+    }
+    setvbuf(output->stream, output->buffer, _IOFBF, WRITTEN); /* where it is refused the stream has a buffer of its own */
+    return CLIPSPAN_OK;
 }
 
 /* Written beside its place; where a file stands already, with that file's mode and, if the system lets us, owner. */
