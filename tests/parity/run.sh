@@ -32,6 +32,7 @@ part "MLP terms by neuron" neurons.py --clipspan "$build/clipspan" --work "$work
 part "whole models" run.py --clipspan "$build/clipspan" --work "$work" "$@"
 part "edited models, loaded by the other programs" edit.py --build "$build" --work "$work"
 part "nearest images" retrieval.py --build "$build" --work "$work" $reduced
+part "their store, by its specification" check_store.py "$work/retrieval_f16/store"
 part "TextSpan evaluated, in NumPy" textspan_evaluation.py --build "$build" --work "$work"
 part "segmentation" segmentation.py --clipspan "$build/clipspan" --scenes "$build/models/demo/demo-scenes" --work "$work" \
     ${reduced:+--count 8}
