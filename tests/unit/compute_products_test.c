@@ -101,12 +101,10 @@ static void one_query_equals_the_row_of_all(void **state)
     enum { HEADS = 3, DIM = 10, WIDTH = HEADS * DIM, SEQUENCES = 4, ROWS = 1 + 7 + 30 + 2 };
     const size_t start[SEQUENCES + 1] = {0, 1, 8, 38, 40};
     float *qkv = random_floats(ROWS * 3 * WIDTH), all[ROWS * WIDTH], one[SEQUENCES * WIDTH], q[SEQUENCES * WIDTH];
-    clsp_workspace *workspace = NULL;
     clsp_attention *attention = NULL;
     clipspan_error err;
     clsp_attention_desc desc = {.heads = HEADS, .head_dim = DIM, .longest = 30, .causal = true};
     clsp_attention_input input = {qkv, qkv + WIDTH, qkv + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
-    require(clsp_workspace_new(&workspace, &err), &err);
     require(clsp_attention_new(&attention, &desc, &err), &err);
     require(clsp_attention_run(attention, all, &input, start, SEQUENCES, false, NULL, &err), &err);
     for (size_t s = 0; s < SEQUENCES; s++) memcpy(q + s * WIDTH, qkv + (start[s + 1] - 1) * 3 * WIDTH, WIDTH * sizeof *q);
@@ -118,7 +116,6 @@ static void one_query_equals_the_row_of_all(void **state)
     const size_t too_long[] = {0, 31};
     assert_int_equal(clsp_attention_run(attention, all, &input, too_long, 1, false, NULL, &err), CLIPSPAN_ERROR_INTERNAL);
     clsp_attention_free(attention);
-    clsp_workspace_free(workspace);
     free(qkv);
 }
 
@@ -129,12 +126,10 @@ static void many_lengths(void **state)
     enum { HEADS = 2, DIM = 8, WIDTH = HEADS * DIM, LENGTHS = 130, ROWS = LENGTHS * (LENGTHS + 1) / 2 };
     size_t start[LENGTHS + 1] = {0};
     float *qkv = random_floats(ROWS * 3 * WIDTH), *together = random_floats(ROWS * WIDTH), alone[LENGTHS * WIDTH];
-    clsp_workspace *workspace = NULL;
     clsp_attention *attention = NULL;
     clipspan_error err;
     clsp_attention_desc desc = {.heads = HEADS, .head_dim = DIM, .longest = LENGTHS, .causal = true};
     for (size_t s = 0; s < LENGTHS; s++) start[s + 1] = start[s] + s + 1;
-    require(clsp_workspace_new(&workspace, &err), &err);
     require(clsp_attention_new(&attention, &desc, &err), &err);
     clsp_attention_input input = {qkv, qkv + WIDTH, qkv + 2 * WIDTH, 3 * WIDTH, 3 * WIDTH};
     require(clsp_attention_run(attention, together, &input, start, LENGTHS, false, NULL, &err), &err);
@@ -150,7 +145,6 @@ static void many_lengths(void **state)
     require(clsp_attention_run(attention, together, &input, start, LENGTHS, false, NULL, &err), &err);
     assert_memory_equal(alone, together + start[LENGTHS - 1] * WIDTH, LENGTHS * WIDTH * sizeof *alone);
     clsp_attention_free(attention);
-    clsp_workspace_free(workspace);
     free(together);
     free(qkv);
 }
