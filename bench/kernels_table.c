@@ -74,6 +74,12 @@ const problem problems[] = {
     SGEMM_(13, 21, 17, GAPS | TRANSPOSED_B, 0),
     SGEMM_(13, 21, 17, TRANSPOSED | TRANSPOSED_B, 0),
     SGEMM_(1, 197, 64, TRANSPOSED_B, 0),
+    SGEMM_(1, 33, 385, GAPS, 0),
+    SGEMM_(8, 300, 63, GAPS | TRANSPOSED_B, 0),
+    SGEMM_(9, 300, 63, GAPS | TRANSPOSED | TRANSPOSED_B, 0),
+    SGEMM_(300, 20, 65, TRANSPOSED_B, 0),
+    SGEMM_(300, 1, 400, GAPS, 0),
+    SGEMM_(127, 16, 1160, 0, 0),
 
     /* one token, odd lengths, head widths of every family, with and without captures */
     ATTENTION_(F32, 1, 1, 1, 64, KEEP_ALL, 0),
@@ -165,6 +171,8 @@ const problem problems[] = {
     NORM_(F32, 3152, 768, 0, TIMED),
     NORM_(BF16, 3152, 768, 0, TIMED | QUICK),
     SGEMM_(16, 512, 64, 0, TIMED),
+    SGEMM_(1, 1000, 512, TRANSPOSED_B, TIMED),
+    SGEMM_(50000, 20, 512, TRANSPOSED_B, TIMED),
     DOT_(200000, 64, HALF, TIMED | QUICK),
     WIDEN_(4000000, HALF, TIMED),
     ROUND_(4000000, TIMED),

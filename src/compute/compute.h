@@ -59,7 +59,8 @@ const char *clsp_linear_implementation(const clsp_linear *linear);
 /* ---- plain products --------------------------------------------------------------------------------- */
 
 /* c [m, n] = alpha a b + beta c; a: [m, k] (or its transpose if ta), b: [k, n] (or its transpose if tb), fp32, leading
- * strides given. */
+ * strides given. Where beta is 0, c is not read. Every element is summed in one order, that of k: a row's bits depend neither on
+ * the other rows nor on threads. */
 clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_stride, bool ta, const float *b,
                            size_t b_stride, bool tb, size_t m, size_t n, size_t k, float alpha, float beta,
                            clipspan_error *err);

@@ -243,8 +243,8 @@ static void plain_products(void **state)
 {
     (void)state;
     const size_t sizes[][3] = {{1, 1, 1},     {3, 65, 17},   {40, 33, 400},  {131, 96, 70}, {16, 64, 1200}, {1, 300, 385},
-                               {8, 271, 63},  {9, 31, 65},   {2, 16, 12000}, {14, 48, 386}, {126, 17, 33},  {127, 1, 40},
-                               {300, 64, 20}, {300, 20, 770}};
+                               {8, 271, 63},  {9, 31, 65},   {2, 16, 12000}, {14, 48, 386}, {126, 17, 33},  {300, 8, 40},
+                               {300, 64, 20}, {300, 20, 770}, {127, 1, 500}};
     const float factors[][2] = {{1.0f, 0.0f}, {1.0f, 1.0f}, {-0.5f, 2.0f}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes * 12; i++) {
         size_t m = sizes[i / 12][0], n = sizes[i / 12][1], k = sizes[i / 12][2], stride = n + 3;
@@ -273,7 +273,7 @@ static void plain_rows_in_any_company(void **state)
 {
     (void)state;
     enum { MOST = 260 };
-    const size_t sizes[][2] = {{1, 70}, {20, 40}, {64, 64}, {67, 385}, {300, 17}, {96, 1200}};
+    const size_t sizes[][2] = {{1, 70}, {8, 385}, {9, 40}, {64, 64}, {67, 385}, {300, 17}, {96, 1200}};
     const size_t counts[] = {1, 2, 6, 7, 8, 9, 14, 15, 126, 127, 200, MOST};
     const float factors[][2] = {{1.0f, 0.0f}, {1.0f, 1.0f}, {-0.5f, 2.0f}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes * 6; i++) {
