@@ -135,6 +135,8 @@ typedef struct clsp_output {
     bool unsynced;   /* set between _open and _commit: not waited for the disk; a power cut may leave any bytes */
 } clsp_output;
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);
+/* Right after _open: writes 2 MB at a time, for files that are mapped later; not where there is _seek, which would read as much. */
+clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err);
 clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t length, clipspan_error *err);
 clipspan_status clsp_output_seek(clsp_output *output, uint64_t offset, clipspan_error *err);
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err);

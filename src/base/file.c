@@ -161,9 +161,6 @@ char *clsp_cache_folder(void)
 
 /* ---- output ------------------------------------------------------------------------------------------- */
 
-/* Bytes at a time, at multiples of it in the file: the system then keeps the file in large pages, which are mapped at once.
- * In pages of 4 KB, reading a store takes twice as long. */
-enum { WRITTEN = 1 << 21 };
 
 /* Where `path` leads when its links are followed, also when nothing stands there yet. */
 static clipspan_status follow_links(char **out, const char *path, clipspan_error *err)
@@ -212,13 +209,10 @@ static clipspan_status open_temporary(clsp_output *output, clipspan_error *err)
     }
     if (handle < 0) return clsp_fail_errno(err, "%s: cannot be written", output->path);
     output->stream = fdopen(handle, "w+b");
-    if (output->stream == NULL) {
-        clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
-        close(handle);
-        return status;
-    }
-    setvbuf(output->stream, output->buffer, _IOFBF, WRITTEN); /* where it is refused the stream has a buffer of its own */
-    return CLIPSPAN_OK;
+    if (output->stream != NULL) return CLIPSPAN_OK;
+    clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
+    close(handle);
+    return status;
 }
 
 /* Written beside its place; where a file stands already, with that file's mode and, if the system lets us, owner. */
@@ -226,8 +220,6 @@ static clipspan_status open_beside(clsp_output *output, const struct stat *old, 
 {
     clipspan_status status = follow_links(&output->target, output->path, err);
     if (status != CLIPSPAN_OK) return status;
-    output->buffer = clsp_alloc(WRITTEN, 1);
-    if (output->buffer == NULL) return clsp_fail_memory(err);
     if (old != NULL && access(output->target, W_OK) != 0)
         return clsp_fail_errno(err, "%s: cannot be written", output->path);
     status = open_temporary(output, err);
@@ -255,6 +247,17 @@ clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan
     clipspan_status status = straight ? open_straight(output, err) : open_beside(output, there ? &old : NULL, err);
     if (status != CLIPSPAN_OK) clsp_output_discard(output);
     return status;
+}
+
+/* At multiples of 2 MB in the file: the system then keeps it in large pages, which are mapped at once. In pages of 4 KB,
+ * reading a store takes twice as long. */
+clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err)
+{
+    enum { WRITTEN = 1 << 21 };
+    output->buffer = clsp_alloc(WRITTEN, 1);
+    if (output->buffer == NULL) return clsp_fail_memory(err);
+    setvbuf(output->stream, output->buffer, _IOFBF, WRITTEN); /* where it is refused the stream has a buffer of its own */
+    return CLIPSPAN_OK;
 }
 
 clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t length, clipspan_error *err)
