@@ -300,7 +300,8 @@ static void run_rectangle(const plan *p, const clsp_gemm_product *product, const
     block b = {.panel = scratch, .strips = scratch + panel_floats(p)};
     b.tiles = b.strips + p->group * strips * strip_floats(p);
     float *tiles = b.tiles;
-    if (is_few(p, product, at->row_end - clsp_min(at->row, at->row_end))) {
+    if (at->row >= at->row_end) return;
+    if (is_few(p, product, at->row_end - at->row)) {
         b.row = at->row, b.rows = at->row_end - at->row;
         copy_rows(b.strips, p, product, b.row, b.rows, 0, p->slices);
         for (size_t panel = at->panel; panel < at->panel_end; panel += FEW_PANELS)

@@ -298,10 +298,33 @@ static void plain_rows_in_any_company(void **state)
     }
 }
 
+/* Weights that are not packed, few rows cut among more threads than there is work for. */
+static void few_rows_on_many_threads(void **state)
+{
+    (void)state;
+    enum { MOST = 9, OUT = 20, IN = 30 };
+    float *x = random_values(MOST * IN, CLSP_TYPE_F32, 1.0f), *weight = random_values(OUT * IN, CLSP_TYPE_F32, 1.0f);
+    float one[MOST * OUT], many[MOST * OUT];
+    char *scratch = clsp_alloc_aligned(MOST_THREADS, clsp_gemm_scratch(CLSP_TYPE_F32, IN, OUT));
+    for (size_t rows = 1; rows <= MOST; rows++)
+        for (int threads = 2; threads <= 2 * MOST_THREADS; threads++) {
+            clsp_gemm_product product = {.y = one, .x = x, .y_stride = OUT, .x_stride = IN, .rows = rows, .in = IN, .out = OUT,
+                                         .scaled = true, .alpha = 1.0f, .plain = weight, .plain_transposed = threads % 2,
+                                         .plain_stride = threads % 2 ? OUT : IN};
+            clsp_gemm_run(&product, scratch, 1);
+            product.y = many;
+            clsp_gemm_run(&product, scratch, threads / 2);
+            assert_memory_equal(one, many, rows * OUT * sizeof *one);
+        }
+    free(x), free(weight);
+    clsp_free(scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(against_double), cmocka_unit_test(bits_do_not_depend_on_company),
                                        cmocka_unit_test(activations), cmocka_unit_test(rounding), cmocka_unit_test(plain_products),
-                                       cmocka_unit_test(plain_rows_in_any_company)};
+                                       cmocka_unit_test(plain_rows_in_any_company),
+                                       cmocka_unit_test(few_rows_on_many_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
