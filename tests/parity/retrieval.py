@@ -61,13 +61,15 @@ class Case:
             self.vectors[convention] = np.load(os.path.join(out, "s_attn_m.npy"))
         whole = os.path.join(self.work, "whole.npy")
         self.clipspan("embed", DEMO, "--images", os.path.join(scenes, "labels.csv"), "--no-normalize", "-o", whole)
-        self.whole = np.load(whole).astype(np.float64)
+        self.fresh = np.load(whole).astype(np.float64)
+        # a store in f16 keeps embeddings in f16 too, and their lengths in f32
+        self.whole = self.fresh.astype(np.float16).astype(np.float64) if self.dtype == "f16" else self.fresh
 
 
-def terms(case, spec, convention):
+def terms(case, spec, convention, whole=None):
     if spec == "whole":
-        r = case.whole
-        return r / np.linalg.norm(r, axis=1, keepdims=True) if convention == "paper" else r
+        r = case.whole if whole is None else whole
+        return r / np.linalg.norm(case.fresh, axis=1, keepdims=True) if convention == "paper" else r
     attn = case.vectors[convention].astype(np.float64)
     heads = HEADS[spec] or [(l, h) for l in (4, 5) for h in range(attn.shape[2])]
     return sum(attn[:, l, h] for l, h in heads)
@@ -101,18 +103,20 @@ def check_lists(case, scenes):
             convention = "exact" if variant & 1 else "paper"
             similarity = "inner" if variant & 2 else "cosine"
             c = terms(case, spec, convention)
-            c = c - c.mean(0) if variant & 4 else c
+            fresh = terms(case, spec, convention, case.fresh)  # of a head: what the store has
+            if variant & 4:
+                fresh, c = fresh - c.mean(0), c - c.mean(0)
             how = ["--convention", convention, "--similarity", similarity, *(["--centre"] if variant & 4 else []),
                    *(["--whole"] if spec == "whole" else ["--heads", spec]), "--json", "-k", "12"]
             for query in ("row", "text", "image"):
                 asked = {"row": ["--row", "5"], "text": ["--text", text], "image": ["--image", os.path.join(scenes, picture)]}
                 found = json.loads(case.clipspan("retrieve", case.store, *asked[query], *how))["spaces"][0]["nearest"]
-                q = direction if query == "text" else c[5 if query == "row" else 11]
+                q = {"row": c[5], "text": direction, "image": fresh[11]}[query]
                 expected = scores(c, q, similarity)
                 if query == "row":
                     expected[5] = -np.inf
                 scale = np.abs(expected[np.isfinite(expected)]).max()
-                # a picture run anew is not rounded to the store's f16
+                # a picture run anew is not rounded to the store's f16; its whole representation is known unrounded
                 bound = BOUND if query != "image" or case.dtype == "f32" or spec == "whole" else 2e-3
                 difference, order = compare(found, expected, 12, bound * scale)
                 lists += 1
