@@ -302,7 +302,7 @@ class Bench:
         shutil.rmtree(stores / f"store-{kind}", ignore_errors=True)
         texts = HERE / "texts.py"
         if texts.exists() and not self.args.quick and self.python and self.wanted("texts"):
-            self.run_lines("analyses", [self.python, texts, "--build", self.build, "--json"], 200)
+            self.run_lines("analyses", [self.python, texts, "--build", self.build, "--repeats", 1, "--json"], 200)
 
     # ---- what is printed --------------------------------------------------------------------------------------
 
