@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "programs.h"
 #include "clipspan/ablation.h"
 #include "clipspan/map.h"
 #include "compute/compute.h"
@@ -37,13 +37,6 @@ typedef struct options {
     bool even, random_labels, json;
 } options;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double processor(void)
 {
     struct timespec t;
@@ -61,14 +54,6 @@ static void say(const options *o, const char *name, double value, const char *un
 }
 
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
-
-static uint64_t next(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
 
 /* Of mean 0 and variance 1, nearly normal: four uniform numbers of 16 bits. */
 static float normal(uint64_t *state)

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "programs.h"
 #include "clipspan/map.h"
 #include "compute/compute.h"
 #include "decompose/decompose.h"
@@ -78,19 +78,6 @@ static void *allocate(size_t count, size_t size)
     void *block = clsp_alloc_aligned(count, size);
     if (block == NULL) require(clsp_fail_memory(&err), &err);
     return block;
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static float uniform(uint64_t *state) /* [-1, 1) */
-{
-    *state = *state * 6364136223846793005U + 1442695040888963407U;
-    return (float)((double)(*state >> 11) / 4503599627370496.0 - 1.0);
 }
 
 /* ---- making ready --------------------------------------------------------------------------------------------------- */

@@ -12,12 +12,12 @@
  */
 #include "kernels.h"
 #include "peak.h"
+#include "programs.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { NAME = 128, REPEATS = 7, REPEATS_MOST = 100, THREADS_CHECKED = 3 };
 static const double SECONDS_EACH = 0.04; /* of one repeat, at least */
@@ -182,13 +182,6 @@ static bool check(const problem *p, const char *name)
 }
 
 /* ---- timing ---------------------------------------------------------------------------------------------------------- */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Runs per second, over at least SECONDS_EACH. */
 static double measure(instance *it)

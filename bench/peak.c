@@ -1,22 +1,15 @@
 /* Loops of independent fused multiply-adds (fp32), bf16 dot products and, where there are, bf16 tile products.
  * A multiply and an add count as two. Each figure is the best of several runs: units, not the machine's other work. */
 #include "peak.h"
+#include "programs.h"
 
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHAINS = 12, ROUNDS = 2000000, TRIES = 5, TILE_ROUNDS = 400000 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* CHAINS independent sums in registers: a loop that waits for no result. */
 #define UNROLL _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)

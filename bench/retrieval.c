@@ -4,33 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "programs.h"
 #include "clipspan/retrieval.h"
 #include "model/model.h"
 #include "store/store.h"
 
 enum { LAYERS = 2, HEADS = 4, WIDE = 64, JOINT = 128, ALL = LAYERS * HEADS, QUERIES = 40, NEAREST = 20 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static uint64_t next(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
-
-static float uniform(uint64_t *state) /* [-1, 1) */
-{
-    return (float)((double)(next(state) >> 11) / 4503599627370496.0 - 1);
-}
 
 static float *numbers(size_t count, float scale, uint64_t seed)
 {

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "programs.h"
 #include "clipspan/store.h"
 #include "model/model.h"
 #include "store/store.h"
@@ -22,13 +22,6 @@ static const char help[] =
     "50000 (2.6 GB, with --mlp 4.6 GB). --cold also reads with the files dropped from the system's memory.\n"
     "--json: one object a line with name, value, unit and, where it is a ratio, what it is compared with (of).\n";
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static bool json;
 
 static void say(const char *name, double value, const char *unit, const char *of)
@@ -41,12 +34,6 @@ static void say(const char *name, double value, const char *unit, const char *of
 }
 
 /* ---- invented batches ------------------------------------------------------------------------------------- */
-
-static float uniform(uint64_t *state) /* [-1, 1), xorshift */
-{
-    *state ^= *state << 13, *state ^= *state >> 7, *state ^= *state << 17;
-    return (float)((double)(*state >> 11) / 4503599627370496.0 - 1);
-}
 
 static float *numbers(size_t count, float scale, uint64_t seed)
 {

@@ -4,23 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "programs.h"
 #include "model/model.h"
 #include "store/store.h"
 
 enum { LAYERS = 24, HEADS = 16, WIDE = 64, JOINT = 768, ALL = LAYERS * HEADS, BATCH = 64 };
-
-static uint64_t next(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
-}
-
-static float uniform(uint64_t *state) /* [-1, 1) */
-{
-    return (float)((double)(next(state) >> 11) / 4503599627370496.0 - 1);
-}
 
 /* A batch made from the positions alone: factor c of a head falls with c. */
 static clipspan_status source(void *user, uint64_t first, uint64_t count, clsp_range_fn fn, void *fn_user,
