@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "clipspan/error.h"
 
@@ -177,6 +178,21 @@ void clsp_pipeline_release(clsp_pipeline *pipeline);
 void clsp_pipeline_free(clsp_pipeline *pipeline);
 
 /* ---- numbers ------------------------------------------------------------------------------------------ */
+
+/* The same 32 bits, read as the other. */
+static inline float clsp_float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t clsp_bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 
 float clsp_f16_to_f32(uint16_t half);
 uint16_t clsp_f32_to_f16(float value); /* nearest even; beyond the range gives infinity */

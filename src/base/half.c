@@ -48,20 +48,6 @@ int clsp_f16_ways(void)
     return 0;
 }
 
-static inline float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* ---- to float32 --------------------------------------------------------------------------------------- */
 
 /* Three readings of the half, of which masks choose one: normal (exponent + 112), infinity or NaN (exponent
@@ -72,9 +58,9 @@ static void widen_block(float *restrict out, const uint16_t *restrict in, size_t
         uint32_t sign = (in[i] & 0x8000u) << 16, wide = (in[i] & 0x7fffu) << 13;
         uint32_t special = 0u - (uint32_t)(wide >= 0x0f800000u), tiny = 0u - (uint32_t)(wide < 0x00800000u);
         uint32_t nan = 0u - (uint32_t)(wide > 0x0f800000u);
-        uint32_t subnormal = bits_of(float_of(wide + 0x38800000u) - 0x1p-14f);
+        uint32_t subnormal = clsp_bits_of(clsp_float_of(wide + 0x38800000u) - 0x1p-14f);
         uint32_t normal = (wide + 0x38000000u + (special & 0x38000000u)) | (nan & 0x00400000u);
-        out[i] = float_of(sign | (tiny & subnormal) | (~tiny & normal));
+        out[i] = clsp_float_of(sign | (tiny & subnormal) | (~tiny & normal));
     }
 }
 
@@ -124,10 +110,10 @@ static uint32_t narrow_plain(uint16_t *restrict out, const float *restrict in, s
 {
     uint32_t largest = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of(in[i]), magnitude = bits & 0x7fffffffu;
+        uint32_t bits = clsp_bits_of(in[i]), magnitude = bits & 0x7fffffffu;
         uint32_t nan = 0u - (uint32_t)(magnitude > 0x7f800000u), tiny = 0u - (uint32_t)(magnitude < 0x38800000u);
         uint32_t big = 0u - (uint32_t)(magnitude >= 0x477ff000u);
-        uint32_t subnormal = bits_of(float_of(magnitude & tiny) + 0.5f) - 0x3f000000u;
+        uint32_t subnormal = clsp_bits_of(clsp_float_of(magnitude & tiny) + 0.5f) - 0x3f000000u;
         uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
         uint32_t half = (tiny & subnormal) | (~tiny & normal);
         half = (big & 0x7c00u) | (~big & half);

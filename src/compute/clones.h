@@ -30,18 +30,13 @@ typedef int32_t clsp_lane_mask __attribute__((vector_size(CLSP_LANES * sizeof(in
 /* The same as clsp_bf16_to_f32, in a form that becomes vector code. */
 static inline float clsp_widen_bf16(uint16_t value)
 {
-    uint32_t bits = (uint32_t)value << 16;
-    float wide;
-    memcpy(&wide, &bits, sizeof wide);
-    return wide;
+    return clsp_float_of((uint32_t)value << 16);
 }
 
 /* Nearest even; NaN stays NaN. The same as clsp_f32_to_bf16, in a form that becomes vector code. */
 static inline uint16_t clsp_round_bf16(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    uint32_t bits = clsp_bits_of(value), rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     uint32_t nan = bits >> 16 | 0x40u;
     return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }

@@ -44,23 +44,9 @@ size_t clsp_dtype_size(clsp_dtype dtype)
 
 /* ---- to float32 --------------------------------------------------------------------------------------- */
 
-static inline float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 static void block_from_bf16(float *restrict out, const uint16_t *restrict in, size_t count)
 {
-    for (size_t i = 0; i < count; i++) out[i] = float_of((uint32_t)in[i] << 16);
+    for (size_t i = 0; i < count; i++) out[i] = clsp_float_of((uint32_t)in[i] << 16);
 }
 
 void clsp_floats_from_bf16(float *out, const void *halves, size_t count)
@@ -109,7 +95,7 @@ clipspan_status clsp_tensor_floats(const clsp_tensor *t, size_t first, size_t co
 void clsp_floats_to_bf16(uint16_t *out, const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of(values[i]);
+        uint32_t bits = clsp_bits_of(values[i]);
         uint32_t nan = 0u - (uint32_t)((bits & 0x7fffffffu) > 0x7f800000u);
         uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
         out[i] = (uint16_t)((nan & (bits >> 16 | 0x40u)) | (~nan & rounded));
