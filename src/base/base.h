@@ -126,9 +126,11 @@ char *clsp_cache_folder(void);
 /* A file that is whole or absent: written beside its place, synced and renamed by _commit; _discard (also
  * safe after _commit and on a zeroed struct) removes what was begun. Writes are buffered. A link is followed and
  * what it leads to replaced; a file that is replaced keeps its mode, and one without write permission is refused.
- * A pipe or device is written straight through; _seek refuses it. */
+ * A pipe or device is written straight through; _seek refuses it. A path of clipspan/memory_file.h leads to memory. */
 typedef struct clsp_output {
     char *path;      /* as asked for: for messages */
+    bool in_memory;  /* what is written gathers in `memory`, and stream is NULL */
+    clsp_buffer memory;
     char *target;    /* where it leads; NULL: not a regular file */
     char *temporary; /* beside the target; NULL with it */
     void *stream;
@@ -142,6 +144,9 @@ clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t
 clipspan_status clsp_output_seek(clsp_output *output, uint64_t offset, clipspan_error *err);
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err);
 void clsp_output_discard(clsp_output *output);
+/* Files of clipspan/memory_file.h: whether one of that path is open; gives it its bytes (taken over), false: none is. */
+bool clsp_memory_file_exists(const char *path);
+bool clsp_memory_file_put(const char *path, clsp_buffer *bytes);
 
 /* ---- hashes (XXH3, 128 bits) -------------------------------------------------------------------------- */
 

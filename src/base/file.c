@@ -242,6 +242,11 @@ clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan
     struct stat old;
     *output = (clsp_output){.path = clsp_strdup(path)};
     if (output->path == NULL) return clsp_fail_memory(err);
+    if (clsp_memory_file_exists(path)) {
+        output->in_memory = true;
+        clsp_buffer_init(&output->memory, SIZE_MAX / 4);
+        return CLIPSPAN_OK;
+    }
     bool there = stat(path, &old) == 0;
     bool straight = there && !S_ISREG(old.st_mode); /* of a folder fopen says so */
     clipspan_status status = straight ? open_straight(output, err) : open_beside(output, there ? &old : NULL, err);
@@ -254,6 +259,7 @@ clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan
 clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err)
 {
     enum { WRITTEN = 1 << 21 };
+    if (output->in_memory) return CLIPSPAN_OK;
     output->buffer = clsp_alloc(WRITTEN, 1);
     if (output->buffer == NULL) return clsp_fail_memory(err);
     setvbuf(output->stream, output->buffer, _IOFBF, WRITTEN); /* where it is refused the stream has a buffer of its own */
@@ -262,6 +268,8 @@ clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err)
 
 clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t length, clipspan_error *err)
 {
+    if (output->in_memory)
+        return clsp_buffer_append(&output->memory, bytes, length) ? CLIPSPAN_OK : clsp_fail_memory(err);
     if (length == 0 || fwrite(bytes, 1, length, output->stream) == length) return CLIPSPAN_OK;
     return clsp_fail_errno(err, "%s: cannot be written", output->path);
 }
@@ -287,8 +295,20 @@ static void sync_folder(const char *path)
     close(handle);
 }
 
+static clipspan_status commit_memory(clsp_output *output, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    if (!clsp_buffer_append(&output->memory, "", 0)) /* an empty file has bytes too: the NUL behind them */
+        status = clsp_fail_memory(err);
+    else if (!clsp_memory_file_put(output->path, &output->memory))
+        status = clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: this file in memory was freed while it was written", output->path);
+    clsp_output_discard(output);
+    return status;
+}
+
 clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
 {
+    if (output->in_memory) return commit_memory(output, err);
     bool straight = output->temporary == NULL;
     bool good = fflush(output->stream) == 0 && (straight || output->unsynced || fsync(fileno(output->stream)) == 0);
     int number = errno;
@@ -314,6 +334,7 @@ void clsp_output_discard(clsp_output *output)
 {
     if (output->stream != NULL) fclose(output->stream);
     if (output->temporary != NULL) unlink(output->temporary);
+    if (output->in_memory) clsp_buffer_free(&output->memory);
     clsp_free(output->buffer);
     clsp_free(output->path);
     clsp_free(output->target);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "clipspan/memory_file.h"
 #include "scratch.h"
 
 static void set_file_limit(rlim_t bytes)
@@ -468,9 +469,64 @@ static void makes_folders_and_their_parents(void **state)
     assert_message(err, "file: cannot be made: File exists");
 }
 
+static void write_to(const char *path, const char *text)
+{
+    clsp_output output;
+    clipspan_error err;
+    assert_int_equal(clsp_output_open(&output, path, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_write(&output, text, strlen(text), &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_commit(&output, &err), CLIPSPAN_OK);
+}
+
+static void gathers_in_memory(void **state)
+{
+    (void)state;
+    clipspan_memory_file *file = NULL, *other = NULL;
+    clipspan_error err;
+    size_t length = 0;
+    assert_int_equal(clipspan_memory_file_new(&file, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_memory_file_new(&other, &err), CLIPSPAN_OK);
+    const char *path = clipspan_memory_file_path(file);
+    assert_string_not_equal(path, clipspan_memory_file_path(other));
+    assert_null(clipspan_memory_file_bytes(file, &length));
+    write_to(path, "first, and longer");
+    write_to(path, "second");
+    write_to(clipspan_memory_file_path(other), "");
+    assert_string_equal(clipspan_memory_file_bytes(file, &length), "second");
+    assert_int_equal(length, 6);
+    assert_string_equal(clipspan_memory_file_bytes(other, &length), "");
+    assert_int_equal(length, 0);
+    assert_false(clsp_file_exists(path));
+    clipspan_memory_file_free(other);
+    clipspan_memory_file_free(file);
+    clipspan_memory_file_free(NULL);
+}
+
+static void loses_no_half_in_memory(void **state)
+{
+    (void)state;
+    clipspan_memory_file *file = NULL;
+    clsp_output output;
+    clipspan_error err;
+    assert_int_equal(clipspan_memory_file_new(&file, &err), CLIPSPAN_OK);
+    write_to(clipspan_memory_file_path(file), "kept");
+    assert_int_equal(clsp_output_open(&output, clipspan_memory_file_path(file), &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_write(&output, "half", 4, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_seek(&output, 0, &err), CLIPSPAN_ERROR_IO);
+    clsp_output_discard(&output);
+    assert_string_equal(clipspan_memory_file_bytes(file, NULL), "kept");
+    assert_int_equal(clsp_output_open(&output, clipspan_memory_file_path(file), &err), CLIPSPAN_OK);
+    clipspan_memory_file_free(file);
+    assert_int_equal(clsp_output_write(&output, "late", 4, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_commit(&output, &err), CLIPSPAN_ERROR_IO);
+    assert_message(err, "this file in memory was freed while it was written");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gathers_in_memory),
+        cmocka_unit_test(loses_no_half_in_memory),
         cmocka_unit_test(appears_only_at_the_commit),
         cmocka_unit_test(replaces_what_stood_there_at_once),
         cmocka_unit_test(leaves_nothing_on_a_full_disk),
