@@ -1,5 +1,5 @@
 # The two commands: `make demo`, `make test`. Everything underneath is plain CMake (CMakePresets.json).
-.PHONY: all demo study test asan check parity parity-reduced bench bench-quick bench-peers instructions install docs clean deps
+.PHONY: all demo study test test-web asan check parity parity-reduced bench bench-quick bench-peers instructions install docs clean deps
 MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
@@ -20,6 +20,11 @@ study: all
 
 test: all
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)
+
+# The pages in a real browser (Debian's Chromium).
+test-web: all
+	scripts/deps web
+	tests/web/run.sh build/release
 
 asan: build/asan/Makefile
 	cmake --build build/asan -j $(JOBS)
