@@ -1,6 +1,7 @@
-/* clipspan/picture.h - results as pictures (PNG): heat-maps, contact sheets, curves, masks. Computes nothing.
+/* clipspan/picture.h - results as pictures (PNG, SVG, PDF): heat-maps, contact sheets, curves, masks. Computes nothing.
  *
- * Every picture is written beside its place and renamed. Colours: one sequential and one diverging map, perceptually
+ * Every picture is written beside its place and renamed. A path that ends in .svg or .pdf gets a vector picture, with the
+ * letters it needs inside; any other path a PNG (masks always). Colours: one sequential and one diverging map, perceptually
  * uniform (lightness linear in OKLab) and safe for the colour-blind, each with its legend and scale.
  */
 #ifndef CLIPSPAN_PICTURE_H

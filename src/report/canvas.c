@@ -4,36 +4,74 @@
 #include <math.h>
 #include <string.h>
 
+#include <cairo-pdf.h>
+#include <cairo-svg.h>
 #include <cairo.h>
+
+typedef enum medium { PNG, SVG, PDF } medium;
 
 struct clsp_canvas {
     cairo_surface_t *surface;
     cairo_t *cr;
+    char *path;
+    medium medium;
+    clsp_buffer bytes; /* of a vector page, as far as it is drawn */
     double scale;
     bool starved; /* an allocation of ours failed */
 };
 
 enum { SIDE_MOST = 32767, TEXT_MOST = 4096 };
 static const double PIXELS_MOST = 400e6;
+static const double POINTS = 72.0 / 192; /* of a vector page, where a PNG has one pixel */
 static const double SLACK = 0.5; /* what was measured to fit is not cut for a rounding */
 
 const clsp_rgb clsp_ink = {0.12, 0.12, 0.14}, clsp_soft_ink = {0.42, 0.42, 0.45}, clsp_rule = {0.86, 0.86, 0.88};
 
 /* ---- the page ------------------------------------------------------------------------------------------- */
 
-static clipspan_status failed(const clsp_canvas *canvas, const char *path, clipspan_error *err)
+static medium medium_of(const char *path)
 {
-    cairo_status_t state = cairo_status(canvas->cr);
-    if (state == CAIRO_STATUS_SUCCESS) state = cairo_surface_status(canvas->surface);
-    if (canvas->starved || state == CAIRO_STATUS_NO_MEMORY) return clsp_fail_memory(err);
-    if (state == CAIRO_STATUS_SUCCESS) return CLIPSPAN_OK;
-    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: cairo: %s", path, cairo_status_to_string(state));
+    size_t length = strlen(path);
+    const char *ending = length > 4 ? path + length - 4 : "";
+    return strcmp(ending, ".svg") == 0 ? SVG : strcmp(ending, ".pdf") == 0 ? PDF : PNG;
 }
 
-static clipspan_status open_page(clsp_canvas *canvas, int width, int height, clipspan_error *err)
+static clipspan_status said(const clsp_canvas *canvas, cairo_status_t state, clipspan_error *err)
+{
+    if (canvas->starved || state == CAIRO_STATUS_NO_MEMORY) return clsp_fail_memory(err);
+    if (state == CAIRO_STATUS_SUCCESS) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: cairo: %s", canvas->path, cairo_status_to_string(state));
+}
+
+static clipspan_status failed(const clsp_canvas *canvas, clipspan_error *err)
+{
+    cairo_status_t state = cairo_status(canvas->cr);
+    return said(canvas, state != CAIRO_STATUS_SUCCESS ? state : cairo_surface_status(canvas->surface), err);
+}
+
+static cairo_status_t gather(void *closure, const unsigned char *bytes, unsigned int length)
+{
+    clsp_canvas *canvas = closure;
+    canvas->starved |= !clsp_buffer_append(&canvas->bytes, bytes, length);
+    return canvas->starved ? CAIRO_STATUS_NO_MEMORY : CAIRO_STATUS_SUCCESS;
+}
+
+static cairo_surface_t *new_surface(clsp_canvas *canvas, medium to, int width, int height)
+{
+    double across = POINTS * width, down = POINTS * height;
+    if (to == PNG) return cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    if (to == SVG) return cairo_svg_surface_create_for_stream(gather, canvas, across, down);
+    cairo_surface_t *surface = cairo_pdf_surface_create_for_stream(gather, canvas, across, down);
+    cairo_pdf_surface_restrict_to_version(surface, CAIRO_PDF_VERSION_1_4); /* which journals take */
+    cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATE_DATE, ""); /* the same figure, the same bytes */
+    return surface;
+}
+
+static clipspan_status open_page(clsp_canvas *canvas, medium to, int width, int height, clipspan_error *err)
 {
     cairo_font_options_t *options = cairo_font_options_create();
-    canvas->surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    double scale = canvas->scale * (to == PNG ? 1 : POINTS);
+    canvas->surface = new_surface(canvas, to, width, height);
     canvas->cr = cairo_create(canvas->surface);
     cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
     cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_SLIGHT);
@@ -42,10 +80,10 @@ static clipspan_status open_page(clsp_canvas *canvas, int width, int height, cli
     cairo_font_options_destroy(options);
     cairo_set_source_rgb(canvas->cr, 1, 1, 1);
     cairo_paint(canvas->cr);
-    cairo_scale(canvas->cr, canvas->scale, canvas->scale);
+    cairo_scale(canvas->cr, scale, scale);
     cairo_set_line_join(canvas->cr, CAIRO_LINE_JOIN_ROUND);
     cairo_set_line_cap(canvas->cr, CAIRO_LINE_CAP_BUTT);
-    return failed(canvas, "picture", err);
+    return failed(canvas, err);
 }
 
 static void close_page(clsp_canvas *canvas)
@@ -54,13 +92,19 @@ static void close_page(clsp_canvas *canvas)
     cairo_surface_destroy(canvas->surface);
 }
 
-clipspan_status clsp_canvas_new(clsp_canvas **out, double scale, clipspan_error *err)
+clipspan_status clsp_canvas_new(clsp_canvas **out, const char *path, double scale, clipspan_error *err)
 {
     *out = NULL;
+    if (strcmp(path, "-") == 0)
+        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-: a picture goes to a file, not to standard output");
     clsp_canvas *canvas = clsp_alloc_zero(1, sizeof *canvas);
     if (canvas == NULL) return clsp_fail_memory(err);
     canvas->scale = scale;
-    clipspan_status status = open_page(canvas, 1, 1, err);
+    canvas->medium = medium_of(path);
+    canvas->path = clsp_strdup(path);
+    canvas->starved = canvas->path == NULL;
+    clsp_buffer_init(&canvas->bytes, SIZE_MAX / 4);
+    clipspan_status status = open_page(canvas, PNG, 1, 1, err);
     if (status == CLIPSPAN_OK)
         *out = canvas;
     else
@@ -72,6 +116,8 @@ void clsp_canvas_free(clsp_canvas *canvas)
 {
     if (canvas == NULL) return;
     close_page(canvas);
+    clsp_buffer_free(&canvas->bytes);
+    clsp_free(canvas->path);
     clsp_free(canvas);
 }
 
@@ -83,36 +129,33 @@ clipspan_status clsp_canvas_begin(clsp_canvas *canvas, double width, double heig
                          "a picture of %.0f x %.0f pixels, expected at most %d a side and %.0f million in all", across,
                          down, (int)SIDE_MOST, PIXELS_MOST / 1e6);
     close_page(canvas);
-    return open_page(canvas, (int)across, (int)down, err);
+    return open_page(canvas, canvas->medium, (int)across, (int)down, err);
 }
 
-typedef struct sink {
-    clsp_output output;
-    clipspan_status status;
-    clipspan_error *err;
-} sink;
-
-static cairo_status_t take(void *closure, const unsigned char *bytes, unsigned int length)
+/* Ends the page: all its bytes are gathered then. */
+static clipspan_status finish(clsp_canvas *canvas, clipspan_error *err)
 {
-    sink *to = closure;
-    to->status = clsp_output_write(&to->output, bytes, length, to->err);
-    return to->status == CLIPSPAN_OK ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
-}
-
-clipspan_status clsp_canvas_write(clsp_canvas *canvas, const char *path, clipspan_error *err)
-{
-    sink to = {.status = CLIPSPAN_OK, .err = err};
-    if (strcmp(path, "-") == 0)
-        return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-: a picture goes to a file, not to standard output");
-    clipspan_status status = failed(canvas, path, err);
-    if (status == CLIPSPAN_OK) status = clsp_output_open(&to.output, path, err);
+    clipspan_status status = failed(canvas, err);
     if (status != CLIPSPAN_OK) return status;
-    cairo_status_t state = cairo_surface_write_to_png_stream(canvas->surface, take, &to);
-    if (state == CAIRO_STATUS_SUCCESS) return clsp_output_commit(&to.output, err);
-    clsp_output_discard(&to.output);
-    if (to.status != CLIPSPAN_OK) return to.status;
-    if (state == CAIRO_STATUS_NO_MEMORY) return clsp_fail_memory(err);
-    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "%s: cairo: %s", path, cairo_status_to_string(state));
+    cairo_status_t state = CAIRO_STATUS_SUCCESS;
+    if (canvas->medium == PNG)
+        state = cairo_surface_write_to_png_stream(canvas->surface, gather, canvas);
+    else {
+        cairo_surface_finish(canvas->surface);
+        state = cairo_surface_status(canvas->surface);
+    }
+    return said(canvas, state, err);
+}
+
+clipspan_status clsp_canvas_write(clsp_canvas *canvas, clipspan_error *err)
+{
+    clsp_output output = {0};
+    clipspan_status status = finish(canvas, err);
+    if (status == CLIPSPAN_OK) status = clsp_output_open(&output, canvas->path, err);
+    if (status == CLIPSPAN_OK) status = clsp_output_write(&output, canvas->bytes.data, canvas->bytes.length, err);
+    if (status == CLIPSPAN_OK) return clsp_output_commit(&output, err);
+    clsp_output_discard(&output);
+    return status;
 }
 
 /* ---- text ------------------------------------------------------------------------------------------------ */

@@ -1,14 +1,15 @@
-/* report/canvas.h - a white page that is drawn on and written as PNG: the one door to cairo.
+/* report/canvas.h - a white page that is drawn on and written as PNG, SVG or PDF: the one door to cairo.
  *
- *     CLSP_TRY(clsp_canvas_new(&canvas, 1, err));
+ *     CLSP_TRY(clsp_canvas_new(&canvas, path, 1, err));
  *     double wide = clsp_canvas_text_width(canvas, &font, "how wide");
  *     CLSP_TRY(clsp_canvas_begin(canvas, width, height, err));
  *     clsp_canvas_text(canvas, &font, x, y, 0, "text");
- *     CLSP_TRY(clsp_canvas_write(canvas, path, err));
+ *     CLSP_TRY(clsp_canvas_write(canvas, err));
  *     clsp_canvas_free(canvas);
  *
  * Places and sizes are in units of `scale` pixels, y downwards; a text's y is its base line. What fails while drawing
- * is said by _write.
+ * is said by _write. A path that ends in .svg or .pdf gets a vector page, 192 of a PNG's pixels an inch, with the letters
+ * that it needs inside (an SVG's as outlines); any other path a PNG. The same drawing gives the same bytes.
  */
 #ifndef CLSP_REPORT_CANVAS_H
 #define CLSP_REPORT_CANVAS_H
@@ -34,12 +35,13 @@ typedef struct clsp_box {
 
 extern const clsp_rgb clsp_ink, clsp_soft_ink, clsp_rule; /* text; lesser text; lines */
 
-clipspan_status clsp_canvas_new(clsp_canvas **out, double scale, clipspan_error *err);
+/* path: where it will be written; "-" is refused. */
+clipspan_status clsp_canvas_new(clsp_canvas **out, const char *path, double scale, clipspan_error *err);
 void clsp_canvas_free(clsp_canvas *canvas); /* NULL is fine */
 /* A white page; only measuring comes before. Refuses what PNG writers and memories cannot hold. */
 clipspan_status clsp_canvas_begin(clsp_canvas *canvas, double width, double height, clipspan_error *err);
-/* The whole file or none. A path of "-" is refused. */
-clipspan_status clsp_canvas_write(clsp_canvas *canvas, const char *path, clipspan_error *err);
+/* The whole file or none; ends the drawing. */
+clipspan_status clsp_canvas_write(clsp_canvas *canvas, clipspan_error *err);
 
 /* Texts: UTF-8; bytes that are not become U+FFFD, control characters spaces. */
 double clsp_canvas_text_width(clsp_canvas *canvas, const clsp_font *font, const char *text);

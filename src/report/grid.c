@@ -115,11 +115,11 @@ clipspan_status clipspan_picture_grid(const clipspan_grid *grid, const char *pat
     layout l = {.grid = grid};
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(check(grid, err));
-    CLSP_TRY(clsp_canvas_new(&l.canvas, PIXELS, err));
+    CLSP_TRY(clsp_canvas_new(&l.canvas, path, PIXELS, err));
     lay_out(&l);
     CLSP_TRY(clsp_canvas_begin(l.canvas, l.width, l.height, err));
     draw(&l);
-    CLSP_TRY(clsp_canvas_write(l.canvas, path, err));
+    CLSP_TRY(clsp_canvas_write(l.canvas, err));
 out:
     clsp_canvas_free(l.canvas);
     return status;

@@ -100,7 +100,7 @@ static void note_of(const layout *a, char out[512])
              a->info.halves ? "; searched on half of each group, drawn for the other half" : "");
 }
 
-static clipspan_status draw(layout *a, const char *path, clipspan_error *err)
+static clipspan_status draw(layout *a, clipspan_error *err)
 {
     char title[320], note[512];
     snprintf(title, sizeof title, "Accuracy by class and %.200s, heads taken out by each rule", a->info.attribute);
@@ -120,7 +120,7 @@ static clipspan_status draw(layout *a, const char *path, clipspan_error *err)
     for (size_t i = 0; i < a->info.rows; i++) draw_row(a, i);
     draw_legend(a, a->bottom + 46, false);
     clsp_canvas_paragraph(a->canvas, &a->small, MARGIN, note_y, WIDTH - 2 * MARGIN, NOTE_LINES, false, note);
-    return clsp_canvas_write(a->canvas, path, err);
+    return clsp_canvas_write(a->canvas, err);
 }
 
 clipspan_status clipspan_picture_groups(const clipspan_groups *g, const char *path, clipspan_error *err)
@@ -129,13 +129,13 @@ clipspan_status clipspan_picture_groups(const clipspan_groups *g, const char *pa
     if (a.info.groups > GROUPS_MOST)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "picture of groups: %zu groups, expected at most %d", a.info.groups,
                          (int)GROUPS_MOST);
-    clipspan_status status = clsp_canvas_new(&a.canvas, PIXELS, err);
+    clipspan_status status = clsp_canvas_new(&a.canvas, path, PIXELS, err);
     if (status != CLIPSPAN_OK) return status;
     a.title = (clsp_font){12, true, CLSP_ALIGN_LEFT, clsp_ink};
     a.label = (clsp_font){10, false, CLSP_ALIGN_LEFT, clsp_ink};
     a.small = (clsp_font){9, false, CLSP_ALIGN_LEFT, clsp_soft_ink};
     a.low = lowest(&a);
-    status = draw(&a, path, err);
+    status = draw(&a, err);
     clsp_canvas_free(a.canvas);
     return status;
 }

@@ -213,12 +213,12 @@ clipspan_status clipspan_picture_plot(const clipspan_plot *plot, const char *pat
     layout l = {.plot = plot};
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(check(plot, err));
-    CLSP_TRY(clsp_canvas_new(&l.canvas, PIXELS, err));
+    CLSP_TRY(clsp_canvas_new(&l.canvas, path, PIXELS, err));
     find_ranges(&l);
     lay_out(&l);
     CLSP_TRY(clsp_canvas_begin(l.canvas, l.width, l.height, err));
     CLSP_TRY(draw(&l, err));
-    CLSP_TRY(clsp_canvas_write(l.canvas, path, err));
+    CLSP_TRY(clsp_canvas_write(l.canvas, err));
 out:
     clsp_canvas_free(l.canvas);
     return status;

@@ -288,13 +288,13 @@ clipspan_status clipspan_picture_sheet(const clipspan_sheet *sheet, const char *
     layout l = {.sheet = sheet};
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(check(sheet, err));
-    CLSP_TRY(clsp_canvas_new(&l.canvas, 1, err));
+    CLSP_TRY(clsp_canvas_new(&l.canvas, path, 1, err));
     choose_fonts(&l);
     measure_maps(&l);
     lay_out(&l);
     CLSP_TRY(clsp_canvas_begin(l.canvas, l.width, l.height, err));
     CLSP_TRY(draw(&l, err));
-    CLSP_TRY(clsp_canvas_write(l.canvas, path, err));
+    CLSP_TRY(clsp_canvas_write(l.canvas, err));
 out:
     clsp_canvas_free(l.canvas);
     return status;

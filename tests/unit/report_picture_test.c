@@ -272,6 +272,47 @@ static void refuses(void **state)
     assert_nothing_left(scratch("x.png"));
 }
 
+static char *draw_plot(const char *path, size_t *size)
+{
+    double values[2] = {1, 2};
+    clipspan_line line = {"a line \xCE\xB1", values, values, values, values, 2};
+    clipspan_plot plot = {.title = "Title", .lines = &line, .count = 1};
+    char *bytes = NULL;
+    assert_int_equal(clipspan_picture_plot(&plot, path, NULL), CLIPSPAN_OK);
+    assert_int_equal(clsp_file_read(&bytes, size, path, SIZE_MAX, NULL), CLIPSPAN_OK);
+    return bytes;
+}
+
+static bool says(const char *bytes, size_t size, const char *text)
+{
+    size_t length = strlen(text);
+    for (size_t at = 0; at + length <= size; at++)
+        if (memcmp(bytes + at, text, length) == 0) return true;
+    return false;
+}
+
+static void draws_vectors(void **state)
+{
+    (void)state;
+    size_t size, again;
+    char *pdf = draw_plot(scratch("plot.pdf"), &size), *second = draw_plot(scratch("plot.pdf"), &again);
+    assert_memory_equal(pdf, "%PDF-", 5);
+    assert_memory_equal(pdf + size - 6, "%%EOF\n", 6);
+    assert_true(says(pdf, size, "/FontFile") || says(pdf, size, "/Type0")); /* its letters are inside */
+    assert_true(says(pdf, size, "/Subtype /Type") && !says(pdf, size, "CreationDate"));
+    assert_int_equal(size, again);
+    assert_memory_equal(pdf, second, size);
+    clsp_free(pdf);
+    clsp_free(second);
+    char *svg = draw_plot(scratch("plot.svg"), &size);
+    assert_true(says(svg, size, "<svg ") && says(svg, size, "</svg>\n"));
+    assert_true(says(svg, size, "<symbol") || says(svg, size, "<use")); /* letters as outlines: no font is asked for */
+    assert_false(says(svg, size, "font-family") || says(svg, size, "<image"));
+    clsp_free(svg);
+    remove(scratch("plot.pdf"));
+    remove(scratch("plot.svg"));
+}
+
 static clipspan_status draw_everything(void)
 {
     static clipspan_tile tiles[4];
@@ -283,6 +324,8 @@ static clipspan_status draw_everything(void)
     clipspan_grid grid = {.values = values, .rows = 1, .columns = 2};
     const char *path = scratch("walk.png");
     clipspan_status status = clipspan_picture_sheet(&sheet, path, NULL);
+    if (status == CLIPSPAN_OK) status = clipspan_picture_plot(&plot, scratch("walk.pdf"), NULL);
+    if (status == CLIPSPAN_OK) status = clipspan_picture_plot(&plot, scratch("walk.svg"), NULL);
     if (status == CLIPSPAN_OK) status = clipspan_picture_plot(&plot, path, NULL);
     if (status == CLIPSPAN_OK) status = clipspan_picture_grid(&grid, path, NULL);
     if (status == CLIPSPAN_OK) status = clipspan_picture_mask(mask, 2, 2, path, NULL);
@@ -303,7 +346,8 @@ int main(void)
         cmocka_unit_test(colours_are_uniform),      cmocka_unit_test(halves_differ_without_red_and_green),
         cmocka_unit_test(a_map_has_its_colour),     cmocka_unit_test(odd_texts_and_places),
         cmocka_unit_test(plots_and_grids),          cmocka_unit_test(masks_keep_their_indices),
-        cmocka_unit_test(refuses),                  cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(refuses),                  cmocka_unit_test(draws_vectors),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }
