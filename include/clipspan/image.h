@@ -34,6 +34,11 @@ typedef struct clipspan_images_options {
  * folder is read recursively, sorted by the bytes of the relative path. An empty list is an error. */
 CLIPSPAN_API clipspan_status clipspan_images_open(clipspan_images **out, const char *path,
                                                   const clipspan_images_options *options, clipspan_error *err);
+/* A list of one: the picture whose encoded bytes (JPEG, PNG, WebP) are at hand. They are copied, and looked at when pixels
+ * are asked for. name: as messages and clipspan_images_name say it. Of the options `exif` and `max_pixels` count. */
+CLIPSPAN_API clipspan_status clipspan_images_open_memory(clipspan_images **out, const char *name, const void *bytes,
+                                                         size_t length, const clipspan_images_options *options,
+                                                         clipspan_error *err);
 CLIPSPAN_API void clipspan_images_free(clipspan_images *images);
 
 CLIPSPAN_API size_t clipspan_images_count(const clipspan_images *images);

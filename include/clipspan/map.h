@@ -61,9 +61,11 @@ CLIPSPAN_API void clipspan_held_free(clipspan_held *held);
  * clipspan_held, so that this is a clipspan_batch_fn: of clipspan_decompose_each, clipspan_store_each, or called by hand.
  * MISMATCH: the batch is of a model of another shape. After an error none of the batch's images is held. */
 CLIPSPAN_API clipspan_status clipspan_held_take(void *user, const clipspan_batch *batch, clipspan_error *err);
+/* Lets one image go: its batch is no more, and images behind it move up by one; other batches stay where they are. */
+CLIPSPAN_API void clipspan_held_drop(clipspan_held *held, size_t image);
 CLIPSPAN_API size_t clipspan_held_images(const clipspan_held *held);
 /* A batch of that one image, for everything that takes a batch; its index[0] is the image's position in its list.
- * Borrowed until the held images are freed (taking more leaves it alone). NULL: there is no such image. Any number of
+ * Borrowed until it is dropped or all are freed (taking more leaves it alone). NULL: there is no such image. Any number of
  * threads may read. */
 CLIPSPAN_API const clipspan_batch *clipspan_held_batch(const clipspan_held *held, size_t image);
 

@@ -137,6 +137,14 @@ out:
     return status;
 }
 
+void clipspan_held_drop(clipspan_held *held, size_t image)
+{
+    if (image >= held->count) return;
+    image_free(held->images[image]);
+    held->count--;
+    memmove(held->images + image, held->images + image + 1, (held->count - image) * sizeof *held->images);
+}
+
 size_t clipspan_held_images(const clipspan_held *held)
 {
     return held->count;

@@ -249,6 +249,7 @@ void clipspan_images_free(clipspan_images *images)
     clsp_free(images->kind);
     clsp_free(images->root);
     clsp_map_close(&images->map);
+    clsp_free(images->memory);
     clsp_matlab_close(images->matlab);
     clsp_free(images->cells);
     clsp_free(images);
@@ -319,8 +320,9 @@ clipspan_status clsp_images_picture(const clipspan_images *images, size_t i, cls
     *picture = (clsp_picture){0};
     if (images->matlab != NULL) return clsp_source_matlab_picture(images, i, picture, err);
     if (entry->path == NULL)
-        return clsp_decode_as(picture, &images->decode, images->map.bytes + entry->offset, entry->length, entry->name,
-                              err);
+        return clsp_decode_as(picture, &images->decode,
+                              (images->memory ? images->memory : images->map.bytes) + entry->offset, entry->length,
+                              entry->name, err);
     char *bytes = NULL;
     size_t size = 0;
     clipspan_status status = clsp_file_read(&bytes, &size, entry->path, MAX_FILE, err);

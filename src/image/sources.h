@@ -11,7 +11,7 @@
 
 typedef struct clsp_entry {
     char *name;           /* relative to the source */
-    char *path;           /* the file; NULL for a member of a tar */
+    char *path;           /* the file; NULL for a member of a tar, or bytes in memory */
     size_t offset, length; /* of the member's bytes in the mapping */
     char *label_text;     /* NULL: none */
     int label;            /* class, or -1 */
@@ -27,6 +27,7 @@ struct clipspan_images {
     char **columns;
     size_t column_count;
     clsp_map map; /* of a tar */
+    unsigned char *memory; /* a picture's bytes; NULL elsewhere */
     clsp_matlab *matlab; /* of a MATLAB file; NULL elsewhere */
     uint64_t *cells;     /* its pictures' references */
     clsp_decoded_options decode;

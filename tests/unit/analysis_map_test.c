@@ -227,6 +227,17 @@ static void held_images_are_the_batch(void **state)
     foreign.basis = &other;
     assert_int_equal(clipspan_held_take(held, &foreign, &err), CLIPSPAN_ERROR_MISMATCH);
     assert_int_equal(clipspan_held_images(held), 84);
+    const clipspan_batch *third = clipspan_held_batch(held, 2), *last = clipspan_held_batch(held, 83);
+    clipspan_held_drop(held, 1);
+    clipspan_held_drop(held, 83); /* no longer there */
+    assert_int_equal(clipspan_held_images(held), 83);
+    assert_ptr_equal(clipspan_held_batch(held, 0), first);
+    assert_ptr_equal(clipspan_held_batch(held, 1), third);
+    assert_ptr_equal(clipspan_held_batch(held, 82), last);
+    assert_int_equal(third->index[0], s.batch->index[2]);
+    while (clipspan_held_images(held) > 0) clipspan_held_drop(held, clipspan_held_images(held) - 1);
+    assert_int_equal(clipspan_held_take(held, s.batch, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_held_batch(held, 3)->index[0], s.batch->index[3]);
     clipspan_held_free(held);
     clipspan_held_free(NULL);
     tear_down(&s);

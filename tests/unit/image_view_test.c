@@ -113,6 +113,69 @@ static void refuses(void **state)
     clipspan_images_free(images);
 }
 
+/* Bytes at hand give what the file gives, turned or not. */
+static void bytes_are_the_file(void **state)
+{
+    (void)state;
+    static float from_file[3 * SIDE * SIDE], from_bytes[3 * SIDE * SIDE];
+    clsp_preprocess how = clip_settings(SIDE);
+    size_t compared = 0;
+    for (int exif = 0; exif < 2; exif++) {
+        clipspan_images *files = open_goldens(exif);
+        for (size_t i = 0; i < clipspan_images_count(files); i++) {
+            const char *name = clipspan_images_name(files, i);
+            clipspan_images_options options = CLIPSPAN_IMAGES_OPTIONS_INIT;
+            clipspan_images *one = NULL;
+            clipspan_error first = {0}, second = {0};
+            size_t size = 0;
+            unsigned char *bytes = golden_bytes(name, &size);
+            options.exif = exif;
+            assert_int_equal(clipspan_images_open_memory(&one, name, bytes, size, &options, &second), CLIPSPAN_OK);
+            free(bytes);
+            assert_int_equal(clipspan_images_count(one), 1);
+            assert_string_equal(clipspan_images_name(one, 0), name);
+            assert_int_equal(clipspan_images_exif(one), exif);
+            clipspan_status status = clsp_images_pixels(files, i, &how, from_file, &first);
+            assert_int_equal(clsp_images_pixels(one, 0, &how, from_bytes, &second), status);
+            if (status == CLIPSPAN_OK) assert_memory_equal(from_bytes, from_file, sizeof from_file);
+            compared += status == CLIPSPAN_OK;
+            clipspan_images_free(one);
+        }
+        clipspan_images_free(files);
+    }
+    assert_true(compared > 100);
+}
+
+static void garbage_is_refused(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIDE * SIDE];
+    static unsigned char bytes[4096];
+    clsp_preprocess how = clip_settings(SIDE);
+    clipspan_images_options options = CLIPSPAN_IMAGES_OPTIONS_INIT;
+    clipspan_images *one = (clipspan_images *)pixels;
+    clipspan_error err = {0};
+    assert_int_equal(clipspan_images_open_memory(&one, "nothing.jpg", bytes, 0, NULL, &err), CLIPSPAN_ERROR_FORMAT);
+    assert_string_equal(err.message, "nothing.jpg: the file is empty");
+    assert_null(one);
+    for (size_t length = 1; length <= sizeof bytes; length *= 2) {
+        for (size_t i = 0; i < length; i++) bytes[i] = (unsigned char)(i * 37 + length);
+        if (length > 3) memcpy(bytes, "\xff\xd8\xff", 3);
+        assert_int_equal(clipspan_images_open_memory(&one, "upload", bytes, length, NULL, &err), CLIPSPAN_OK);
+        assert_int_equal(clsp_images_pixels(one, 0, &how, pixels, &err), CLIPSPAN_ERROR_FORMAT);
+        assert_int_equal(strncmp(err.message, "upload: ", 8), 0);
+        clipspan_images_free(one);
+    }
+    size_t size = 0;
+    unsigned char *picture = golden_bytes("jpeg_rgb.jpg", &size);
+    options.max_pixels = 10;
+    assert_int_equal(clipspan_images_open_memory(&one, "large.jpg", picture, size, &options, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_images_pixels(one, 0, &how, pixels, &err), CLIPSPAN_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "expected at most 10 in all"));
+    clipspan_images_free(one);
+    free(picture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +183,8 @@ int main(void)
         cmocka_unit_test(thumbnails_equal_pillow),
         cmocka_unit_test(thumbnails_are_turned),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(bytes_are_the_file),
+        cmocka_unit_test(garbage_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
