@@ -1,0 +1,170 @@
+/* What a panel gives away: what it shows, as files, and the command line that makes the same.
+ *
+ *   clipspan.save.menu({name, picture, csv, json, command})   an element, a menu "Export" of what is given:
+ *       name      of the files, without an ending
+ *       picture   function: an element that is shown on the page. An <svg> is saved as SVG and PNG, anything else as PNG
+ *       csv       function: an array of rows, each an array of cells; the first row is the header. null: an empty cell
+ *       json      function: a value
+ *       command   a string, or a function that returns one
+ *     Functions are called when an item is chosen, so they give what is shown at that time. They may return promises.
+ *   clipspan.save.made(command)        an element: "How it was made", the command and a button that copies it
+ *   clipspan.save.copy(text)           to the clipboard; says so through clipspan.announce
+ *   clipspan.save.file(name, type, content)   a download, of a string or Blob
+ *   clipspan.save.csvOf(rows)          RFC 4180
+ *   clipspan.save.svgOf(svg)           an <svg> as a file's text: its styles written into it, light theme
+ *   clipspan.save.pngOf(element)       a promise of a Blob, at twice the size shown, light theme
+ *
+ * Works from file://. Pictures are drawn by the browser itself: nothing is fetched but the images shown. */
+"use strict";
+(function () {
+  const XHTML = "http://www.w3.org/1999/xhtml", SVG = "http://www.w3.org/2000/svg";
+  const DRAWN = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin",
+    "opacity", "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline", "font-variant-numeric"];
+
+  function file(name, type, content) {
+    const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+    const link = clipspan.el("a", { href: url, download: name, hidden: true });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 30000);
+    clipspan.announce(`${name} saved`);
+  }
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch (refused) { /* an old way, for pages that may not use the clipboard */
+      const area = clipspan.el("textarea", { class: "visually-hidden" });
+      const before = document.activeElement;
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      if (before) before.focus();
+      if (!done) return clipspan.announce("The browser refused to copy");
+    }
+    return clipspan.announce("Copied");
+  }
+
+  function cell(value) {
+    if (value === null || value === undefined) return "";
+    const text = String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  }
+  const csvOf = (rows) => rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
+
+  /* Does something while the page is in its light theme; nothing is painted in between. */
+  function inLight(action) {
+    const root = document.documentElement, before = root.dataset.theme;
+    root.dataset.theme = "light";
+    try { return action(); } finally {
+      if (before === undefined) delete root.dataset.theme;
+      else root.dataset.theme = before;
+    }
+  }
+
+  function svgOf(svg) {
+    const copied = svg.cloneNode(true), box = svg.getBoundingClientRect();
+    inLight(() => {
+      const from = [svg, ...svg.querySelectorAll("*")], to = [copied, ...copied.querySelectorAll("*")];
+      from.forEach((element, i) => {
+        const style = getComputedStyle(element);
+        for (const property of DRAWN) to[i].setAttribute(property, style.getPropertyValue(property));
+        to[i].removeAttribute("class");
+      });
+    });
+    copied.setAttribute("xmlns", SVG);
+    copied.setAttribute("width", box.width);
+    copied.setAttribute("height", box.height);
+    copied.prepend(clipspan.svg("rect", { width: "100%", height: "100%", fill: "#fff" }));
+    return new XMLSerializer().serializeToString(copied);
+  }
+
+  function stillOf(image) {
+    if (image.src.startsWith("data:")) return image.src;
+    const canvas = clipspan.el("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return canvas.toDataURL("image/png");
+  }
+
+  /* The element as it stands, with its canvases and images inside it and the page's styles beside it. */
+  function enclosed(element) {
+    const copied = element.cloneNode(true), box = element.getBoundingClientRect();
+    const drawn = element.querySelectorAll("canvas"), images = element.querySelectorAll("img");
+    copied.querySelectorAll("img").forEach((image, i) => { if (images[i].naturalWidth > 0) image.src = stillOf(images[i]); image.removeAttribute("loading"); });
+    copied.querySelectorAll("canvas").forEach((canvas, i) => {
+      const image = clipspan.el("img", { class: canvas.className, src: drawn[i].toDataURL("image/png") });
+      canvas.replaceWith(image);
+    });
+    copied.querySelectorAll(".save, .made, script, [popover]").forEach((part) => part.remove());
+    const rules = [...document.styleSheets].flatMap((sheet) => {
+      try { return [...sheet.cssRules].map((rule) => rule.cssText); } catch (foreign) { return []; }
+    });
+    const svg = clipspan.svg("svg", { width: box.width + 32, height: box.height + 32, "data-theme": "light" },
+      clipspan.svg("style", null, rules.join("\n")), clipspan.svg("foreignObject", { width: "100%", height: "100%" }));
+    const body = document.createElementNS(XHTML, "body");
+    body.style.cssText = `padding:16px;width:${box.width + 32}px;background:#fff`;
+    body.append(copied);
+    svg.lastChild.append(body);
+    svg.setAttribute("xmlns", SVG);
+    return new XMLSerializer().serializeToString(svg);
+  }
+
+  async function pngOf(element) {
+    const box = element.getBoundingClientRect(), isSvg = element instanceof SVGSVGElement, edge = isSvg ? 0 : 32;
+    const image = new Image();
+    image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(isSvg ? svgOf(element) : enclosed(element));
+    await image.decode();
+    const scale = 2, canvas = clipspan.el("canvas", { width: Math.ceil((box.width + edge) * scale), height: Math.ceil((box.height + edge) * scale) });
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    return new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("no picture"))), "image/png"));
+  }
+
+  function items({ name, picture, csv, json, command }) {
+    const list = [];
+    if (picture) list.push(["Picture, PNG", async () => file(name + ".png", "image/png", await pngOf(await picture()))]);
+    if (picture && picture() instanceof SVGSVGElement)
+      list.push(["Drawing, SVG", async () => file(name + ".svg", "image/svg+xml", svgOf(await picture()))]);
+    if (csv) list.push(["Table, CSV", async () => file(name + ".csv", "text/csv", csvOf(await csv()))]);
+    if (json) list.push(["Data, JSON", async () => file(name + ".json", "application/json", JSON.stringify(await json(), null, 1) + "\n")]);
+    if (command) list.push(["Copy the command", () => copy(typeof command === "function" ? command() : command)]);
+    return list;
+  }
+
+  function menu(options) {
+    const list = clipspan.el("ul", { class: "save-items" });
+    const element = clipspan.el("details", { class: "save" },
+      clipspan.el("summary", { "aria-label": `Export: ${options.name}` }, "Export"), list);
+    const close = () => { element.open = false; };
+    const act = (action) => async () => {
+      close();
+      element.firstChild.focus();
+      try { await action(); } catch (failed) { clipspan.announce("This browser could not make the file; try another kind"); }
+    };
+    element.addEventListener("toggle", () => {
+      if (!element.open) return;
+      clipspan.fill(list, items(options).map(([label, action]) =>
+        clipspan.el("li", null, clipspan.el("button", { type: "button", on: { click: act(action) } }, label))));
+    });
+    element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !element.open) return;
+      event.stopPropagation();
+      close();
+      element.firstChild.focus();
+    });
+    document.addEventListener("pointerdown", (event) => { if (!element.contains(event.target)) close(); });
+    element.addEventListener("focusout", (event) => { if (event.relatedTarget && !element.contains(event.relatedTarget)) close(); });
+    return element;
+  }
+
+  const made = (command) => clipspan.el("details", { class: "made" }, clipspan.el("summary", null, "How it was made"),
+    clipspan.el("div", { class: "made-command" }, clipspan.el("pre", null, clipspan.el("code", null, command)),
+      clipspan.el("button", { type: "button", class: "button slim", on: { click: () => copy(command) } }, "Copy")));
+
+  clipspan.save = { menu, made, copy, file, csvOf, svgOf, pngOf };
+})();
