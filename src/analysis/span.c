@@ -270,6 +270,19 @@ static bool all_finite(const double *values, size_t count)
     return true;
 }
 
+/* Everything up to the singular vectors, in an open workspace. */
+static clipspan_status measure(workspace *w, const double *map, const double *second, const double *mean, size_t cap,
+                               size_t *k, double *total, clipspan_error *err)
+{
+    size_t n = w->n;
+    if (!all_finite(second, n * n) || !all_finite(mean, n) || !all_finite(map, n * w->embed_dim))
+        return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "contributions hold values that are not finite");
+    gram_of_unit_rows(w, map);
+    factor_gram(w);
+    *total = moments_in_span(w, second, mean);
+    return singular_vectors(w, cap, k, total, err);
+}
+
 clipspan_status clsp_span_build(clsp_span *span, const double *map, const double *second, const double *mean, size_t n,
                                 size_t embed_dim, size_t cap, clipspan_error *err)
 {
@@ -277,12 +290,7 @@ clipspan_status clsp_span_build(clsp_span *span, const double *map, const double
     workspace w;
     *span = (clsp_span){.embed_dim = embed_dim};
     CLSP_TRY(workspace_open(&w, n, embed_dim, err));
-    if (!all_finite(second, n * n) || !all_finite(mean, n) || !all_finite(map, n * embed_dim))
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "contributions hold values that are not finite"));
-    gram_of_unit_rows(&w, map);
-    factor_gram(&w);
-    span->total = moments_in_span(&w, second, mean);
-    CLSP_TRY(singular_vectors(&w, cap, &span->k, &span->total, err));
+    CLSP_TRY(measure(&w, map, second, mean, cap, &span->k, &span->total, err));
     CLSP_ALLOC(span->variance, clsp_alloc(span->k, sizeof(double)));
     CLSP_ALLOC(span->basis, clsp_alloc(span->k * embed_dim, sizeof(double)));
     CLSP_TRY(principal_axes(&w, span->k, span->variance, err));
@@ -292,6 +300,18 @@ clipspan_status clsp_span_build(clsp_span *span, const double *map, const double
 out:
     workspace_close(&w);
     if (status != CLIPSPAN_OK) clsp_span_free(span);
+    return status;
+}
+
+clipspan_status clsp_span_measure(size_t *k, double *total, const double *map, const double *second, const double *mean,
+                                  size_t n, size_t embed_dim, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    workspace w;
+    CLSP_TRY(workspace_open(&w, n, embed_dim, err));
+    CLSP_TRY(measure(&w, map, second, mean, n, k, total, err));
+out:
+    workspace_close(&w);
     return status;
 }
 

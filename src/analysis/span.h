@@ -12,6 +12,7 @@
 #endif
 
 #include "base/base.h"
+#include "clipspan/contributions.h"
 
 /* A singular value of the contributions counts while it is above this share of the largest: four units of float32
  * round-off. Contributions are float32 data: a matrix of rank k with every entry rounded shows singular values near
@@ -31,5 +32,14 @@ typedef struct clsp_span {
 clipspan_status clsp_span_build(clsp_span *span, const double *map, const double *second, const double *mean, size_t n,
                                 size_t embed_dim, size_t cap, clipspan_error *err);
 void clsp_span_free(clsp_span *span);
+/* The span's numerical rank, uncapped, and `total`, without its axes. */
+clipspan_status clsp_span_measure(size_t *k, double *total, const double *map, const double *second, const double *mean,
+                                  size_t n, size_t embed_dim, clipspan_error *err);
+
+/* The same two of one head, from a store's moments. */
+clipspan_status clsp_span_of_head(clsp_span *span, const clipspan_moments *moments, clipspan_convention convention,
+                                  int layer, int head, size_t cap, clipspan_error *err);
+clipspan_status clsp_spread_of_head(size_t *k, double *total, const clipspan_moments *moments,
+                                    clipspan_convention convention, int layer, int head, clipspan_error *err);
 
 #endif

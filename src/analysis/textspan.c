@@ -166,31 +166,6 @@ static void job_close(job *j)
     clsp_free(j->room);
 }
 
-static clipspan_status build_span(const job *j, const clipspan_textspan_head *head, clsp_span *span,
-                                  clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    const clipspan_basis *basis = clipspan_moments_basis(j->moments);
-    clipspan_convention convention = j->result->options.convention;
-    size_t n = j->width, e = j->result->embed_dim;
-    float *narrow = NULL;
-    double *map = NULL, *second = NULL, *mean = NULL;
-    CLSP_ALLOC(narrow, clsp_alloc(n * e, sizeof *narrow));
-    CLSP_ALLOC(map, clsp_alloc(n * e, sizeof *map));
-    CLSP_ALLOC(second, clsp_alloc(n * n, sizeof *second));
-    CLSP_ALLOC(mean, clsp_alloc(n, sizeof *mean));
-    clsp_head_map(basis, convention, head->layer, head->head, narrow);
-    for (size_t i = 0; i < n * e; i++) map[i] = (double)narrow[i];
-    clsp_moments_head(j->moments, convention, head->layer, head->head, mean, second);
-    CLSP_TRY(clsp_span_build(span, map, second, mean, n, e, j->cap, err));
-out:
-    clsp_free(narrow);
-    clsp_free(map);
-    clsp_free(second);
-    clsp_free(mean);
-    return status;
-}
-
 /* The first head, in order, that failed, with its name before the message. */
 static clipspan_status first_failure(const job *j, size_t first, size_t n, clipspan_error *err)
 {
@@ -208,7 +183,9 @@ static clipspan_status build_spans(job *j, size_t first, size_t n, clipspan_erro
 #pragma omp parallel for schedule(dynamic) num_threads(j->threads)
     for (size_t i = 0; i < n; i++) {
         clsp_span_free(&j->spans[i]);
-        j->outcomes[i].status = build_span(j, &j->result->heads[first + i], &j->spans[i], &j->outcomes[i].error);
+        const clipspan_textspan_head *head = &j->result->heads[first + i];
+        j->outcomes[i].status = clsp_span_of_head(&j->spans[i], j->moments, j->result->options.convention, head->layer,
+                                                  head->head, j->cap, &j->outcomes[i].error);
     }
     clipspan_status status = first_failure(j, first, n, err);
     if (status != CLIPSPAN_OK) return status;
