@@ -152,6 +152,8 @@ clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clips
 #define CLI_CHECK_OUTPUTS(err, ...)                                                                                   \
     cli_check_outputs((const cli_output[]){__VA_ARGS__},                                                              \
                       sizeof((const cli_output[]){__VA_ARGS__}) / sizeof(cli_output), err)
+/* Makes the folder and its parents; one that is there is fine. */
+clipspan_status cli_make_folder(const char *path, clipspan_error *err);
 /* A line on standard error; quiet under --quiet. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -162,7 +164,7 @@ void cli_progress_end(void); /* clears the bar */
 
 extern int cli_quiet;
 extern const cli_command cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan,
-    cli_attributes, cli_neurons, cli_groups, cli_ablate, cli_segment, cli_edit, cli_export, cli_retrieve, cli_map, cli_merge;
+    cli_attributes, cli_neurons, cli_groups, cli_ablate, cli_segment, cli_edit, cli_export, cli_retrieve, cli_map, cli_merge, cli_figure;
 
 /* help.c */
 void cli_help(FILE *out);

@@ -105,6 +105,24 @@ clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clips
     return CLIPSPAN_OK;
 }
 
+clipspan_status cli_make_folder(const char *path, clipspan_error *err)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    struct stat at;
+    if (length == 0 || length >= sizeof part)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "\"%.60s\": no folder's name", path);
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != '\0') continue;
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0 && (errno != EEXIST || (stat(part, &at) == 0 && !S_ISDIR(at.st_mode))))
+            return cli_fail(err, CLIPSPAN_ERROR_IO, "%s: the folder cannot be made: %s", part, strerror(errno));
+        part[i] = path[i];
+    }
+    return CLIPSPAN_OK;
+}
+
 /* ---- progress ----------------------------------------------------------------------------------------- */
 
 static struct {

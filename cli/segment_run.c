@@ -1,10 +1,8 @@
 /* A run of segmentation: the engine's batches with their tokens, the other methods' maps image by image. */
 #include "segment.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- methods ---------------------------------------------------------------------------------------------- */
 
@@ -72,12 +70,6 @@ clipspan_status cli_methods_parse(const char *text, int semantic, unsigned char 
 
 /* ---- opening ------------------------------------------------------------------------------------------------- */
 
-static clipspan_status make_folder(const char *path, clipspan_error *err)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return CLIPSPAN_OK;
-    return cli_fail(err, CLIPSPAN_ERROR_IO, "%s: the folder cannot be made: %s", path, strerror(errno));
-}
-
 static clipspan_status open_export(cli_segmenting *job, cli_segment_method *m, clipspan_error *err)
 {
     char path[4096];
@@ -104,7 +96,7 @@ static clipspan_status open_method(cli_segmenting *job, int method, clipspan_err
     if (status == CLIPSPAN_OK && job->mask_folder) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", job->mask_folder, cli_method_name(method));
-        status = make_folder(path, err);
+        status = cli_make_folder(path, err);
     }
     return status;
 }
@@ -115,9 +107,9 @@ static clipspan_status open_folders(cli_segmenting *job, clipspan_error *err)
     size_t side = (size_t)clipspan_model_get_info(job->model)->image_size;
     const size_t shape[] = {SIZE_MAX, side, side};
     clipspan_status status = CLIPSPAN_OK;
-    if (job->mask_folder) status = make_folder(job->mask_folder, err);
+    if (job->mask_folder) status = cli_make_folder(job->mask_folder, err);
     if (status != CLIPSPAN_OK || job->export_folder == NULL) return status;
-    status = make_folder(job->export_folder, err);
+    status = cli_make_folder(job->export_folder, err);
     snprintf(path, sizeof path, "%s/truth.npy", job->export_folder);
     return status == CLIPSPAN_OK ? clipspan_npy_create(&job->truths, path, shape, 3, err) : status;
 }

@@ -141,6 +141,7 @@ typedef struct clipspan_ablation_report {
     const char *means_from;     /* path of the store behind the means; NULL: the scored one */
     const char *at;             /* of total effects: "all" tokens or "class"; NULL: there are none */
     uint64_t total_mean_images; /* run for the means of total effects; 0: replaced by zero */
+    int bare;                   /* 1: pictures without title and note, which a paper's caption says */
 } clipspan_ablation_report;
 /* CSV: one line an ablation and effect. docs/json.md. */
 CLIPSPAN_API clipspan_status clipspan_report_ablation(const clipspan_ablation_report *given, clipspan_format format,

@@ -27,6 +27,11 @@ CLIPSPAN_API clipspan_status clipspan_report_store(const clipspan_store *store, 
 /* store may be NULL (moments from elsewhere): then no image names. */
 CLIPSPAN_API clipspan_status clipspan_report_textspan(const clipspan_textspan *result, const clipspan_store *store,
                                                       clipspan_format format, const char *path, clipspan_error *err);
+/* The same as a table for a paper: head, text, share of the head's variance in %, and where it was measured how often the text
+ * is picked again. LaTeX needs booktabs. */
+typedef enum clipspan_markup { CLIPSPAN_LATEX = 0, CLIPSPAN_MARKDOWN = 1 } clipspan_markup;
+CLIPSPAN_API clipspan_status clipspan_report_textspan_table(const clipspan_textspan *result, clipspan_markup as,
+                                                            const char *path, clipspan_error *err);
 /* Where a classifier's prompts came from. */
 typedef struct clipspan_prompts {
     const char *source; /* a file, or words for a set of the program's own */

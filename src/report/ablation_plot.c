@@ -63,10 +63,10 @@ clipspan_status clipspan_picture_ablation_curve(const clipspan_ablation_report *
         {"MLPs kept", kept.x, kept.y, bands ? kept.low : NULL, bands ? kept.high : NULL, kept.count},
         {"x0 and MLPs replaced too", replaced.x, replaced.y, bands ? replaced.low : NULL, bands ? replaced.high : NULL,
          replaced.count}};
-    const clipspan_plot plot = {.title = "Accuracy as attention layers are replaced, from the first",
+    const clipspan_plot plot = {.title = given->bare ? NULL : "Accuracy as attention layers are replaced, from the first",
                                 .x_name = "attention layers replaced",
                                 .y_name = "zero-shot top-1, %",
-                                .note = note,
+                                .note = given->bare ? NULL : note,
                                 .lines = lines,
                                 .count = replaced.count ? 2 : 1};
     CLSP_TRY(clipspan_picture_plot(&plot, path, err));
@@ -87,9 +87,9 @@ clipspan_status clipspan_picture_ablation_heads(const clipspan_ablation_report *
     for (size_t h = 0; h < count; h++)
         values[h] = clipspan_ablation_study_direct(given->study, CLIPSPAN_ABLATED_HEAD, h)->logit_drop.value;
     note_of(given, note);
-    const clipspan_grid grid = {.title = "What each head alone is worth (direct effect)",
+    const clipspan_grid grid = {.title = given->bare ? NULL : "What each head alone is worth (direct effect)",
                                 .unit = "drop in the right class's mean logit",
-                                .note = note,
+                                .note = given->bare ? NULL : note,
                                 .values = values,
                                 .rows = (size_t)info.layers,
                                 .columns = (size_t)info.heads,
