@@ -194,6 +194,47 @@ static void test_textspan_csv_and_text(void **state)
     scene_close(&s);
 }
 
+static void test_textspan_tables(void **state)
+{
+    (void)state;
+    scene s = {0};
+    clipspan_error err;
+    const char *names[3] = {"50 % \\of {a_b} & #1 $x^2~", "a|b *c* <d> [e]", "two\nlines"}, *path = scratch("table.tex");
+    clipspan_textspan *span = NULL;
+    clipspan_moments *moments = NULL;
+    clipspan_texts *texts = NULL;
+    clipspan_textspan_options options = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+    float *pool = world_pool(3, EMBED, 0, 22);
+    scene_open(&s, "paper_store", 0);
+    options.size = 3;
+    assert_int_equal(clipspan_texts_copy(&texts, names, 3, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_store_moments(s.store, &moments, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_textspan_run(&span, moments, texts, pool, &options, NULL, &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_report_textspan_table(span, CLIPSPAN_LATEX, path, &err), CLIPSPAN_OK);
+    char *latex = read_text(path), share[32];
+    size_t heads = clipspan_textspan_head_count(span);
+    assert_int_equal(count_of(latex, "50 \\% \\textbackslash{}of \\{a\\_b\\} \\& \\#1 \\$x\\textasciicircum{}2\\textasciitilde{} & "),
+                     heads);
+    assert_int_equal(count_of(latex, "two lines & "), heads);
+    assert_int_equal(count_of(latex, " \\\\\n"), 1 + 3 * heads);
+    assert_int_equal(count_of(latex, "\\addlinespace"), heads - 1);
+    snprintf(share, sizeof share, " & %.1f \\\\\n", 100 * clipspan_textspan_get(span, 0)->texts[0].explained);
+    assert_non_null(strstr(latex, share));
+    assert_non_null(strstr(latex, "\nL1.H0 & "));
+    assert_int_equal(clipspan_report_textspan_table(span, CLIPSPAN_MARKDOWN, path, &err), CLIPSPAN_OK);
+    char *markdown = read_text(path);
+    assert_int_equal(count_of(markdown, "| a\\|b \\*c\\* \\<d> \\[e] | "), heads);
+    assert_int_equal(count_of(markdown, "\n"), 2 + 3 * heads);
+    assert_int_equal(clipspan_report_textspan_table(span, (clipspan_markup)2, path, &err), CLIPSPAN_ERROR_ARGUMENT);
+    free(latex);
+    free(markdown);
+    free(pool);
+    clipspan_textspan_free(span);
+    clipspan_moments_free(moments);
+    clipspan_texts_free(texts);
+    scene_close(&s);
+}
+
 static void test_attributes(void **state)
 {
     (void)state;
@@ -328,7 +369,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_textspan_json), cmocka_unit_test(test_textspan_without_store_or_images),
-        cmocka_unit_test(test_textspan_csv_and_text), cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_textspan_csv_and_text),
+        cmocka_unit_test(test_textspan_tables), cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_classification), cmocka_unit_test(test_store_and_npy),
         cmocka_unit_test(test_failures),
     };
