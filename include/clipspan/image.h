@@ -40,6 +40,10 @@ CLIPSPAN_API clipspan_status clipspan_images_open_memory(clipspan_images **out, 
                                                          size_t length, const clipspan_images_options *options,
                                                          clipspan_error *err);
 CLIPSPAN_API void clipspan_images_free(clipspan_images *images);
+/* A list of some of another's images, in this order: places: [count], each below the other's count. Names and pictures stay
+ * the other's, which must outlive it; it has no classes, labels or columns. Freed by clipspan_images_free. */
+CLIPSPAN_API clipspan_status clipspan_images_some(clipspan_images **out, const clipspan_images *images,
+                                                  const size_t *places, size_t count, clipspan_error *err);
 
 CLIPSPAN_API size_t clipspan_images_count(const clipspan_images *images);
 CLIPSPAN_API const char *clipspan_images_kind(const clipspan_images *images);

@@ -3,7 +3,7 @@
  *     clipspan_page_new(&page, "photos.store", &err);
  *     clipspan_page_side(page, store, model, &err);
  *     clipspan_page_section(page, "textspan", "clipspan textspan photos.store --texts general.txt", json, length, &err);
- *     clipspan_page_picture(page, 17, rgb, 96, 64, &err);
+ *     clipspan_page_picture(page, 17, "beach.jpg", rgb, 96, 64, &err);
  *     clipspan_page_write(page, "report.html", &err);
  *     clipspan_page_free(page);
  *
@@ -30,13 +30,47 @@ CLIPSPAN_API clipspan_status clipspan_page_side(clipspan_page *page, const clips
  * JSON is CLIPSPAN_ERROR_FORMAT. */
 CLIPSPAN_API clipspan_status clipspan_page_section(clipspan_page *page, const char *kind, const char *command,
                                                    const char *json, size_t length, clipspan_error *err);
+/* Rows of the store that the section last added names (values of the key "row"), each once, those that stand first in their
+ * lists first: whose pictures are worth having. Borrowed until the next section. */
+CLIPSPAN_API const uint64_t *clipspan_page_rows(const clipspan_page *page, size_t *count);
+/* What could not be shown of this side: a section's kind, and why, in words. */
+CLIPSPAN_API clipspan_status clipspan_page_absent(clipspan_page *page, const char *kind, const char *why,
+                                                  clipspan_error *err);
 /* The picture of image `row`, kept as JPEG. rgb: [height, width, 3]. A row that has one already keeps it. */
-CLIPSPAN_API clipspan_status clipspan_page_picture(clipspan_page *page, uint64_t row, const unsigned char *rgb, int width,
-                                                   int height, clipspan_error *err);
+CLIPSPAN_API clipspan_status clipspan_page_picture(clipspan_page *page, uint64_t row, const char *name,
+                                                   const unsigned char *rgb, int width, int height, clipspan_error *err);
 /* What the page says of its choice of pictures, in words: "60 of 50,000 images"; NULL: nothing. Copied. */
 CLIPSPAN_API clipspan_status clipspan_page_sample(clipspan_page *page, const char *words, clipspan_error *err);
+/* Bytes that were added so far: but for the page's own text, and some hundred bytes, what it will have. */
+CLIPSPAN_API size_t clipspan_page_size(const clipspan_page *page);
 /* Whole or absent. The same page twice has the same bytes. */
 CLIPSPAN_API clipspan_status clipspan_page_write(const clipspan_page *page, const char *path, clipspan_error *err);
+
+/* ---- sections that no other report writes, as JSON (docs/report.md); all borrowed ------------------------------- */
+
+/* Where a head sees a text in an image. */
+typedef struct clipspan_head_map {
+    int layer, head;
+    const char *text, *command; /* command: that prints the same map */
+    uint64_t row;
+    double effect;       /* sum over all places */
+    const float *values; /* [side * side] patches */
+} clipspan_head_map;
+CLIPSPAN_API clipspan_status clipspan_report_head_maps(const clipspan_head_map *maps, size_t count, int side,
+                                                       clipspan_convention convention, const char *path,
+                                                       clipspan_error *err);
+
+/* An image of a segmentation, on the model's square of S pixels. */
+typedef struct clipspan_segment_example {
+    const char *name;
+    const unsigned char *rgb;   /* [S, S, 3] */
+    const unsigned char *truth; /* [S, S]: 0, 1, and CLIPSPAN_MASK_UNSCORED, which is shown as 0 */
+    const unsigned char *masks; /* [methods, S, S] of 0 and 1 */
+    const double *iou;          /* [methods] of the object; NaN: neither has a pixel of it */
+} clipspan_segment_example;
+CLIPSPAN_API clipspan_status clipspan_report_segment_examples(const clipspan_segment_example *examples, size_t count,
+                                                              const char *const *methods, size_t method_count, int side,
+                                                              const char *path, clipspan_error *err);
 
 /* A file of web/ as it was when the library was built; NULL: there is none of that name. Static storage. type: its media
  * type, such as "text/css"; both may be NULL. */

@@ -240,6 +240,12 @@ out:
 void clipspan_images_free(clipspan_images *images)
 {
     if (images == NULL) return;
+    if (images->borrowed) {
+        clsp_free(images->entries);
+        clsp_free(images->cells);
+        clsp_free(images);
+        return;
+    }
     for (size_t i = 0; i < images->count; i++) entry_free(&images->entries[i], images->column_count);
     for (size_t i = 0; i < images->class_count; i++) clsp_free(images->classes[i]);
     for (size_t i = 0; i < images->column_count; i++) clsp_free(images->columns[i]);

@@ -31,6 +31,7 @@ struct clipspan_images {
     clsp_matlab *matlab; /* of a MATLAB file; NULL elsewhere */
     uint64_t *cells;     /* its pictures' references */
     clsp_decoded_options decode;
+    bool borrowed; /* some of another list: entries and cells are its own, what they point to is the other's */
 };
 
 /* The new entry's name and path become the list's, whatever comes of it; either may be NULL for want of memory,
