@@ -2,7 +2,7 @@
  *
  *   const grid = clipspan.grid({layers, heads, name, cell, open, second, toggle})
  *       name            what the grid shows, for screen readers
- *       cell(l, h)      {rgb: [r, g, b] or null, mark: string or "", said: string, off: boolean}
+ *       cell(l, h)      {rgb: [r, g, b] or null, mark: string or "", said: string, off: boolean, picture: a canvas that fills it ?}
  *                       said: value with unit, "2.3 % of variance, size"; read out and shown under the grid
  *       open(l, h)      a head was chosen: click, finger, Enter
  *       second(l, h)    ? chosen for comparison: the same with Shift
@@ -58,6 +58,7 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
     style.background = what.rgb ? clipspan.colours.css(what.rgb) : "";
     style.color = what.rgb ? clipspan.colours.ink(what.rgb) : "";
     c.mark.textContent = what.mark || "";
+    if (c.element.firstChild !== (what.picture || c.mark)) c.element.replaceChildren(...(what.picture ? [what.picture, c.mark] : [c.mark]));
     c.element.className = [what.rgb ? "" : "unknown", what.off ? "off" : "", same(shown.first, c.l, c.h) ? "first" : "",
       same(shown.second, c.l, c.h) ? "second" : ""].join(" ").trim();
     c.element.setAttribute("aria-label", words(c.l, c.h, what));
@@ -126,6 +127,7 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
     const parts = cells.map(({ l, h }) => {
       const what = cell(l, h), rgb = what.rgb || [240, 238, 234], x = left + h * side, y = topEdge + l * side;
       return [clipspan.svg("rect", { x, y, width: side - 1, height: side - 1, fill: `rgb(${rgb})` }, clipspan.svg("title", null, words(l, h, what))),
+        what.picture ? clipspan.svg("image", { x, y, width: side - 1, height: side - 1, href: what.picture.toDataURL() }) : null,
         what.mark ? text(x + side / 2, y + side / 2 + 3.5, "middle", what.mark, clipspan.colours.ink(rgb)) : null];
     });
     const width = left + heads * side + 10, height = topEdge + layers * side + 10;

@@ -9,9 +9,10 @@
  *       level     of its heading, 3 by default; the parts' headings are one lower
  *       command   ? the command line that made it
  *       actions   ? nodes to stand beside the name
+ *       open      ? (row) an image was chosen; without it images cannot be
  *   clipspan.head.line(head)      "2.3 % of variance; texts ..." in one line of text
  *   clipspan.head.texts(head, doc)   the table of its texts alone
- *   clipspan.head.strip({images, picture, title})   images in a row: array of {row, name, value}
+ *   clipspan.head.strip({images, picture, title, open})   images in a row: array of {row, name, value}
  */
 "use strict";
 (function () {
@@ -50,21 +51,22 @@
         stable ? el("td", { class: "number" }, t.stability === undefined ? "" : percent(t.stability, 0)) : null))));
   }
 
-  function image({ row, name, value }, picture) {
+  function image({ row, name, value }, picture, open) {
     const at = picture ? picture(row, name) : null;
+    const shown = at ? el("img", { src: at.src, alt: name, title: name, width: at.width, height: at.height, loading: "lazy" }) :
+      el("span", { class: "no-picture", title: name }, el("span", null, name));
     return el("li", null, el("figure", null,
-      at ? el("img", { src: at.src, alt: name, title: name, width: at.width, height: at.height, loading: "lazy" }) :
-        el("span", { class: "no-picture", title: name }, el("span", null, name)),
+      open ? el("button", { type: "button", class: "image-open", on: { click: () => open(row) } }, shown) : shown,
       value === undefined ? null : el("figcaption", { class: "numbers" }, clipspan.signed(value, 2))));
   }
-  function strip({ images, picture, title, level = 4 }) {
-    return el("div", { class: "strip" }, el("h" + level, null, title), el("ul", { class: "images" }, images.map((i) => image(i, picture))));
+  function strip({ images, picture, title, open, level = 4 }) {
+    return el("div", { class: "strip" }, el("h" + level, null, title), el("ul", { class: "images" }, images.map((i) => image(i, picture, open))));
   }
 
-  function activation({ head, doc, picture, level }) {
+  function activation({ head, doc, picture, open, level }) {
     const a = head.activation, unit = (doc.units && doc.units.activation) || "contribution . text";
-    return [strip({ images: a.most, picture, title: "Images where it writes this most", level }),
-      strip({ images: a.least, picture, title: "\u2026 and least", level }),
+    return [strip({ images: a.most, picture, title: "Images where it writes this most", open, level }),
+      strip({ images: a.least, picture, title: "\u2026 and least", open, level }),
       clipspan.charts.histogram({ title: `All ${clipspan.count(doc.images)} images along \u201c${a.text}\u201d`, unit, low: a.low, high: a.high, counts: a.counts,
         marks: Number.isFinite(a.mean) ? [{ value: a.mean, name: "mean" }] : [] })];
   }

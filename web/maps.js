@@ -26,7 +26,11 @@
   }
 
   function limitOf(maps, side) {
-    const sizes = maps.flatMap((map) => Array.from(map instanceof Float32Array ? map : values(map, side), Math.abs)).sort((a, b) => a - b);
+    const all = maps.map((map) => (map instanceof Float32Array ? map : values(map, side)));
+    const sizes = new Float32Array(all.reduce((count, of) => count + of.length, 0));
+    let at = 0;
+    for (const of of all) for (const value of of) sizes[at++] = Math.abs(value);
+    sizes.sort();
     return sizes[Math.floor(0.995 * (sizes.length - 1))] || sizes[sizes.length - 1] || 1;
   }
 

@@ -17,6 +17,10 @@
       "together. A head with a large share tells images apart; one with a small share writes nearly the same for all."],
     direct: ["direct effect", "What changes when a head's own writing is taken out of the sum and its mean over images put there, while " +
       "all other heads stay as they were. What later layers would have made of it is not counted."],
+    total: ["total effect", "What changes when the network is run again with the heads' writing replaced inside it: later layers read the changed sum, " +
+      "so what they make of it is counted too."],
+    probability: ["probability", "The softmax over the texts given of cosine times the model's scale: how the model would share its choice among " +
+      "just these. With other texts beside it, the same text has another probability."],
     textspan: ["TextSpan", "A way to say in texts what a head writes: from a pool of texts, those are picked, one after another, along whose " +
       "directions the head's contributions vary most. (Gandelsman, Efros, Steinhardt 2024.)"],
     explained: ["variance explained", "The share of the head's variance that lies along a text's direction, with the directions of the texts " +
