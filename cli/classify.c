@@ -9,7 +9,7 @@
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
     const char *classes, *templates, *classifier, *column, *output, *csv, *model_path;
-    int json;
+    int json, predictions;
     cli_image_settings images;
     cli_engine_settings engine;
     cli_model_settings model;
@@ -202,7 +202,9 @@ static clipspan_status write_results(const settings *s, const inputs *in, clipsp
     if (s->csv != NULL)
         status = clipspan_report_classification(in->result, in->names, in->rows, &prompts, CLIPSPAN_CSV, s->csv, err);
     if (status != CLIPSPAN_OK) return status;
-    return clipspan_report_classification(in->result, in->names, in->rows, &prompts, format, s->output ? s->output : "-", err);
+    const char *output = s->output ? s->output : "-";
+    if (s->json && !s->predictions) return clipspan_report_accuracy(in->result, &prompts, output, err);
+    return clipspan_report_classification(in->result, in->names, in->rows, &prompts, format, output, err);
 }
 
 static void free_inputs(inputs *in)
@@ -245,6 +247,7 @@ static const cli_option options[] = {
     {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(settings, templates)},
     {"classifier", 0, CLI_TEXT, "FILE.npy", CLI_CLASSIFIER_HELP, offsetof(settings, classifier)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with every image's choice", offsetof(settings, json)},
+    {"no-predictions", 0, CLI_UNFLAG, NULL, "JSON without the images' choices", offsetof(settings, predictions)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line an image", offsetof(settings, csv)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where a store's model is now", offsetof(settings, model_path)},
@@ -253,6 +256,8 @@ static const cli_option options[] = {
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,
 };
+
+static const settings defaults = {.predictions = 1};
 
 const cli_command cli_classify = {
     .name = "classify",
@@ -265,5 +270,6 @@ const cli_command cli_classify = {
     .example = "clipspan classify path/to/ViT-B-16 photos/ --classes classes.txt",
     .options = options,
     .settings_size = sizeof(settings),
+    .defaults = &defaults,
     .run = run,
 };

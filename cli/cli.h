@@ -61,6 +61,11 @@ typedef struct cli_command {
 
 extern const cli_command *const cli_commands[]; /* ends with NULL */
 
+/* Runs a command as its words behind "clipspan NAME" ask; what it says on standard error it says. prepare: NULL, or sees the
+ * settings that were read, before they are used. */
+clipspan_status cli_run_command(const cli_command *command, const char *const *words, size_t count,
+                                void (*prepare)(void *settings, void *user), void *user, clipspan_error *err);
+
 /* Options that several commands have, as one settings block each. */
 typedef struct cli_model_settings {
     const char *config, *vocab, *cache;

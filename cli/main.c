@@ -95,7 +95,7 @@ static clipspan_status set_option(const cli_option *option, const char *value, v
 }
 
 /* One "--name", "--name=value", "--name value", "-o value": advances *i past what it used. */
-static clipspan_status read_option(const cli_command *command, char **words, int count, int *i, void *settings,
+static clipspan_status read_option(const cli_command *command, const char *const *words, int count, int *i, void *settings,
                                    clipspan_error *err)
 {
     const char *word = words[*i], *value = NULL;
@@ -122,7 +122,7 @@ static clipspan_status read_option(const cli_command *command, char **words, int
     return set_option(option, value, settings, err);
 }
 
-static clipspan_status read_words(const cli_command *command, char **words, int count, void *settings,
+static clipspan_status read_words(const cli_command *command, const char *const *words, int count, void *settings,
                                   clipspan_error *err)
 {
     const char **arguments = settings;
@@ -176,6 +176,25 @@ static int asks_help(char **words, int count)
     return 0;
 }
 
+clipspan_status cli_run_command(const cli_command *command, const char *const *words, size_t count,
+                                void (*prepare)(void *settings, void *user), void *user, clipspan_error *err)
+{
+    void *settings = calloc(1, command->settings_size);
+    const char **all = calloc(count + 1, sizeof *all);
+    clipspan_status status = settings && all ? CLIPSPAN_OK : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    if (status == CLIPSPAN_OK) {
+        if (command->defaults != NULL) memcpy(settings, command->defaults, command->settings_size);
+        if (command->words) ((cli_words *)(void *)((char *)settings + command->words))->items = all;
+        status = read_words(command, words, (int)count, settings, err);
+    }
+    if (status == CLIPSPAN_OK && prepare != NULL) prepare(settings, user);
+    if (status == CLIPSPAN_OK) status = command->run(settings, err);
+    cli_progress_end();
+    free(all);
+    free(settings);
+    return status;
+}
+
 static int run_command(const cli_command *command, char **words, int count)
 {
     clipspan_error err = {CLIPSPAN_OK, ""};
@@ -183,21 +202,11 @@ static int run_command(const cli_command *command, char **words, int count)
         cli_help_command(stdout, command);
         return CLI_DONE;
     }
-    void *settings = calloc(1, command->settings_size);
-    if (settings == NULL) return CLI_FAILED;
-    if (command->defaults != NULL) memcpy(settings, command->defaults, command->settings_size);
-    const char **all = calloc((size_t)count + 1, sizeof *all);
-    if (all == NULL) return free(settings), CLI_FAILED;
-    if (command->words) ((cli_words *)(void *)((char *)settings + command->words))->items = all;
-    clipspan_status status = read_words(command, words, count, settings, &err);
-    if (status == CLIPSPAN_OK) status = command->run(settings, &err);
-    cli_progress_end();
+    clipspan_status status = cli_run_command(command, (const char *const *)words, (size_t)count, NULL, NULL, &err);
     if (status == CLIPSPAN_OK && (fflush(stdout) != 0 || ferror(stdout)))
         status = cli_fail(&err, CLIPSPAN_ERROR_IO, "standard output: cannot be written: %s", strerror(errno));
     if (status == CLIPSPAN_ERROR_IO && reader_is_gone()) status = CLIPSPAN_OK;
     if (status != CLIPSPAN_OK && err.message[0] != '\0') fprintf(stderr, "clipspan %s: %s\n", command->name, err.message);
-    free(all);
-    free(settings);
     return exit_code(status);
 }
 

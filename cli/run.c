@@ -74,7 +74,8 @@ static clipspan_status check_place(const cli_output *output, const char *path, c
         if (output->place == CLI_STREAM) return CLIPSPAN_OK;
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "%s -: this goes to a file, not to standard output", output->option);
     }
-    if (output->place == CLI_FOLDER) return CLIPSPAN_OK;
+    int in_memory = strncmp(path, "memory:", strlen("memory:")) == 0; /* clipspan/memory_file.h */
+    if (output->place == CLI_FOLDER || in_memory) return CLIPSPAN_OK;
     int there = stat(path, &at) == 0, problem = there && S_ISDIR(at.st_mode) ? EISDIR : 0;
     if (there && !problem && !S_ISREG(at.st_mode)) return CLIPSPAN_OK; /* a pipe or a device is written as it is */
     split_path(path, folder);

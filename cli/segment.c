@@ -6,15 +6,7 @@
 
 enum { RESAMPLES = 1000, SEED = 1 };
 
-typedef struct settings {
-    const char *arguments[CLI_ARGUMENTS];
-    const char *classes, *templates, *methods, *heads, *convention, *protocol, *background, *class_column;
-    const char *kind, *split, *mask_column, *ignore, *masks, *maps, *output, *csv;
-    int semantic, centred, strict, json;
-    size_t limit, resamples;
-    cli_engine_settings engine;
-    cli_model_settings model;
-} settings;
+typedef cli_segment_settings settings;
 
 typedef struct inputs {
     clipspan_model *model;
@@ -71,6 +63,7 @@ static clipspan_status check(const settings *s, inputs *in, clipspan_error *err)
     job->threads = (int)s->engine.threads;
     job->mask_folder = s->masks;
     job->export_folder = s->maps;
+    job->watch = s->watch;
     job->convention = strcmp(s->convention, "exact") == 0 ? CLIPSPAN_EXACT : CLIPSPAN_PAPER;
     job->protocol = strcmp(s->protocol, "aligned") == 0 ? CLIPSPAN_PROTOCOL_ALIGNED : CLIPSPAN_PROTOCOL_PAPER;
     clipspan_status status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});

@@ -20,6 +20,24 @@ typedef struct cli_segment_method {
     clipspan_npy *maps;            /* exported; NULL: not */
 } cli_segment_method;
 
+struct cli_segmenting;
+/* Sees every mask: of image `image` of the list by methods[method], in job->mask, beside job->truth. */
+typedef struct cli_segment_watch {
+    clipspan_status (*see)(void *user, const struct cli_segmenting *job, size_t image, size_t method, clipspan_error *err);
+    void *user;
+} cli_segment_watch;
+
+typedef struct cli_segment_settings {
+    const char *arguments[CLI_ARGUMENTS];
+    const char *classes, *templates, *methods, *heads, *convention, *protocol, *background, *class_column;
+    const char *kind, *split, *mask_column, *ignore, *masks, *maps, *output, *csv;
+    int semantic, centred, strict, json;
+    size_t limit, resamples;
+    cli_engine_settings engine;
+    cli_model_settings model;
+    cli_segment_watch watch; /* no option; see NULL: nobody does */
+} cli_segment_settings;
+
 /* Opened by segment.c; the second half is the run's own. */
 typedef struct cli_segmenting {
     const clipspan_model *model;
@@ -36,6 +54,7 @@ typedef struct cli_segmenting {
     double threshold;
     int semantic, centred, strict, threads;
     const char *mask_folder, *export_folder; /* NULL: none */
+    cli_segment_watch watch;
 
     cli_segment_method methods[CLI_METHODS];
     size_t method_count;

@@ -198,6 +198,8 @@ static clipspan_status one_method(cli_segmenting *job, cli_segment_method *m, co
     if (status == CLIPSPAN_OK && m->maps != NULL) status = clipspan_npy_append(m->maps, job->maps, 1, err);
     if (status == CLIPSPAN_OK && job->mask_folder != NULL)
         status = write_mask(job, m->method, (size_t)batch->index[i], err);
+    if (status == CLIPSPAN_OK && job->watch.see != NULL)
+        status = job->watch.see(job->watch.user, job, (size_t)batch->index[i], (size_t)(m - job->methods), err);
     return status;
 }
 

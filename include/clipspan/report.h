@@ -43,6 +43,10 @@ CLIPSPAN_API clipspan_status clipspan_report_classification(const clipspan_class
                                                             const char *const *names, const uint64_t *rows,
                                                             const clipspan_prompts *prompts, clipspan_format format,
                                                             const char *path, clipspan_error *err);
+/* Its JSON without the images' own choices. */
+CLIPSPAN_API clipspan_status clipspan_report_accuracy(const clipspan_classification *result,
+                                                      const clipspan_prompts *prompts, const char *path,
+                                                      clipspan_error *err);
 /* The heads that were scored, with their texts where textspan (NULL: none) has them. */
 CLIPSPAN_API clipspan_status clipspan_report_attributes(const clipspan_attributes *result, const clipspan_store *store,
                                                         const clipspan_textspan *textspan, clipspan_format format,

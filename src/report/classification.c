@@ -270,7 +270,7 @@ static clsp_json *json_image(const void *given, size_t i)
     return clsp_json_settled(node, good);
 }
 
-static clipspan_status as_json(const subject *s, const char *path, clipspan_error *err)
+static clipspan_status as_json(const subject *s, bool each, const char *path, clipspan_error *err)
 {
     clsp_json *root = clsp_json_new_object();
     size_t classes = clipspan_classification_class_count(s->result);
@@ -283,7 +283,7 @@ static clipspan_status as_json(const subject *s, const char *path, clipspan_erro
                 clsp_json_put(root, "classes", clsp_json_list(s, classes, json_class)) &&
                 clsp_json_put(root, "confusions",
                               clsp_json_list(s, clipspan_classification_confusion_count(s->result), json_confusion)) &&
-                clsp_json_put(root, "predictions", clsp_json_list(s, (size_t)s->info->images, json_image));
+                (!each || clsp_json_put(root, "predictions", clsp_json_list(s, (size_t)s->info->images, json_image)));
     clipspan_status status = good ? clsp_json_write(root, path, err) : clsp_fail_memory(err);
     clsp_json_free(root);
     return status;
@@ -296,6 +296,13 @@ clipspan_status clipspan_report_classification(const clipspan_classification *re
     const subject s = {result, clipspan_classification_get_info(result), names, rows, prompts};
     clipspan_status status = clsp_report_check(format, err);
     if (status != CLIPSPAN_OK) return status;
-    if (format == CLIPSPAN_JSON) return as_json(&s, path, err);
+    if (format == CLIPSPAN_JSON) return as_json(&s, true, path, err);
     return clsp_report_table(&s, format, as_csv, as_text, path, err);
+}
+
+clipspan_status clipspan_report_accuracy(const clipspan_classification *result, const clipspan_prompts *prompts,
+                                         const char *path, clipspan_error *err)
+{
+    const subject s = {result, clipspan_classification_get_info(result), NULL, NULL, prompts};
+    return as_json(&s, false, path, err);
 }
