@@ -1,0 +1,125 @@
+/* What the server answered for the image and texts that are looked at. Texts are asked for as one types: 120 ms after the last
+ * letter, and what is no longer wanted is given up. An answer stays in view until the next one is there.
+ *
+ *   clipspan.viewer.scores, .maps    {status: "none", "loading", "ready" or "failed", answer, asked, error}
+ *                                    asked of scores: the texts, in the answer's order; of maps: {text, minus, detail}
+ *   clipspan.viewer.effects()        [layers][heads] of the text looked at (less the other one), or null; .means() the store's
+ *   clipspan.viewer.off()            Set of names of heads that are switched off
+ *   clipspan.viewer.without(heads)   of each text asked for: {text, index, cosine, probability, cosine_off, probability_off}, the
+ *                                    direct effect of these heads (a Set of names) computed here; null without an answer
+ *   clipspan.viewer.mapsOf(held, model, text, minus, more)   promise of docs/api.md's maps; more: detail, heads
+ */
+"use strict";
+(function () {
+  const viewer = clipspan.viewer;
+  const PAUSE = 120;
+  viewer.scores = { status: "none" };
+  viewer.maps = { status: "none" };
+  const askers = { scores: clipspan.server.latest(), maps: clipspan.server.latest() };
+
+  function keep(name, value) {
+    viewer[name] = value;
+    viewer.tell(name);
+  }
+
+  function drop(name) {
+    askers[name].stop();
+    keep(name, { status: "none" });
+  }
+
+  async function ask(name, asked, body, trim = (answer) => answer) {
+    keep(name, { ...viewer[name], status: "loading", error: null });
+    const send = (held) => askers[name](name, { model: viewer.state.model, image: held.id, ...body });
+    try {
+      const answer = await viewer.again(viewer.state.image, send);
+      if (answer) keep(name, { status: "ready", asked, answer: trim(answer) });
+    } catch (error) {
+      keep(name, { status: "failed", error });
+    }
+  }
+
+  function askScores() {
+    const asked = viewer.asked();
+    if (viewer.held.status !== "ready" || !asked.length) return drop("scores");
+    return ask("scores", asked, { texts: asked.map((each) => each.text) });
+  }
+
+  function mapsBody(text, minus, more) {
+    if (minus && minus.mean) return { texts: viewer.asked().map((each) => each.text), minus_mean: true, ...more };
+    return { texts: [text], ...(minus ? { minus: minus.text } : {}), ...more };
+  }
+  /* Against the mean all texts are asked for; the answer is brought down to the one looked at. */
+  function narrow(answer, text) {
+    const image = answer.images[0];
+    return { ...answer, images: [{ ...image, texts: image.texts.filter((each) => each.text === text).slice(0, 1) }] };
+  }
+  async function mapsOf(held, model, text, minus, more) {
+    return narrow(await clipspan.server.post("maps", { model, image: held.id, ...mapsBody(text, minus, more) }), text);
+  }
+
+  function askMaps() {
+    const look = viewer.look(), minus = viewer.minus(), detail = viewer.state.detail;
+    if (viewer.held.status !== "ready" || !look) return drop("maps");
+    return ask("maps", { text: look.text, minus, detail }, mapsBody(look.text, minus, { detail }), (answer) => narrow(answer, look.text));
+  }
+
+  const askAll = () => { askScores(); askMaps(); };
+  const later = clipspan.debounce(PAUSE, askAll);
+  viewer.on((changed) => {
+    if (changed("held")) {
+      if (viewer.held.status === "ready") return askAll();
+      if (viewer.held.status === "loading") for (const name of ["scores", "maps"]) keep(name, { ...viewer[name], status: viewer[name].answer ? "loading" : "none" });
+      else for (const name of ["scores", "maps"]) drop(name);
+      return null;
+    }
+    if (changed("texts")) later();
+    else if (changed("look", "minus", "detail")) askMaps();
+    return null;
+  });
+
+  /* Where a text stands in an answer: the text itself, or what was at its place before the last letters. */
+  function placeIn(asked, each) {
+    const itself = asked.findIndex((other) => other.text === each.text && other.index === each.index);
+    if (itself >= 0) return itself;
+    const moved = asked.findIndex((other) => other.text === each.text);
+    return moved >= 0 ? moved : asked.findIndex((other) => other.index === each.index);
+  }
+
+  const minusGrid = (a, b) => a.map((row, l) => row.map((value, h) => value - b[l][h]));
+  function meanGrid(grids) {
+    return grids[0].map((row, l) => row.map((_, h) => grids.reduce((sum, grid) => sum + grid[l][h], 0) / grids.length));
+  }
+  function contrasted(key) {
+    const { answer, asked } = viewer.scores, look = viewer.look(), minus = viewer.minus();
+    if (!answer || !look) return null;
+    const grid = (each) => { const at = placeIn(asked, each); return at < 0 ? null : answer.texts[at][key]; };
+    const mine = grid(look);
+    if (!mine || !minus) return mine;
+    const less = minus.mean ? meanGrid(answer.texts.map((each) => each[key])) : grid(minus);
+    return less && minusGrid(mine, less);
+  }
+
+  function softmax(cosines, scale) {
+    const top = Math.max(...cosines), powers = cosines.map((c) => Math.exp(scale * (c - top)));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    return powers.map((p) => p / sum);
+  }
+  function without(heads) {
+    const { answer, asked } = viewer.scores;
+    if (!answer) return null;
+    const places = [...heads].map(clipspan.headOf), mean = viewer.by() === "mean";
+    const cosines = answer.texts.map(({ cosine, effects, mean_effects: means }) =>
+      places.reduce((sum, [l, h]) => sum - effects[l][h] + (mean && means ? means[l][h] : 0), cosine));
+    const chances = softmax(cosines, viewer.model().model.logit_scale);
+    return answer.texts.map((text, i) => ({ text: asked[i].text, index: asked[i].index, cosine: text.cosine, probability: text.probability,
+      cosine_off: heads.size ? cosines[i] : text.cosine, probability_off: heads.size ? chances[i] : text.probability }));
+  }
+
+  function off() {
+    const { layers, heads } = viewer.shape();
+    return new Set(viewer.state.off.filter((name) => { const [l, h] = clipspan.headOf(name); return l < layers && h < heads; }));
+  }
+
+  Object.assign(viewer, { mapsOf, without, off, askAll, placeIn,
+    effects: () => contrasted("effects"), means: () => contrasted("mean_effects") });
+})();

@@ -1,0 +1,118 @@
+/* Two images, two texts, two heads or two models side by side: the same figures for both, on one scale. */
+"use strict";
+(function () {
+  const viewer = clipspan.viewer, el = clipspan.el;
+  const LISTED = 6, SIDE = 260;
+
+  /* What stands on either side: {model, ref, text, head, name}. */
+  function sides() {
+    const { state } = viewer, look = viewer.look(), other = state.other;
+    const first = { model: state.model, ref: state.image, text: look && look.text, head: null };
+    const second = { ...first };
+    if (state.beside === "head") {
+      const { layers, heads } = viewer.shape();
+      first.head = state.head || clipspan.headName(layers - 1, 0);
+      second.head = clipspan.headOf(other) ? other : clipspan.headName(layers - 1, heads - 1);
+      first.name = `Head ${first.head}`;
+      second.name = `Head ${second.head}`;
+    } else if (state.beside === "text") {
+      second.text = other || (viewer.asked().find((each) => each.index !== look.index) || look).text;
+      first.name = `“${first.text}”`;
+      second.name = `“${second.text}”`;
+    } else if (state.beside === "image") {
+      second.ref = other;
+      first.name = "This image";
+      second.name = "The other image";
+    } else {
+      second.model = 1 - state.model;
+      for (const side of [first, second]) side.name = viewer.server.models[side.model].model.name;
+    }
+    return [first, second];
+  }
+
+  async function answerOf(side) {
+    const more = { detail: "whole", ...(side.head ? { heads: side.head } : {}) };
+    let held = null;
+    const answer = await viewer.again(side.ref, (now) => { held = now; return clipspan.server.post("maps", { model: side.model, image: now.id, texts: [side.text], ...more }); }, side.model);
+    const of = answer.images[0].texts[0], part = of.parts[0];
+    return { ...side, held, unit: answer.unit, side: answer.side, part, score: of.score, strongest: of.strongest, values: clipspan.maps.values(part, answer.side), answer };
+  }
+
+  function strongest(one, limit) {
+    const list = [...(one.strongest || [])].sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, LISTED);
+    return el("table", { class: "ranking" }, el("caption", null, "Strongest heads"), el("thead", { class: "visually-hidden" }, el("tr", null, el("th", { scope: "col" }, "head"), el("th", { scope: "col" }, "effect"), el("td"))),
+      el("tbody", null, list.map((each) => el("tr", null, el("th", { scope: "row" }, each.head), el("td", { class: "number" }, clipspan.signed(each.effect)),
+        el("td", { class: "effect-cell", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(each.effect)) / limit}%`, background: clipspan.colours.css(clipspan.colours.zero(each.effect / limit)) } }))))));
+  }
+
+  function column(one, limit, headLimit) {
+    const figure = clipspan.maps.view({ name: `${one.held.name}, ${one.name}`, values: one.values, side: one.side, limit, unit: one.unit, width: SIDE, height: SIDE, caption: el("span", { class: "small soft" }, one.held.name) });
+    clipspan.server.picture(`images/${one.held.id}.png${one.model ? `?model=${one.model}` : ""}`).then((src) => figure.update({ src }), () => null);
+    const known = one.head && viewer.knownHead(one.head);
+    return el("div", { class: "beside-side" }, el("h3", null, one.name), figure,
+      el("dl", { class: "facts" }, el("div", null, el("dt", null, "cosine, whole model"), el("dd", { class: "numbers" }, clipspan.number(one.score))),
+        el("div", null, el("dt", null, one.head ? `effect of ${one.head}` : "effect of all heads"), el("dd", { class: "numbers" }, clipspan.signed(one.part.effect), el("span", { class: "soft small" }, ` ${one.unit}`)))),
+      one.head ? (known && known.texts ? clipspan.head.texts(known, viewer.heads) : null) : strongest(one, headLimit));
+  }
+
+  viewer.besidePanel = () => {
+    let shown = null, asking = 0;
+    const command = () => shown.map((one) => `clipspan map ${one.model ? viewer.command.quote(viewer.server.models[one.model].model.path) : viewer.command.model()} ${viewer.command.image(one.held)} -t ${viewer.command.quote(one.text)}${one.head ? ` --heads ${one.head}` : ""}`).join("\n");
+    const table = () => [["side", "head", "effect"], ...shown.flatMap((one) => (one.strongest || []).map((each) => [one.name, each.head, each.effect]))];
+    const panel = viewer.panel({ id: "beside", title: "Side by side", lead: "The same figures for two, on one scale.",
+      save: { picture: () => panel.body, csv: table, json: () => shown.map(({ name, answer }) => ({ name, ...answer })), command } });
+    const kinds = [["image", "images"], ["text", "texts"], ["head", "heads"], ...(viewer.server.models.length > 1 ? [["model", "models"]] : [])];
+    const kind = viewer.radios({ name: "beside", legend: "Two", value: viewer.state.beside, options: kinds, on: (value) => viewer.set({ beside: value, other: null }, { step: true }) });
+    const choose = el("div", { class: "row" });
+    panel.controls.append(kind.element, choose);
+
+    function choosers() {
+      const { beside, other } = viewer.state, store = viewer.model().store, set = (value) => viewer.set({ other: value || null }, { step: true });
+      if (beside === "image") {
+        const file = async (chosen) => { try { set((await viewer.giveFile(chosen)).id); } catch (error) { panel.failed(error); } };
+        return [store && !store.moments_only ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse((row) => set(`row:${row}`)) } }, "Choose from the store") : null,
+          viewer.chooser("Choose a file", "slim", file)];
+      }
+      if (beside === "text") {
+        const field = el("input", { type: "text", value: other || "", placeholder: "another text", "aria-label": "The other text", autocomplete: "off" });
+        field.addEventListener("input", clipspan.debounce(300, () => set(field.value.trim())));
+        return field;
+      }
+      if (beside === "head") return viewer.headsField({ label: "The other head", value: other || "", placeholder: "L4.H3", on: set }).element;
+      return null;
+    }
+
+    async function refresh() {
+      const { beside } = viewer.state, mine = ++asking;
+      kind.set(beside);
+      if (!beside) return panel.empty("Choose what to compare.", "Shift and click on a head of a grid puts it beside the open one.");
+      if (!viewer.look()) return panel.empty("Type a text.", "Both sides are shown for it.");
+      if (beside === "image" && !viewer.state.other) return panel.empty("Choose the other image.", "");
+      if (viewer.held.status !== "ready") return null;
+      if (!shown) panel.wait("24rem"); else panel.busy(true);
+      try {
+        const found = await Promise.all(sides().map(answerOf));
+        if (mine !== asking) return null;
+        shown = found;
+        const limit = clipspan.maps.limitOf(found.map((one) => one.values), found[0].side);
+        const headLimit = Math.max(...found.flatMap((one) => (one.strongest || []).map((each) => Math.abs(each.effect)))) || 1;
+        panel.show(el("div", { class: "maps" }, el("div", { class: "beside-sides" }, found.map((one) => column(one, limit, headLimit))),
+          clipspan.colours.legend({ kind: "zero", limit, unit: `${found[0].unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" })));
+      } catch (error) {
+        if (mine === asking) { shown = null; panel.failed(error, refresh); }
+      }
+      if (mine === asking) panel.busy(false);
+      return null;
+    }
+    const later = clipspan.debounce(300, refresh);
+    viewer.on((changed) => {
+      if (changed("beside")) clipspan.fill(choose, choosers());
+      if (changed("beside", "other", "held", "look", "model")) refresh();
+      else if (changed("texts") && viewer.state.beside) later();
+      else if (changed("head") && viewer.state.beside === "head") refresh();
+    });
+    clipspan.fill(choose, choosers());
+    refresh();
+    return panel.element;
+  };
+})();

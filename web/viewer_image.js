@@ -1,0 +1,149 @@
+/* The image: how it comes (dropped, pasted, chosen, or one of the store's), and its card.
+ *
+ *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, name, side, patches, row, error}
+ *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's
+ *   clipspan.viewer.hold(ref, model) promise of {id, name, side, patches, row}: the server holds the picture for this model
+ *   clipspan.viewer.again(ref, ask)  ask(held), and once more after giving the server a picture that it no longer holds
+ *   clipspan.viewer.giveFile(file)   promise of the same, of a picture of the reader's
+ *   clipspan.viewer.chooser(words, looks, onFile)   a button that chooses a file
+ *   clipspan.viewer.imageCard(element)
+ * A picture of the reader's is kept here while the page is open, so that it can be given again. */
+"use strict";
+(function () {
+  const viewer = clipspan.viewer, el = clipspan.el;
+  const TYPES = ["image/jpeg", "image/png", "image/webp"];
+  const files = new Map(); /* id: file */
+  const holds = new Map(); /* model and ref: promise */
+  viewer.held = { status: "none" };
+
+  const rowOf = (ref) => (ref.startsWith("row:") ? Number(ref.slice(4)) : null);
+  const lost = () => Object.assign(new Error("The server no longer holds this picture. Drop it here again, or choose another"), { kind: "lost" });
+
+  function give(ref, model) {
+    const query = model ? `model=${model}` : "", row = rowOf(ref), file = files.get(ref);
+    if (row !== null) return clipspan.server.post("images" + (query ? "?" + query : ""), { row });
+    if (file) return clipspan.server.post(`images?name=${encodeURIComponent(file.name || "pasted")}${query ? "&" + query : ""}`, file);
+    const of = viewer.server.models[model].model;
+    const side = of.image_size, held = { id: ref, name: viewer.state.name || "a picture", side, patches: Math.round(side / of.patch_size) };
+    return clipspan.server.picture(`images/${ref}.png${query ? "?" + query : ""}`).then(probe).then(() => held);
+  }
+  function probe(address) {
+    return new Promise((resolve, reject) => {
+      const image = new Image();
+      image.onload = resolve;
+      image.onerror = () => reject(lost());
+      image.src = address;
+    });
+  }
+
+  function hold(ref, model = viewer.state.model) {
+    const key = `${model} ${ref}`;
+    if (!holds.has(key)) {
+      const made = give(ref, model);
+      holds.set(key, made);
+      made.catch(() => holds.delete(key));
+    }
+    return holds.get(key);
+  }
+
+  async function again(ref, ask, model = viewer.state.model) {
+    try {
+      return await ask(await hold(ref, model));
+    } catch (error) {
+      if (error.kind !== "lost") throw error;
+      holds.delete(`${model} ${ref}`);
+      if (rowOf(ref) === null && !files.has(ref)) throw lost();
+      return ask(await hold(ref, model));
+    }
+  }
+
+  function tellHeld(held) {
+    viewer.held = held;
+    viewer.tell("held");
+  }
+
+  async function follow() {
+    const ref = viewer.state.image, model = viewer.state.model;
+    if (!ref) return tellHeld({ status: "none" });
+    tellHeld({ ...viewer.held, status: "loading", ref });
+    const current = () => ref === viewer.state.image && model === viewer.state.model;
+    try {
+      const held = await hold(ref, model);
+      if (current()) tellHeld({ ...held, status: "ready", ref });
+    } catch (error) {
+      if (current()) tellHeld({ status: "failed", ref, error: error.kind === "gone" || rowOf(ref) !== null ? error : lost() });
+    }
+  }
+
+  const openRow = (row) => viewer.set({ image: `row:${row}`, name: null }, { step: true });
+
+  /* Gives the server a picture of the reader's. */
+  async function giveFile(file) {
+    const limit = viewer.server.limits.image_bytes, name = file.name || "pasted";
+    const refuse = (why) => { throw Object.assign(new Error(`${name} ${why}`), { kind: "refused" }); };
+    if (file.type && !TYPES.includes(file.type)) refuse("is neither JPEG, PNG nor WebP");
+    if (limit && file.size > limit) refuse(`has ${clipspan.count(Math.ceil(file.size / 1024))} KB; the server takes at most ${clipspan.count(Math.floor(limit / 1024))}`);
+    const held = await clipspan.server.post(`images?name=${encodeURIComponent(name)}${viewer.query("&")}`, file);
+    files.set(held.id, file);
+    holds.set(`${viewer.state.model} ${held.id}`, Promise.resolve(held));
+    return held;
+  }
+
+  async function openFile(file) {
+    tellHeld({ status: "loading", ref: null });
+    try {
+      const held = await giveFile(file);
+      if (viewer.state.image === held.id) follow();
+      else viewer.set({ image: held.id, name: held.name }, { step: true });
+    } catch (error) {
+      tellHeld({ status: "failed", ref: viewer.state.image, error, again: error.kind === "refused" ? null : () => openFile(file) });
+    }
+  }
+
+  /* Where pictures are dropped: the whole page. */
+  function takeDrops() {
+    const body = document.body, hasFile = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+    addEventListener("dragover", (event) => { if (hasFile(event)) { event.preventDefault(); body.classList.add("dropping"); } });
+    addEventListener("dragleave", (event) => { if (!event.relatedTarget) body.classList.remove("dropping"); });
+    addEventListener("drop", (event) => {
+      body.classList.remove("dropping");
+      if (!hasFile(event)) return;
+      event.preventDefault();
+      if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
+    });
+    addEventListener("paste", (event) => {
+      const file = [...(event.clipboardData?.files || [])].find((each) => each.type.startsWith("image/"));
+      if (file) { event.preventDefault(); openFile(file); }
+    });
+  }
+
+  function chooser(words, looks, onFile = openFile) {
+    const input = el("input", { type: "file", accept: TYPES.join(","), class: "visually-hidden",
+      on: { change: () => { if (input.files[0]) onFile(input.files[0]); input.value = ""; } } });
+    return el("label", { class: `button ${looks}` }, input, words);
+  }
+
+  function show(holder) {
+    const held = viewer.held, of = viewer.model(), some = held.status !== "none";
+    const picture = el("div", { class: "picture", "aria-busy": held.status === "loading" ? "true" : null });
+    if (held.status === "failed") picture.append(clipspan.server.failure(held.error, held.again || (held.ref ? follow : null)));
+    else if (held.id) picture.append(viewer.thumb(`images/${held.id}.png${viewer.query()}`, held.name, held.side));
+    else if (some) picture.append(el("div", { class: "skeleton" }));
+    else picture.append(el("p", { class: "picture-empty soft" }, "Drop a picture here, or paste one"));
+    clipspan.fill(holder, el("h2", null, "Image"), picture,
+      el("p", { class: "picture-name small soft" }, held.id && held.status !== "failed" ? [held.row !== undefined ? `row ${held.row} · ` : "", held.name] : "\u00a0"),
+      el("div", { class: "row" }, chooser(some ? "Another file" : "Choose a file", some ? "slim" : "slim first"),
+        of.store && !of.store.moments_only ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse() } }, "From the store") : null));
+  }
+
+  viewer.imageCard = (holder) => {
+    takeDrops();
+    viewer.on((changed) => {
+      if (changed("image", "model")) follow();
+      if (changed("held")) show(holder);
+    });
+    show(holder);
+    if (viewer.state.image) follow();
+  };
+  Object.assign(viewer, { hold, again, openRow, openFile, giveFile, chooser });
+})();

@@ -1,0 +1,78 @@
+/* What every panel of the viewer has: a heading, a line that says what it shows, its controls, its exports, its states.
+ *
+ *   const panel = clipspan.viewer.panel({id, title, lead, save})   lead: text and terms; save: as clipspan.save.menu, `command`
+ *                                   also shown below as "How it was made"
+ *   panel.element, .body, .controls
+ *   panel.show(...children)         what it shows; panel.empty(title, todo); panel.failed(error, again)
+ *   panel.busy(true or false)       an answer is on its way; what is shown stays
+ *   clipspan.viewer.skeleton(height)   a place held for what is loading
+ *   clipspan.viewer.radios({name, legend, options: [[value, words]], value, on})   one control of several choices; .set(value)
+ *   clipspan.viewer.command.*       parts of command lines: quote(word), model(), store(), image(), maps()
+ */
+"use strict";
+(function () {
+  const viewer = clipspan.viewer, el = clipspan.el;
+
+  function panel({ id, title, lead, save }) {
+    const body = el("div", { class: "panel-body" }), controls = el("div", { class: "panel-controls row" });
+    const made = el("div", { class: "panel-made" });
+    const menu = save ? clipspan.save.menu({ name: `clipspan-${id}`, ...save }) : null;
+    const element = el("section", { class: "panel", id, "aria-labelledby": `${id}-title` },
+      el("div", { class: "panel-head spread" }, el("h2", { id: `${id}-title` }, title), menu),
+      lead ? el("p", { class: "panel-lead soft small" }, lead) : null, controls, body, made);
+    const filled = (some) => { element.classList.toggle("filled", some); if (menu) menu.hidden = !some; };
+    function show(...children) {
+      clipspan.fill(body, ...children);
+      filled(true);
+      remade();
+    }
+    function remade() {
+      clipspan.fill(made, save && save.command ? clipspan.save.made(save.command()) : null);
+    }
+    function notice(element) {
+      clipspan.fill(body, element);
+      clipspan.fill(made);
+      filled(false);
+    }
+    filled(false);
+    return { element, body, controls, show, remade,
+      empty: (words, todo) => notice(clipspan.notice(words, todo)),
+      wait: (height) => notice(viewer.skeleton(height)),
+      failed: (error, again) => notice(clipspan.server.failure(error, again)),
+      busy: (now) => { if (now) body.setAttribute("aria-busy", "true"); else body.removeAttribute("aria-busy"); } };
+  }
+
+  const skeleton = (height) => el("div", { class: "skeleton", style: { height }, role: "status" }, el("span", { class: "visually-hidden" }, "Loading"));
+
+  function radios({ name, legend, options, value, on }) {
+    const inputs = options.map(([each, words]) => {
+      const input = el("input", { type: "radio", name, value: each, on: { change: () => on(each) } });
+      return { each, input, label: el("label", null, input, el("span", null, words)) };
+    });
+    const element = el("fieldset", { class: "switch" }, el("legend", null, legend), inputs.map((one) => one.label));
+    const set = (now) => inputs.forEach((one) => { one.input.checked = one.each === now; });
+    set(value);
+    return { element, set, enable: (each, may) => { inputs.find((one) => one.each === each).input.disabled = !may; } };
+  }
+
+  /* Command lines. */
+  const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
+  function words() {
+    const found = viewer.server.command.match(/'(?:[^']|'\\'')*'|\S+/g) || [];
+    const from = found.indexOf("serve") + 1, end = found.findIndex((word, i) => i >= from && word.startsWith("-"));
+    return found.slice(from, end < 0 ? found.length : end);
+  }
+  const model = () => (viewer.state.model ? quote(viewer.model().model.path) : words()[0] || quote(viewer.model().model.path));
+  const store = () => (viewer.state.model ? "STORE" : words()[1] || "STORE");
+  function image(held = viewer.held) {
+    const of = viewer.model().store;
+    return held.row !== undefined && of ? `${quote(of.images_path)} --rows ${held.row}` : quote(held.name || "IMAGE");
+  }
+  function maps(text, minus, more = "") {
+    const texts = minus && minus.mean ? viewer.asked().map((each) => each.text) : [text];
+    const less = minus ? (minus.mean ? " --minus-mean" : ` --minus ${quote(minus.text)}`) : "";
+    return `clipspan map ${model()} ${image()}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
+  }
+
+  Object.assign(viewer, { panel, skeleton, radios, command: { quote, model, store, image, maps } });
+})();

@@ -1,0 +1,51 @@
+/* The first page: before an image is chosen, what the model's heads say, with images to begin from. */
+"use strict";
+(function () {
+  const viewer = clipspan.viewer, el = clipspan.el, term = (...args) => clipspan.words.term(...args);
+  const SHOWN = 6, IMAGES = 5;
+
+  /* Heads worth seeing: much variance of which texts explain much, one a first text, so that they differ. */
+  function telling(doc) {
+    const worth = (head) => (head.share || 0) * (head.explained || 0), seen = new Set();
+    return doc.heads.filter((head) => head.texts && head.texts.length && head.activation && head.activation.most.length)
+      .sort((a, b) => worth(b) - worth(a))
+      .filter((head) => !seen.has(head.texts[0].text) && seen.add(head.texts[0].text)).slice(0, SHOWN);
+  }
+  const textsOf = (heads) => [...new Set(heads.map((head) => head.texts[0].text))];
+
+  function start(row, head, heads) {
+    const typed = viewer.asked().length > 0, mine = head.texts[0].text, other = textsOf(heads).find((text) => text !== mine);
+    viewer.set({ image: `row:${row}`, name: null, head: head.name, ...(typed ? {} : { texts: [mine, other || ""], look: 0, minus: null }) }, { step: true });
+  }
+
+  function card(head, heads) {
+    return el("li", { class: "telling" },
+      el("div", { class: "spread" }, el("h3", null, head.name), el("span", { class: "small soft numbers" }, head.role ? `tells ${head.role} · ` : "", term("share", clipspan.percent(head.share)))),
+      el("p", { class: "said" }, head.texts.slice(0, 3).map((each) => each.text).join(" · ")),
+      el("div", { class: "tiles" }, head.activation.most.slice(0, IMAGES).map((each) =>
+        viewer.tile({ row: each.row, name: each.name, onPick: (row) => start(row, head, heads) }))));
+  }
+
+  function dropZone() {
+    return el("div", { class: "welcome-drop" }, el("p", { class: "said" }, "Drop a picture anywhere on this page"),
+      el("div", { class: "row" }, viewer.chooser("Choose a file", "first"), el("span", { class: "small soft" }, "or paste one. It goes to this server and nowhere else.")));
+  }
+
+  viewer.welcomePanel = () => {
+    const heads = el("div"), some = viewer.model().store && !viewer.model().store.moments_only;
+    const element = el("div", { class: "welcome" },
+      el("section", { class: "welcome-first" }, el("h2", null, "See what a model sees, head by head"),
+        el("p", null, "Choose a picture and type what may be in it. You see where in the picture the model finds each text, which of its ", term("head", "attention heads"), " argue for it and which against, and what is left when some are switched off."), dropZone()), heads);
+    function fill() {
+      const found = viewer.heads ? telling(viewer.heads) : [];
+      viewer.suggested = viewer.heads ? textsOf(telling({ heads: viewer.heads.heads })) : [];
+      viewer.tell("suggested");
+      clipspan.fill(heads, found.length ? el("section", null, el("h2", null, "Its most telling heads"), el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), "), and the images for which it writes most. Click one to begin."),
+        el("ul", { class: "tellings" }, found.map((head) => card(head, found)))) : null,
+      some ? el("section", null, el("h2", null, "Or any image of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null);
+    }
+    if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("24rem"));
+    viewer.on((changed) => { if (changed("known")) fill(); });
+    return element;
+  };
+})();
