@@ -6,6 +6,7 @@
  *   clipspan.charts.curve({title, xTitle, yTitle, unit, series, xNames, baseline, format, from})
  *       series: {name, points: [{x, y, low ?, high ?}]}; a band from low to high; xNames ?(x): what an x is called;
  *       baseline ?: {value, name}, a dotted line; from ?: the lowest y (0 by default)
+ *   clipspan.charts.pairs({title, unit, names: [before, after], items, format})   items: {name, before, after ?}, each {value, low ?, high ?}
  *   clipspan.charts.scatter({title, xTitle, yTitle, points, open})   points: {x, y, name, mark ?}; open ?(point)
  *
  * Each returns a <figure>; its .querySelector("svg") can be saved; figure.rows() gives the table as rows for CSV. Titles stand in
@@ -110,6 +111,12 @@
   }
   const POINTS = [(x, y) => `M${x - 3.5} ${y}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z`, (x, y) => `M${x - 3} ${y - 3}h6v6h-6z`, (x, y) => `M${x} ${y - 4}l4 7h-8z`, (x, y) => `M${x} ${y - 4.5}l4 4.5l-4 4.5l-4-4.5z`];
 
+  /* What the marks of each series are, beside the name of the vertical axis. */
+  function keysOf(names, axis) {
+    return el("div", { class: "chart-keys" }, axis ? el("span", { class: "soft" }, axis) : null, names.length ? el("ul", null, names.map((name, i) => el("li", null,
+      svg("svg", { width: 12, height: 12, "aria-hidden": "true" }, svg("path", { d: POINTS[i % POINTS.length](6, 6), style: { fill: clipspan.colours.line(i) } })), name))) : null);
+  }
+
   function curve({ title, xTitle, yTitle, unit, series, xNames = String, baseline, format = clipspan.number, from = 0 }) {
     const height = 296, top = 14, bottom = height - 58, points = series.flatMap((s) => s.points);
     const xs = [...new Set(points.map((p) => p.x))].sort((a, b) => a - b);
@@ -130,9 +137,30 @@
     const rows = () => [[xTitle, ...series.flatMap((s) => [`${s.name}, ${unit}`, "low", "high"])],
       ...xs.map((v) => [xNames(v), ...series.flatMap((s) => { const p = s.points.find((q) => q.x === v) || {}; return [p.y ?? null, p.low ?? null, p.high ?? null]; })])];
     const whole = figure({ title, height, draw, rows, said: `${yTitle}, ${unit}.` });
-    const keys = el("div", { class: "chart-keys" }, el("span", { class: "soft" }, `${yTitle}, ${unit}`), series.length > 1 || series[0].name ?
-      el("ul", null, series.map((s, i) => el("li", null, svg("svg", { width: 12, height: 12, "aria-hidden": "true" }, svg("path", { d: POINTS[i % POINTS.length](6, 6), style: { fill: clipspan.colours.line(i) } })), s.name))) : null);
+    const keys = keysOf(series.length > 1 || series[0].name ? series.map((each) => each.name) : [], `${yTitle}, ${unit}`);
     whole.insertBefore(keys, whole.querySelector("svg.chart"));
+    return whole;
+  }
+
+  function pairs({ title, unit, names, items, format = clipspan.number }) {
+    const row = 34, height = items.length * row + 44, bottom = items.length * row + 4;
+    const kinds = ["before", "after"].filter((k) => items.some((i) => i[k]));
+    const all = items.flatMap((i) => kinds.flatMap((k) => [i[k].value, i[k].low])).filter(Number.isFinite), low = Math.max(0, Math.floor((Math.min(...all) - 0.02) * 10) / 10);
+    function draw(width) {
+      const left = Math.min(width * 0.4, 12 + 7 * Math.max(...items.map((i) => i.name.length))), right = width - 16, x = map(low, 1, left, right);
+      return [ticks(low, 1, width < 420 ? 3 : 5).map((v) => [line(x(v), 0, x(v), bottom, "rule"), text(x(v), bottom + 15, "middle", format(v), { class: "tick" })]),
+        items.map((item, i) => {
+          const at = i * row + row / 2;
+          return [text(left - 10, at + 4, "end", item.name, { class: "name" }), kinds.map((k, n) => {
+            const m = item[k], y = at + (kinds.length > 1 ? (n ? 5 : -5) : 0), style = { fill: clipspan.colours.line(n ? 1 : 0), stroke: clipspan.colours.line(n ? 1 : 0) };
+            return [Number.isFinite(m.low) ? svg("line", { x1: x(Math.max(low, m.low)), y1: y, x2: x(Math.min(1, m.high)), y2: y, class: "range", style: { stroke: style.stroke } }) : null,
+              svg("path", { d: POINTS[n](x(m.value), y), class: "point", style: { fill: style.fill } }, svg("title", null, `${item.name}, ${names[n]}: ${format(m.value)}`))];
+          })];
+        }), line(left, bottom, right, bottom, "base"), text((left + right) / 2, bottom + 34, "middle", unit, { class: "axis" })];
+    }
+    const rows = () => [["", ...kinds.flatMap((k, n) => [names[n], "low", "high"])], ...items.map((i) => [i.name, ...kinds.flatMap((k) => [i[k].value, i[k].low ?? null, i[k].high ?? null])])];
+    const whole = figure({ title, height, draw, rows, said: items.map((i) => `${i.name}: ${kinds.map((k) => format(i[k].value)).join(" then ")}`).join("; ") + "." });
+    whole.insertBefore(keysOf(kinds.map((k, n) => names[n]), ""), whole.querySelector("svg.chart"));
     return whole;
   }
 
@@ -148,5 +176,5 @@
     return figure({ title, height, draw, rows: () => [["", xTitle, yTitle], ...points.map((p) => [p.name, p.x, p.y])], said: `${yTitle} against ${xTitle}.` });
   }
 
-  clipspan.charts = { histogram, bars, curve, scatter, table };
+  clipspan.charts = { histogram, bars, curve, pairs, scatter, table };
 })();

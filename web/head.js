@@ -23,10 +23,10 @@
   }
 
   function drop(effect) {
-    const d = effect.direct && effect.direct.top1_drop;
+    const d = effect.direct && effect.direct.logit_drop;
     if (!d) return null;
-    const interval = Number.isFinite(d.low) ? `${clipspan.signed(100 * d.low, 2)} to ${clipspan.signed(100 * d.high, 2)}` : null;
-    return fact(term("direct", "direct effect"), `${clipspan.signed(100 * d.value, 2)} points of top-1 lost`, interval ? `95 % interval ${interval}` : null);
+    const interval = Number.isFinite(d.low) ? `${clipspan.signed(d.low, 2)} to ${clipspan.signed(d.high, 2)}` : null;
+    return fact(term("direct", "direct effect"), `${clipspan.signed(d.value, 2)} logit`, interval ? `lost without it (${interval})` : "lost without it");
   }
 
   function facts({ head, effect }) {

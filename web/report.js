@@ -1,0 +1,157 @@
+/* The report page: its frame, its state, and the order of its sections. docs/report.md says what the data holds.
+ *
+ * A section's script adds to clipspan.report.sections:
+ *   {id, kinds: [kind, ...], title, short (in the contents), intro(place) ?, draw(place, of)}
+ *   drawn where a side has one of `kinds`; of[kind] is an array of {kind, command, data}; draw returns nodes
+ * A place is one side of the page: {side, index, two, level, first(kind), picture(row), openHead(name), headLink(name), shared}. */
+"use strict";
+(function () {
+  const el = (...args) => clipspan.el(...args);
+  const FORMAT = "clipspan report 1";
+
+  const nameOf = (side) => (side.model && side.model.name) || (side.store && side.store.model) || "a model";
+
+  function readData() {
+    const element = document.getElementById("data");
+    if (!element) throw new Error("It holds no data.");
+    let data;
+    try { data = JSON.parse(element.textContent); } catch (broken) { throw new Error("Its data is cut off or broken."); }
+    if (data.format !== FORMAT) throw new Error(`Its data is in the format "${data.format}", and this page reads "${FORMAT}".`);
+    if (!Array.isArray(data.sides) || data.sides.length === 0) throw new Error("It holds no store.");
+    return data;
+  }
+
+  function placeOf(side, index, data, shared) {
+    const first = (kind) => { const s = side.sections.find((each) => each.kind === kind); return s ? s.data : null; };
+    const key = (name) => (index === 0 ? name : name + (index + 1));
+    return {
+      side, index, two: data.sides.length > 1, shared, first, key, level: data.sides.length > 1 ? 4 : 3, name: nameOf(side),
+      commandOf: (kind) => (side.sections.find((each) => each.kind === kind) || {}).command,
+      picture: (row, name) => (side.pictures && side.pictures[row] ? side.pictures[row] : null),
+      file: (what) => `${data.sides.length > 1 ? `${index + 1}-` : ""}${what}`,
+      openHead: () => {},
+      headLink(name) {
+        if (!clipspan.headOf(name)) return name;
+        return el("a", { class: "head-link numbers", href: clipspan.address.link({ [key("head")]: name, [key("with")]: null }), on: {
+          click: (event) => { if (event.ctrlKey || event.metaKey || event.shiftKey) return; event.preventDefault(); this.openHead(name, true); } } }, name);
+      },
+    };
+  }
+
+  function failure(what, error) {
+    return clipspan.notice(`${what} could not be drawn.`, `Its data is not as expected (${error.message}). Write the report anew with the same version of clipspan; if it comes back, tell us with this line.`, true);
+  }
+
+  function drawSide(section, place) {
+    const of = {}, kinds = section.kinds;
+    for (const kind of kinds) of[kind] = place.side.sections.filter((s) => s.kind === kind);
+    if (!kinds.some((kind) => of[kind].length > 0)) return null;
+    try { return section.draw(place, of); } catch (error) { return failure(section.title, error); }
+  }
+  const missing = (section, place) => (place.side.absent || []).filter((a) => section.kinds.includes(a.kind));
+
+  function drawSection(section, places) {
+    const parts = places.map((place) => [place, drawSide(section, place), missing(section, place)]);
+    if (parts.every(([, drawn, absent]) => !drawn && absent.length === 0)) return null;
+    const bodies = parts.map(([place, drawn, absent]) => el("div", { class: "side" },
+      place.two ? el("h3", { class: "side-name" }, place.name) : null, drawn,
+      drawn && absent.length === 0 ? null : absent.map((a) => clipspan.notice(drawn ? "Not everything is shown here." : "Not in this report.", a.why)),
+      !drawn && absent.length === 0 ? clipspan.notice("Not in this report.", "Only the other store was asked for this.") : null));
+    return el("section", { id: section.id, class: `part part-${section.id}`, "aria-labelledby": `${section.id}-title` },
+      el("div", { class: "part-head" }, el("h2", { id: `${section.id}-title`, tabindex: -1 }, section.title),
+        section.intro ? el("p", { class: "soft" }, section.intro(places[0])) : null),
+      el("div", { class: "sides" }, bodies));
+  }
+
+  function glance(places) {
+    const one = places[0], fact = (name, value) => el("div", null, el("dt", null, name), el("dd", { class: "numbers" }, value));
+    if (places.length > 1) return [];
+    const { store, model } = one.side, classify = one.first("classify");
+    return [store ? fact("images", clipspan.count(store.images)) : null,
+      store ? fact("heads", `${clipspan.count(store.layers * store.heads)} in ${store.layers} layers`) : null,
+      model ? fact("parameters", `${clipspan.number(model.parameters / 1e6, 3)} million`) : null,
+      model ? fact("sees", `${model.image_size} \u00d7 ${model.image_size} pixels, patches of ${model.patch_size}`) : null,
+      classify && classify.top1 !== null ? fact("zero-shot top-1", clipspan.percent(classify.top1)) : null];
+  }
+
+  function lead(places) {
+    if (places.length > 1) return `Two models, side by side: ${places.map((p) => p.name).join(" and ")}.`;
+    const heads = places[0].first("heads");
+    return heads && heads.pool ?
+      `What each attention head of the image encoder writes, said in texts from a pool of ${clipspan.count(heads.pool.texts)}, and shown in the images that it writes them for.` :
+      "What each attention head of the image encoder writes.";
+  }
+
+  function modelTable(side) {
+    const rows = [...Object.entries(side.model || {}).map(([k, v]) => ["model", k, v]), ...Object.entries(side.store || {}).map(([k, v]) => ["store", k, v])];
+    const words = (v) => (Array.isArray(v) ? v.join(", ") : typeof v === "boolean" ? (v ? "yes" : "no") : v === "" ? "\u2013" : String(v));
+    return el("table", { class: "small" }, el("caption", { class: "visually-hidden" }, "All that is known of model and store"),
+      el("thead", null, el("tr", null, ["of", "what", "value"].map((h) => el("th", { scope: "col" }, h)))),
+      el("tbody", null, rows.map(([of, k, v]) => el("tr", null, el("td", { class: "soft" }, of), el("th", { scope: "row" }, k.replace(/_/g, " ")), el("td", { class: "numbers any" }, words(v))))));
+  }
+
+  function about(data, places) {
+    return el("section", { id: "about", class: "part part-about", "aria-labelledby": "about-title" },
+      el("div", { class: "part-head" }, el("h2", { id: "about-title", tabindex: -1 }, "About this report")),
+      el("div", { class: "sides" }, places.map((place) => el("div", { class: "side" },
+        place.two ? el("h3", { class: "side-name" }, place.name) : null,
+        place.side.sample ? el("p", null, place.side.sample) : null,
+        el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Model and store" }, modelTable(place.side))),
+        (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"), el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", a.why)))] : null))),
+      el("details", { class: "made", id: "words" }, el("summary", null, "The words used here"), clipspan.words.list()),
+      el("p", { class: "soft small" }, `Written by clipspan ${data.version}. The file is whole in itself: it loads nothing and sends nothing.`));
+  }
+
+  function contents(sections) {
+    const go = (id) => (event) => {
+      event.preventDefault();
+      clipspan.address.write({ at: id });
+      show(id);
+    };
+    return el("ul", null, sections.map((s) => el("li", null, el("a", { href: clipspan.address.link({ at: s.id }), on: { click: go(s.id) } }, s.short))));
+  }
+  function show(id) {
+    const title = document.getElementById(`${id}-title`);
+    if (!title) return;
+    title.closest("section").scrollIntoView();
+    title.focus({ preventScroll: true });
+  }
+
+  /* On paper everything that is folded away is unfolded. */
+  function unfoldForPrint() {
+    let opened = [];
+    addEventListener("beforeprint", () => {
+      opened = [...document.querySelectorAll("details.made:not([open]), details.all-heads:not([open])")];
+      for (const details of opened) { details.open = true; if (details.fillNow) details.fillNow(); }
+    });
+    addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
+  }
+
+  function start() {
+    clipspan.theme(document.getElementById("theme"));
+    const main = document.getElementById("main");
+    let data;
+    try { data = readData(); } catch (error) {
+      document.getElementById("contents").remove();
+      clipspan.fill(main, clipspan.notice("This report cannot be read.", `${error.message} Ask the sender for the file again, or write it anew: clipspan report STORE -o report.html`, true));
+      return;
+    }
+    const shared = { redraw: [] }, places = data.sides.map((side, i) => placeOf(side, i, data, shared));
+    shared.places = places;
+    document.title = `${data.title} \u2013 clipspan report`;
+    document.getElementById("title").textContent = data.title;
+    document.getElementById("lead").textContent = lead(places);
+    clipspan.fill(document.getElementById("glance"), glance(places));
+    const drawn = clipspan.report.sections.map((section) => [section, drawSection(section, places)]).filter(([, node]) => node);
+    clipspan.fill(main, drawn.map(([, node]) => node), about(data, places));
+    clipspan.fill(document.getElementById("contents"), contents([...drawn.map(([section]) => section), { id: "about", short: "About" }]));
+    clipspan.address.onChange((state) => { for (const f of shared.redraw) f(state); if (state.at) show(state.at); });
+    const state = clipspan.address.read();
+    if (state.at) show(state.at);
+    unfoldForPrint();
+  }
+
+  clipspan.report = Object.assign(clipspan.report || { sections: [] }, { start });
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
