@@ -31,6 +31,7 @@
   }
 
   function build() {
+    viewer.hello(at("hello"));
     viewer.imageCard(at("image"));
     viewer.textsCard(at("texts"));
     const welcome = viewer.welcomePanel();

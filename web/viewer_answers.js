@@ -2,7 +2,7 @@
  * letter, and what is no longer wanted is given up. An answer stays in view until the next one is there.
  *
  *   clipspan.viewer.scores, .maps    {status: "none", "loading", "ready" or "failed", answer, asked, error}
- *                                    asked of scores: the texts, in the answer's order; of maps: {text, minus, detail}
+ *                                    asked of scores: the texts, in the answer's order; of maps: {texts, minus, detail}
  *   clipspan.viewer.effects()        [layers][heads] of the text looked at (less the other one), or null; .means() the store's
  *   clipspan.viewer.off()            Set of names of heads that are switched off
  *   clipspan.viewer.without(heads)   of each text asked for: {text, index, cosine, probability, cosine_off, probability_off}, the
@@ -57,10 +57,13 @@
     return narrow(await clipspan.server.post("maps", { model, image: held.id, ...mapsBody(text, minus, more) }), text);
   }
 
+  /* As a whole every text has its map; by layer and head the one looked at alone. */
   function askMaps() {
     const look = viewer.look(), minus = viewer.minus(), detail = viewer.state.detail;
     if (viewer.held.status !== "ready" || !look) return drop("maps");
-    return ask("maps", { text: look.text, minus, detail }, mapsBody(look.text, minus, { detail }), (answer) => narrow(answer, look.text));
+    if (detail !== "whole") return ask("maps", { texts: [look], minus, detail }, mapsBody(look.text, minus, { detail }), (answer) => narrow(answer, look.text));
+    const texts = viewer.asked().filter((each) => !minus || each.index !== minus.index);
+    return ask("maps", { texts, minus, detail }, { ...mapsBody(look.text, minus, { detail }), texts: texts.map((each) => each.text) });
   }
 
   const askAll = () => { askScores(); askMaps(); };
@@ -73,7 +76,7 @@
       return null;
     }
     if (changed("texts")) later();
-    else if (changed("look", "minus", "detail")) askMaps();
+    else if (changed("minus", "detail") || (changed("look") && (viewer.state.detail !== "whole" || viewer.state.minus !== null))) askMaps();
     return null;
   });
 

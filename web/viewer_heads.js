@@ -70,7 +70,7 @@
   }
 
   viewer.headsPanel = () => {
-    const command = () => viewer.command.maps(viewer.look().text, viewer.minus(), " --detail head --top 0 --csv heads.csv");
+    const command = () => viewer.command.maps([viewer.look()], viewer.minus(), " --detail head --top 0 --csv heads.csv");
     const table = () => [["head", "effect", "mean_effect", "off"], ...ranked(viewer.effects()).map(({ name, value }) => {
       const [l, h] = clipspan.headOf(name), means = viewer.means();
       return [name, value, means ? means[l][h] : null, viewer.off().has(name) ? 1 : 0];
@@ -101,7 +101,7 @@
       made.key = viewer.state.model;
       made.grid.mode = mode;
       made.whole = el("div", { class: "heads-whole" },
-        el("div", { class: "heads-grid" }, made.grid.element, legend, without.element), el("div", { class: "heads-side" }, one.element), lists);
+        el("div", { class: "heads-grid" }, made.grid.element, legend, without.element, lists), el("div", { class: "heads-side" }, one.element));
     }
     function draw() {
       if (!made || made.key !== viewer.state.model) build();

@@ -12,52 +12,62 @@
     context.putImageData(pixels, 0, 0);
   }
 
-  /* The answer as this panel uses it: parts by name with their values, and one scale for all. */
-  function read(answer) {
-    const parts = answer.images[0].texts[0].parts.map((part) => ({ ...part, values: clipspan.maps.values(part, answer.side) }));
-    return { parts, side: answer.side, unit: answer.unit, limit: clipspan.maps.limitOf(parts.map((part) => part.values), answer.side),
-      score: answer.images[0].texts[0].score, scored: answer.score };
+  /* The answer as this panel uses it: of each text its parts by name with their values, and one scale for all. */
+  function read({ answer, asked }) {
+    const { side, unit } = answer, image = answer.images[0];
+    const texts = image.texts.map((of, i) => ({ ...asked.texts[i], score: of.score, parts: of.parts.map((part) => ({ ...part, values: clipspan.maps.values(part, side) })) }));
+    return { texts, side, unit, detail: asked.detail, scored: answer.score, limit: clipspan.maps.limitOf(texts.flatMap((of) => of.parts.map((part) => part.values)), side) };
   }
-  function chosen(shown, detail) {
-    const wanted = detail === "head" ? viewer.state.head : viewer.state.part;
-    return shown.parts.find((part) => part.name === wanted) ||
-      shown.parts.reduce((best, part) => (Math.abs(part.effect) > Math.abs(best.effect) ? part : best));
+  /* What stands large: {text, part}. */
+  function chosen(shown) {
+    const look = viewer.look(), of = shown.texts[Math.max(0, look ? viewer.placeIn(shown.texts, look) : 0)];
+    const wanted = shown.detail === "head" ? viewer.state.head : viewer.state.part;
+    const part = of.parts.find((each) => each.name === wanted) || of.parts.reduce((best, each) => (Math.abs(each.effect) > Math.abs(best.effect) ? each : best));
+    return { of, part };
   }
 
   function fact(name, value, note) {
     return el("div", null, el("dt", null, name), el("dd", { class: "numbers" }, value, note ? el("span", { class: "soft small" }, " " + note) : null));
   }
-  function facts(shown, part) {
+  function facts(shown, { of, part }) {
     const signed = (x) => clipspan.signed(x);
     return el("dl", { class: "facts" },
-      fact(shown.scored === "cosine" ? term("cosine", "cosine, whole model") : shown.scored, clipspan.number(shown.score)),
+      fact(shown.scored === "cosine" ? term("cosine", "cosine, whole model") : shown.scored, clipspan.number(of.score)),
       fact(term("direct", `effect of ${part.name}`), signed(part.effect), shown.unit),
       fact("patches for", signed(part.for)), fact("patches against", signed(part.against)), fact("class token", signed(part.class_token)));
   }
 
-  function layerStrip(open) {
-    const cells = new Map(), element = el("div", { class: "layer-maps", role: "group", "aria-label": "Maps of the layers" });
-    function update(shown, part) {
-      if (cells.size !== shown.parts.length || !cells.has(shown.parts[0].name)) {
-        cells.clear();
-        clipspan.fill(element, shown.parts.map(({ name }) => {
-          const canvas = el("canvas", { "aria-hidden": "true" }), said = el("span", { class: "small numbers" });
-          const button = el("button", { class: "small-map", type: "button", on: { click: () => open(name) } }, canvas, el("span", { class: "small" }, name), said);
-          cells.set(name, { canvas, said, button });
-          return button;
-        }));
+  /* Small maps in a row, to choose from: of the texts, or of the layers. */
+  function strip({ label, list, open }) {
+    let cells = [];
+    const element = el("div", { class: "strip-maps", role: "group", "aria-label": label });
+    function update(shown, now) {
+      const all = list(shown, now);
+      if (cells.length !== all.length) {
+        cells = all.map((_, i) => {
+          const canvas = el("canvas", { "aria-hidden": "true" }), name = el("span", { class: "small small-map-name" }), said = el("span", { class: "small numbers" });
+          const button = el("button", { class: "small-map", type: "button", on: { click: () => open(cells[i].key) } }, canvas, name, said);
+          return { canvas, name, said, button };
+        });
+        clipspan.fill(element, cells.map((cell) => cell.button));
       }
-      for (const each of shown.parts) {
-        const cell = cells.get(each.name);
-        paint(cell.canvas, each.values, shown.side, shown.limit);
-        cell.said.textContent = clipspan.signed(each.effect, 2);
-        cell.button.setAttribute("aria-pressed", String(each === part));
-      }
+      all.forEach(({ key, name, part, here }, i) => {
+        const cell = cells[i];
+        cell.key = key;
+        paint(cell.canvas, part.values, shown.side, shown.limit);
+        cell.name.textContent = name;
+        cell.said.textContent = clipspan.signed(part.effect, 2);
+        cell.button.setAttribute("aria-pressed", String(here));
+      });
     }
     return { element, update };
   }
+  const textStrip = () => strip({ label: "Maps of the texts", open: (index) => viewer.set({ look: index }, { step: true }),
+    list: (shown, now) => shown.texts.map((of) => ({ key: of.index, name: of.text, part: of.parts[0], here: of === now.of })) });
+  const layerStrip = () => strip({ label: "Maps of the layers", open: (part) => viewer.set({ part }, { step: true }),
+    list: (shown, now) => now.of.parts.map((part) => ({ key: part.name, name: part.name, part, here: part === now.part })) });
 
-  function headGrid(open) {
+  function headGrid() {
     const { layers, heads } = viewer.shape(), canvases = new Map();
     let shown = null, byName = new Map();
     function cell(l, h) {
@@ -66,14 +76,14 @@
       if (!canvases.has(name)) canvases.set(name, el("canvas", { "aria-hidden": "true" }));
       return { rgb: [255, 255, 255], mark: "", picture: canvases.get(name), said: `${clipspan.signed(part.effect)} ${shown.unit}`, off: viewer.off().has(name) };
     }
-    const grid = clipspan.grid({ layers, heads, name: "Maps of all heads", cell, open: (l, h) => open(clipspan.headName(l, h)),
+    const grid = clipspan.grid({ layers, heads, name: "Maps of all heads", cell, open: (l, h) => viewer.set({ head: clipspan.headName(l, h) }, { step: true }),
       second: (l, h) => viewer.set({ beside: "head", other: clipspan.headName(l, h) }, { step: true }) });
     grid.element.classList.add("grid-pictures");
-    function update(now, part) {
+    function update(now, { of, part }) {
       shown = now;
-      byName = new Map(now.parts.map((each) => [each.name, each]));
+      byName = new Map(of.parts.map((each) => [each.name, each]));
       grid.redraw();
-      for (const each of now.parts) paint(canvases.get(each.name), each.values, now.side, now.limit);
+      for (const each of of.parts) paint(canvases.get(each.name), each.values, now.side, now.limit);
       grid.select(clipspan.headOf(part.name));
     }
     return { element: grid.element, update };
@@ -81,12 +91,12 @@
 
   function stage(detail) {
     const held = viewer.held, side = LARGE;
-    const open = (name) => viewer.set(detail === "head" ? { head: name } : { part: name }, { step: true });
-    const small = detail === "layer" ? layerStrip(open) : detail === "head" ? headGrid(open) : null;
+    const small = { whole: textStrip, layer: layerStrip, head: headGrid }[detail]();
     const whole = el("div", { class: `stage stage-${detail}` });
     const title = el("h3"), numbers = el("div"), legend = el("div"), figures = el("div", { class: "stage-large" });
     let view = null, of = null;
-    function update(shown, part) {
+    function update(shown, now) {
+      const { part, of: text } = now;
       if (!view || of !== held.id + shown.side) {
         of = held.id + shown.side;
         view = clipspan.maps.view({ name: held.name, values: part.values, side: shown.side, limit: shown.limit, unit: shown.unit, width: side, height: side, caption: title });
@@ -94,22 +104,22 @@
         clipspan.fill(figures, view, legend, clipspan.maps.opacity(whole));
       }
       view.update({ values: part.values, limit: shown.limit });
-      title.textContent = part.name === "all heads" ? "All heads" : `${part.name.includes("H") ? "Head" : "Layer"} ${part.name}`;
-      clipspan.fill(numbers, facts(shown, part));
+      title.textContent = detail === "whole" ? text.text : `${detail === "head" ? "Head" : "Layer"} ${part.name}`;
+      clipspan.fill(numbers, facts(shown, now));
       clipspan.fill(legend, clipspan.colours.legend({ kind: "zero", limit: shown.limit, unit: `${shown.unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" }));
-      if (small) small.update(shown, part);
+      small.update(shown, now);
     }
-    clipspan.fill(whole, figures, el("div", { class: "stage-side" }, small ? small.element : null, numbers));
+    clipspan.fill(whole, figures, el("div", { class: "stage-side" }, small.element, numbers));
     return { element: whole, update, key: `${detail} ${held.id} ${viewer.state.model}` };
   }
 
   viewer.mapsPanel = () => {
     const answer = () => viewer.maps.answer;
-    const table = () => [["part", "row", "column", "value"], ...read(answer()).parts.flatMap((part) =>
-      Array.from(part.values, (value, i) => [part.name, Math.floor(i / answer().side), i % answer().side, value]))];
+    const table = () => [["text", "part", "row", "column", "value"], ...shown.texts.flatMap((of) => of.parts.flatMap((part) =>
+      Array.from(part.values, (value, i) => [of.text, part.name, Math.floor(i / shown.side), i % shown.side, value])))];
     const command = () => {
       const asked = viewer.maps.asked, detail = asked.detail === "whole" ? "" : ` --detail ${asked.detail} --top 0`;
-      return viewer.command.maps(asked.text, asked.minus, `${detail} --png maps.png`);
+      return viewer.command.maps(asked.texts, asked.minus, `${detail} --png maps.png`);
     };
     const panel = viewer.panel({ id: "maps", title: "Where in the image",
       lead: ["A ", term("map", "heat-map"), " says which patches bring image and text together (orange) and which apart (blue), by way of the ", term("head", "attention heads"), "."],
@@ -121,16 +131,16 @@
     let now = null, shown = null, from = null;
 
     function draw() {
-      const { answer: got, asked } = viewer.maps;
-      if (!now || now.key !== `${asked.detail} ${viewer.held.id} ${viewer.state.model}` || !panel.body.contains(now.element)) {
+      const { answer: got, asked } = viewer.maps, key = `${asked.detail} ${viewer.held.id} ${viewer.state.model}`, fresh = from !== got;
+      if (!now || now.key !== key || panel.body.firstChild !== now.element) {
         now = stage(asked.detail);
         panel.show(now.element);
       }
-      if (from !== got) { from = got; shown = read(got); }
-      const part = chosen(shown, asked.detail);
-      now.update(shown, part);
+      if (fresh) { from = got; shown = read(viewer.maps); }
+      const large = chosen(shown);
+      now.update(shown, large);
       panel.remade();
-      clipspan.announce(`Maps of ${viewer.contrast()}: ${part.name} ${clipspan.signed(part.effect)} ${shown.unit}`);
+      if (fresh) clipspan.announce(`Map of ${viewer.contrast()}, ${large.part.name}: ${clipspan.signed(large.part.effect)} ${shown.unit}`);
     }
     function refresh() {
       const { status, error, answer: got } = viewer.maps;

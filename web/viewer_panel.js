@@ -68,8 +68,9 @@
     const of = viewer.model().store;
     return held.row !== undefined && of ? `${quote(of.images_path)} --rows ${held.row}` : quote(held.name || "IMAGE");
   }
-  function maps(text, minus, more = "") {
-    const texts = minus && minus.mean ? viewer.asked().map((each) => each.text) : [text];
+  /* texts: those looked at; against the mean all are named. */
+  function maps(looked, minus, more = "") {
+    const texts = (minus && minus.mean ? viewer.asked() : looked).map((each) => each.text);
     const less = minus ? (minus.mean ? " --minus-mean" : ` --minus ${quote(minus.text)}`) : "";
     return `clipspan map ${model()} ${image()}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
   }

@@ -4,9 +4,9 @@
   const viewer = clipspan.viewer, el = clipspan.el, term = (...args) => clipspan.words.term(...args);
   const SHOWN = 6, IMAGES = 5;
 
-  /* Heads worth seeing: much variance of which texts explain much, one a first text, so that they differ. */
+  /* Heads worth seeing: much variance, of which their first text explains much; one of each first text, so that they differ. */
   function telling(doc) {
-    const worth = (head) => (head.share || 0) * (head.explained || 0), seen = new Set();
+    const worth = (head) => (head.share || 0) * head.texts[0].explained, seen = new Set();
     return doc.heads.filter((head) => head.texts && head.texts.length && head.activation && head.activation.most.length)
       .sort((a, b) => worth(b) - worth(a))
       .filter((head) => !seen.has(head.texts[0].text) && seen.add(head.texts[0].text)).slice(0, SHOWN);
@@ -26,16 +26,14 @@
         viewer.tile({ row: each.row, name: each.name, onPick: (row) => start(row, head, heads) }))));
   }
 
-  function dropZone() {
-    return el("div", { class: "welcome-drop" }, el("p", { class: "said" }, "Drop a picture anywhere on this page"),
-      el("div", { class: "row" }, viewer.chooser("Choose a file", "first"), el("span", { class: "small soft" }, "or paste one. It goes to this server and nowhere else.")));
-  }
+  /* What this page is for, in two sentences. */
+  viewer.hello = (holder) => clipspan.fill(holder, el("h2", null, "See what a model sees, head by head"),
+    el("p", null, "Choose a picture and type what may be in it. You see where in the picture the model finds each text, which of its ", term("head", "attention heads"),
+      " argue for it and which against, and what is left when some are switched off."));
 
   viewer.welcomePanel = () => {
-    const heads = el("div"), some = viewer.model().store && !viewer.model().store.moments_only;
-    const element = el("div", { class: "welcome" },
-      el("section", { class: "welcome-first" }, el("h2", null, "See what a model sees, head by head"),
-        el("p", null, "Choose a picture and type what may be in it. You see where in the picture the model finds each text, which of its ", term("head", "attention heads"), " argue for it and which against, and what is left when some are switched off."), dropZone()), heads);
+    const heads = el("div", { class: "welcome" }), some = viewer.model().store && !viewer.model().store.moments_only;
+    const element = el("div", null, heads);
     function fill() {
       const found = viewer.heads ? telling(viewer.heads) : [];
       viewer.suggested = viewer.heads ? textsOf(telling({ heads: viewer.heads.heads })) : [];
