@@ -5,7 +5,8 @@
  *       doc       what `clipspan heads --json` printed
  *       picture   (row, name) => {src, width, height} of an image of the store, or null where it is not at hand
  *       effect    ? the head's ablation (docs/json.md, ablate), for its direct effect
- *       maps      ? {unit, side, maps: [{text, row, effect, limit, values}]}: those of this head
+ *       maps      ? {unit, side, maps: [{text, row, effect, limit, values}]}: those of this head; scale ?: the value of their
+ *                 strongest colour, where other heads' maps stand beside them
  *       level     of its heading, 3 by default; the parts' headings are one lower
  *       command   ? the command line that made it
  *       actions   ? nodes to stand beside the name
@@ -72,7 +73,7 @@
   }
 
   function maps({ maps: doc, head, picture, level }) {
-    const limit = clipspan.maps.limitOf(doc.maps, doc.side);
+    const limit = doc.scale || clipspan.maps.limitOf(doc.maps, doc.side);
     const views = doc.maps.map((m) => {
       const at = picture(m.row) || { src: "", width: 224, height: 224 };
       return clipspan.maps.view({ src: at.src, width: at.width, height: at.height, name: at.name || `row ${m.row}`, values: clipspan.maps.values(m, doc.side), side: doc.side,

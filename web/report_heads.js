@@ -127,9 +127,11 @@ clipspan.report = clipspan.report || { sections: [] };
       open: (l, h) => choose("first", clipspan.headName(l, h)), second: (l, h) => choose("second", clipspan.headName(l, h)) });
     const whole = el("div", { class: "explorer" });
 
+    const mapsNamed = (name) => (mapsDoc ? mapsDoc.maps.filter((m) => m.head === name) : []);
+    /* Two heads beside each other have their maps on one scale. */
     function mapsOf(head) {
-      const maps = mapsDoc ? mapsDoc.maps.filter((m) => m.head === head.name) : [];
-      return maps.length ? { ...mapsDoc, maps } : null;
+      const maps = mapsNamed(head.name), all = [...mapsNamed(shown.first), ...mapsNamed(shown.second)];
+      return maps.length ? { ...mapsDoc, maps, scale: clipspan.maps.limitOf(all, mapsDoc.side) } : null;
     }
     const compare = el("button", { type: "button", class: "button slim", "aria-pressed": "false" }, "Compare");
     compare.addEventListener("click", () => setMode(grid.mode === "second" ? "open" : "second"));
@@ -152,7 +154,7 @@ clipspan.report = clipspan.report || { sections: [] };
       if (shown[which] === known) return;
       shown[which] = known;
       (which === "first" ? grid.select : grid.second)(known ? clipspan.headOf(known) : null);
-      drawPanel(which);
+      for (const each of mapsDoc ? ["first", "second"] : [which]) drawPanel(each);
     }
     function choose(which, name) {
       setMode("open");

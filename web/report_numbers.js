@@ -8,7 +8,7 @@ clipspan.report = clipspan.report || { sections: [] };
   /* A panel: its content, what it exports and how it was made. */
   function panel(place, { name, picture, csv, json, command, title }, ...content) {
     const body = el("div", { class: "panel-body" }, content), svg = () => body.querySelector("svg.chart");
-    return el("div", { class: "panel" }, el("div", { class: "spread panel-head" }, title ? el("h" + place.level, null, title) : el("span"),
+    return el("div", { class: "panel" }, el("div", { class: title ? "spread panel-head" : "panel-head bare" }, title ? el("h" + place.level, null, title) : null,
       clipspan.save.menu({ name: place.file(name), picture: picture || (() => svg() || body), csv, json, command })), body, clipspan.save.made(command));
   }
   clipspan.report.panel = panel;
@@ -62,7 +62,7 @@ clipspan.report = clipspan.report || { sections: [] };
   function attributes(place, of) {
     const { data: doc, command } = of.attributes[0], limit = Math.max(1e-9, ...doc.heads.flatMap((h) => Object.values(h.excess)).filter(Number.isFinite));
     const rows = () => [["layer", "head", "attribute", "share", "excess"], ...doc.heads.flatMap((h) => doc.attributes.map((a) => [h.layer, h.head, a.name, h.shares[a.name], h.excess[a.name]]))];
-    return panel(place, { name: "attributes", csv: rows, json: () => doc, command }, el("div", { class: "attributes" }, doc.attributes.map((a) => small(doc, a, limit, place))),
+    return panel(place, { name: "attributes", title: "By attribute", csv: rows, json: () => doc, command }, el("div", { class: "attributes" }, doc.attributes.map((a) => small(doc, a, limit, place))),
       clipspan.colours.legend({ kind: "most", limit, unit: "share of the head's variance beyond chance", format: (v) => percent(v, 0) }));
   }
   clipspan.report.sections.push({ id: "attributes", kinds: ["attributes"], title: "What heads can tell apart", short: "Attributes",
@@ -76,7 +76,7 @@ clipspan.report = clipspan.report || { sections: [] };
     return panel(place, { name: "zero-shot", csv: rows, json: () => doc, command },
       el("dl", { class: "facts large" }, fact("top-1", percent(doc.top1)), fact("top-5", percent(doc.top5)), fact("labelled images", clipspan.count(doc.labelled)),
         doc.calibration && doc.calibration.error !== null ? fact("calibration error", percent(doc.calibration.error)) : null),
-      el("div", { class: "pair" }, table({ caption: every ? "By class" : "The ten classes that are missed most", header: [every ? "class" : "classes missed most", "images", "found (recall)", "right when chosen (precision)"],
+      el("div", { class: "pair" }, table({ caption: every ? "By class" : "The ten classes that are missed most", header: [every ? "class" : "classes missed most", "images", "recall", "precision"],
         rows: worst.map((c) => [c.name, clipspan.count(c.images), percent(c.recall), c.precision === null ? "\u2013" : percent(c.precision)]) }),
       doc.confusions.length ? table({ caption: "Most frequent confusions", header: ["most frequent confusions", "images"], rows: doc.confusions.slice(0, 8).map((c) => [`${c.class} taken for ${c.taken_for}`, clipspan.count(c.images)]) }) : el("p", { class: "soft" }, "No image was taken for another class.")));
   }
@@ -89,7 +89,7 @@ clipspan.report = clipspan.report || { sections: [] };
   }
   function headsList(names, place) {
     if (names.length === 0) return "none";
-    return el("span", { class: "numbers" }, names.map((n, i) => [i ? ", " : "", place.headLink(n)]));
+    return el("span", { class: "numbers heads-list" }, names.map((n, i) => [i ? ", " : "", place.headLink(n)]));
   }
   function groups(place, of) {
     const { data: doc, command } = of.groups[0], before = doc.rows[0], after = afterOf(doc);

@@ -14,8 +14,8 @@ clipspan.report = clipspan.report || { sections: [] };
   }
   function answer(space, doc, place) {
     const unit = doc.similarity === "cosine" ? "cosine" : "inner product";
-    return el("div", { class: "answer" }, el("p", { class: "small spread" }, el("span", null, spaceName(space.space, place)),
-      Number.isFinite(space.share) ? el("span", { class: "soft numbers" }, `${percent(space.share, 0)} with the query's ${doc.column}`) : el("span", { class: "soft" }, unit)),
+    return el("div", { class: "answer" }, el("p", { class: "small" }, spaceName(space.space, place),
+      Number.isFinite(space.share) ? el("span", { class: "soft numbers" }, ` \u00b7 ${percent(space.share, 0)} with the query's ${doc.column}`) : el("span", { class: "soft" }, ` \u00b7 ${unit}`)),
     el("ol", { class: "images" }, space.nearest.map((n) => el("li", null, el("figure", null, picture(place, n.row, n.name),
       el("figcaption", { class: "numbers" }, clipspan.number(n.score, 2), n.value ? el("span", { class: "value", title: `${doc.column}: ${n.value}` }, n.value) : null))))));
   }
@@ -37,7 +37,7 @@ clipspan.report = clipspan.report || { sections: [] };
     const bars = clipspan.charts.bars({ title: "Mean intersection over union, by method", unit: "share of pixels, from 0 to 1; whiskers: 95 % interval", limit: 1, format: (v) => clipspan.number(v, 2),
       items: doc.methods.map((m) => ({ name: m.method, value: m.miou.value, low: m.miou.low, high: m.miou.high })) });
     const table = clipspan.report.table({ caption: "Scores by method", header: ["method", ...measures.map(([, name]) => name)], rows: doc.methods.map((m) => [el("span", { title: m.citation }, m.method), ...measures.map(([k]) => (m[k] ? percent(m[k].value) : "\u2013"))]) });
-    return clipspan.report.panel(place, { name: "segmentation", csv: rows, json: () => doc, command: section.command }, el("div", { class: "pair" }, bars, table),
+    return clipspan.report.panel(place, { name: "segmentation", title: "Scores", csv: rows, json: () => doc, command: section.command }, el("div", { class: "pair" }, bars, table),
       el("p", { class: "soft small" }, `${clipspan.count(doc.methods[0].images)} images, scored at ${doc.size} \u00d7 ${doc.size} pixels, masks ${doc.protocol === "aligned" ? "resized and cropped as their images" : "stretched to the square"}. ${doc.steps}.`));
   }
 
@@ -50,7 +50,7 @@ clipspan.report = clipspan.report || { sections: [] };
     const doc = section.data, rows = () => [["image", ...doc.methods], ...doc.images.map((i) => [i.name, ...i.masks.map((m) => m.iou)])];
     return clipspan.report.panel(place, { name: "segmentation-examples", title: "Examples", csv: rows, command: section.command, json: () => ({ methods: doc.methods, images: doc.images.map((i) => ({ name: i.name, iou: i.masks.map((m) => m.iou) })) }) },
       el("ul", { class: "examples" }, doc.images.map((image) => el("li", null, masked(image, null, ""), masked(image, image.truth, "truth"),
-        image.masks.map((m, i) => masked(image, m.src, doc.methods[i], m.iou === null ? "no object" : `IoU ${clipspan.number(m.iou, 2)}`))))));
+        image.masks.map((m, i) => masked(image, m.src, doc.methods[i], m.iou === null ? "no object" : `IoU ${m.iou.toFixed(2)}`))))));
   }
   clipspan.report.sections.push({ id: "masks", kinds: ["segment", "segment-examples"], title: "From maps to masks", short: "Segmentation",
     intro: () => [term("map", "Heat-maps"), " cut at their mean make masks; held against true masks they say how well a map finds the object. ", term("iou", "IoU"), " is pixels in both, divided by pixels in either."],
