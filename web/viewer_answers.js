@@ -1,5 +1,5 @@
 /* What the server answered for the image and texts that are looked at. Texts are asked for as one types: 120 ms after the last
- * letter, and what is no longer wanted is given up. An answer stays in view until the next one is there.
+ * letter or 360 ms after the first, and what is no longer wanted is given up. An answer stays in view until the next one is there.
  *
  *   clipspan.viewer.scores, .maps    {status: "none", "loading", "ready" or "failed", answer, asked, error}
  *                                    asked of scores: the texts, in the answer's order; of maps: {texts, minus, detail}
@@ -12,7 +12,7 @@
 "use strict";
 (function () {
   const viewer = clipspan.viewer;
-  const PAUSE = 120;
+  const PAUSE = 120, LONGEST = 360;
   viewer.scores = { status: "none" };
   viewer.maps = { status: "none" };
   const askers = { scores: clipspan.server.latest(), maps: clipspan.server.latest() };
@@ -34,7 +34,8 @@
       const answer = await viewer.again(viewer.state.image, send);
       if (answer) keep(name, { status: "ready", asked, answer: trim(answer) });
     } catch (error) {
-      keep(name, { status: "failed", error });
+      const stays = error.kind === "gone" && viewer[name].answer; /* the page says at its top that the server is gone */
+      keep(name, stays ? { ...viewer[name], status: "ready" } : { status: "failed", error });
     }
   }
 
@@ -67,7 +68,14 @@
   }
 
   const askAll = () => { askScores(); askMaps(); };
-  const later = clipspan.debounce(PAUSE, askAll);
+  /* After a pause in typing, and now and then while there is none. */
+  let waiting = 0, timer = 0;
+  function later() {
+    const now = performance.now();
+    waiting = waiting || now;
+    clearTimeout(timer);
+    timer = setTimeout(() => { waiting = 0; askAll(); }, Math.min(PAUSE, Math.max(0, waiting + LONGEST - now)));
+  }
   viewer.on((changed) => {
     if (changed("held")) {
       if (viewer.held.status === "ready") return askAll();

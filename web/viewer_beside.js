@@ -99,7 +99,7 @@
         panel.show(el("div", { class: "maps" }, el("div", { class: "beside-sides" }, found.map((one) => column(one, limit, headLimit))),
           clipspan.colours.legend({ kind: "zero", limit, unit: `${found[0].unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" })));
       } catch (error) {
-        if (mine === asking) { shown = null; panel.failed(error, refresh); }
+        if (mine === asking && !(error.kind === "gone" && shown)) { shown = null; panel.failed(error, refresh); }
       }
       if (mine === asking) panel.busy(false);
       return null;

@@ -46,10 +46,10 @@
   }
 
   function actionsOf(name) {
-    const off = viewer.off().has(name), plain = (words, act) => el("button", { class: "button slim", type: "button", on: { click: act } }, words);
-    return [plain(off ? "Switch on" : "Switch off", () => viewer.toggleHead(name)),
-      viewer.model().store && !viewer.model().store.moments_only ? plain("Nearest in its space", () => { viewer.set({ space: name }, { step: true }); viewer.reveal("nearest"); }) : null,
-      plain("Beside another", () => { viewer.set({ beside: "head", other: null }, { step: true }); viewer.reveal("beside"); })];
+    const off = viewer.off().has(name), plain = (words, title, act) => el("button", { class: "button slim", type: "button", title, on: { click: act } }, words);
+    return [plain(off ? "Switch on" : "Switch off", "See what the probabilities owe to it", () => viewer.toggleHead(name)),
+      viewer.model().store && !viewer.model().store.moments_only ? plain("Nearest", "The nearest images in its space", () => { viewer.set({ space: name }, { step: true }); viewer.reveal("nearest"); }) : null,
+      plain("Compare", "Put it beside another head", () => { viewer.set({ beside: "head", other: null }, { step: true }); viewer.reveal("beside"); })];
   }
 
   viewer.headCard = () => {
@@ -64,7 +64,7 @@
         const answer = await viewer.again(viewer.state.image, (held) => viewer.mapsOf(held, viewer.state.model, look.text, viewer.minus(), { heads: name }));
         if (mine === asking) draw(answer, name);
       } catch (error) {
-        if (mine === asking) { clipspan.fill(place, clipspan.server.failure(error, here)); viewKey = ""; }
+        if (mine === asking && !(error.kind === "gone" && viewKey)) { clipspan.fill(place, clipspan.server.failure(error, here)); viewKey = ""; }
       }
     }
     function draw(answer, name) {

@@ -16,7 +16,12 @@
   function read({ answer, asked }) {
     const { side, unit } = answer, image = answer.images[0];
     const texts = image.texts.map((of, i) => ({ ...asked.texts[i], score: of.score, parts: of.parts.map((part) => ({ ...part, values: clipspan.maps.values(part, side) })) }));
-    return { texts, side, unit, detail: asked.detail, scored: answer.score, limit: clipspan.maps.limitOf(texts.flatMap((of) => of.parts.map((part) => part.values)), side) };
+    return { texts, side, unit, detail: asked.detail, scored: answer.score, limit: scaleOf(texts.flatMap((of) => of.parts), side) };
+  }
+  /* One scale for all maps, set by the few strongest: most heads are near 0 everywhere, and would make the others all of one colour. */
+  function scaleOf(parts, side) {
+    const strong = [...parts].sort((a, b) => Math.max(b.max, -b.min) - Math.max(a.max, -a.min)).slice(0, 6);
+    return clipspan.maps.limitOf(strong.map((part) => part.values), side);
   }
   /* What stands large: {text, part}. */
   function chosen(shown) {
@@ -29,8 +34,8 @@
   function fact(name, value, note) {
     return el("div", null, el("dt", null, name), el("dd", { class: "numbers" }, value, note ? el("span", { class: "soft small" }, " " + note) : null));
   }
+  const signed = (x) => (Math.abs(x) < 5e-5 ? "about 0" : clipspan.signed(x));
   function facts(shown, { of, part }) {
-    const signed = (x) => clipspan.signed(x);
     return el("dl", { class: "facts" },
       fact(shown.scored === "cosine" ? term("cosine", "cosine, whole model") : shown.scored, clipspan.number(of.score)),
       fact(term("direct", `effect of ${part.name}`), signed(part.effect), shown.unit),

@@ -64,8 +64,9 @@
         panel.busy(false);
         show();
       } catch (error) {
-        answer = null;
         panel.busy(false);
+        if (error.kind === "gone" && answer) return null;
+        answer = null;
         panel.failed(error, refresh);
       }
       return null;

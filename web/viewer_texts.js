@@ -38,6 +38,12 @@
     return { element, look, field, bar, said, gone };
   }
 
+  /* A probability with what can be told of it: "98.2 %", "0.42 %", "under 0.01 %". */
+  viewer.chance = (p) => (p > 0 && p < 5e-5 ? "under 0.01\u202f%" : clipspan.percent(p, p < 0.01 ? 2 : 1));
+
+  /* A cosine to three places: "0.291". */
+  viewer.cosine = (x) => (Math.abs(x) < 5e-4 ? "0.000" : x.toFixed(3).replace("-", "\u2212"));
+
   function numbers(row, found, many, some) {
     row.element.classList.toggle("known", Boolean(found));
     row.bar.style.setProperty("--now", found && many ? found.probability_off : 0);
@@ -45,8 +51,8 @@
     if (!found) return clipspan.fill(row.said, "\u00a0");
     const arrow = (before, now, format) => (some ? `${format(before)} → ${format(now)}` : format(now));
     return clipspan.fill(row.said,
-      many ? [el("strong", null, arrow(found.probability, found.probability_off, clipspan.percent)), " "] : "",
-      el("span", { class: "soft" }, "cosine ", arrow(found.cosine, found.cosine_off, (x) => clipspan.number(x))));
+      many ? [el("strong", null, arrow(found.probability, found.probability_off, viewer.chance)), " "] : "",
+      el("span", { class: "soft" }, "cosine ", arrow(found.cosine, found.cosine_off, viewer.cosine)));
   }
 
   function refresh() {
@@ -89,10 +95,14 @@
     const note = el("p", { class: "small soft" });
     clipspan.fill(holder, el("h2", null, "Texts"), list, el("div", { class: "row" }, adder), against.element, note, ideas);
 
-    function rebuild() {
+    function keepRows() {
       const count = viewer.state.texts.length;
       while (rows.length > count) rows.pop().element.remove();
       while (rows.length < count) { rows.push(makeRow(rows.length)); list.append(rows[rows.length - 1].element); }
+      return count;
+    }
+    function rebuild() {
+      const count = keepRows();
       adder.disabled = count >= (viewer.server.limits.texts || Infinity);
       refresh();
       against.refresh();
@@ -102,7 +112,7 @@
     }
     viewer.on((changed) => {
       if (changed("texts", "look", "minus", "suggested")) rebuild();
-      else if (changed("scores", "off", "by", "model")) refresh();
+      else if (changed("scores", "off", "by", "model")) { keepRows(); refresh(); }
     });
     rebuild();
   };

@@ -26,7 +26,7 @@
     }
 
     function table(found, ran) {
-      const many = found.length > 1, format = many ? clipspan.percent : (x) => clipspan.number(x);
+      const many = found.length > 1, format = many ? viewer.chance : viewer.cosine;
       const of = many ? (text, key) => text[`probability${key}`] : (text, key) => text[`cosine${key}`];
       const number = (value) => el("td", { class: "number" }, format(value));
       return el("table", { class: "without-table" },
