@@ -89,16 +89,20 @@
     return canvas.toDataURL("image/png");
   }
 
+  /* A canvas as an image of the same look, whatever the page's styles say of images. */
+  function stillCanvas(canvas) {
+    const look = getComputedStyle(canvas), style = { filter: "none", "object-fit": "fill", "max-width": "none" };
+    for (const name of ["position", "top", "left", "width", "height", "opacity", "display", "border-radius", "aspect-ratio"]) style[name] = look.getPropertyValue(name);
+    return clipspan.el("img", { src: canvas.toDataURL("image/png"), style });
+  }
+
   /* The element as it stands, with its canvases and images inside it and the page's styles beside it. */
   function enclosed(element) {
     const copied = element.cloneNode(true), box = element.getBoundingClientRect();
     const drawn = element.querySelectorAll("canvas"), images = element.querySelectorAll("img");
     copied.querySelectorAll("img").forEach((image, i) => { if (images[i].naturalWidth > 0) image.src = stillOf(images[i]); image.removeAttribute("loading"); });
-    copied.querySelectorAll("canvas").forEach((canvas, i) => {
-      const image = clipspan.el("img", { class: canvas.className, src: drawn[i].toDataURL("image/png") });
-      canvas.replaceWith(image);
-    });
-    copied.querySelectorAll(".save, .made, script, [popover]").forEach((part) => part.remove());
+    copied.querySelectorAll("canvas").forEach((canvas, i) => canvas.replaceWith(stillCanvas(drawn[i])));
+    copied.querySelectorAll(".save, .made, .map-opacity, script, [popover]").forEach((part) => part.remove());
     const rules = [...document.styleSheets].flatMap((sheet) => {
       try { return [...sheet.cssRules].map((rule) => rule.cssText); } catch (foreign) { return []; }
     });

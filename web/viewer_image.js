@@ -1,6 +1,6 @@
 /* The image: how it comes (dropped, pasted, chosen, or one of the store's), and its card.
  *
- *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, name, side, patches, row, error}
+ *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, name, side, patches, row, error, problem}
  *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's
  *   clipspan.viewer.hold(ref, model) promise of {id, name, side, patches, row}: the server holds the picture for this model
  *   clipspan.viewer.again(ref, ask)  ask(held), and once more after giving the server a picture that it no longer holds
@@ -17,7 +17,7 @@
   viewer.held = { status: "none" };
 
   const rowOf = (ref) => (ref.startsWith("row:") ? Number(ref.slice(4)) : null);
-  const lost = () => Object.assign(new Error("The server no longer holds this picture. Drop it here again, or choose another"), { kind: "lost" });
+  const lost = () => Object.assign(new Error("Pictures of your own are held for a while only. Drop it here again, or choose another"), { kind: "lost" });
 
   function give(ref, model) {
     const query = model ? `model=${model}` : "", row = rowOf(ref), file = files.get(ref);
@@ -89,14 +89,16 @@
     return held;
   }
 
+  /* What cannot be taken leaves what was there before, with a word on what was wrong. */
   async function openFile(file) {
-    tellHeld({ status: "loading", ref: null });
+    const before = viewer.held;
+    tellHeld({ ...before, status: "loading" });
     try {
       const held = await giveFile(file);
       if (viewer.state.image === held.id) follow();
       else viewer.set({ image: held.id, name: held.name }, { step: true });
     } catch (error) {
-      tellHeld({ status: "failed", ref: viewer.state.image, error, again: error.kind === "refused" ? null : () => openFile(file) });
+      tellHeld({ ...before, problem: error });
     }
   }
 
@@ -126,12 +128,13 @@
   function show(holder) {
     const held = viewer.held, of = viewer.model(), some = held.status !== "none";
     const picture = el("div", { class: "picture", "aria-busy": held.status === "loading" ? "true" : null });
-    if (held.status === "failed") picture.append(clipspan.server.failure(held.error, held.again || (held.ref ? follow : null)));
-    else if (held.id) picture.append(viewer.thumb(`images/${held.id}.png${viewer.query()}`, held.name, held.side));
+    const shown = held.id && held.status !== "failed";
+    if (held.status === "failed") picture.append(clipspan.server.failure(held.error, held.error.kind === "lost" ? null : follow));
+    else if (shown) picture.append(viewer.thumb(`images/${held.id}.png${viewer.query()}`, held.name, held.side));
     else if (some) picture.append(el("div", { class: "skeleton" }));
     else picture.append(el("p", { class: "picture-empty soft" }, "Drop a picture here, or paste one"));
-    clipspan.fill(holder, el("h2", null, "Image"), picture,
-      el("p", { class: "picture-name small soft" }, held.id && held.status !== "failed" ? [held.row !== undefined ? `row ${held.row} · ` : "", held.name] : "\u00a0"),
+    clipspan.fill(holder, el("h2", null, "Image"), picture, held.problem ? clipspan.server.failure(held.problem) : null,
+      some ? el("p", { class: "picture-name small soft" }, shown ? [held.row !== undefined ? `row ${held.row} · ` : "", held.name] : "\u00a0") : null,
       el("div", { class: "row" }, chooser(some ? "Another file" : "Choose a file", some ? "slim" : "slim first"),
         of.store && !of.store.moments_only ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse() } }, "From the store") : null));
   }

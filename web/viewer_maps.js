@@ -156,6 +156,7 @@
       else if (got && viewer.held.status === "ready") draw();
       else if (got) return;
       else if (status === "loading" || viewer.held.status === "loading") panel.wait("24rem");
+      else if (viewer.held.status === "failed") panel.empty("There is no image to look at.", "Drop or choose one.");
       else panel.empty("Type a text.", "The map of the first one appears as you type.");
     }
     viewer.on((changed) => { if (changed("maps", "part", "head", "look", "minus", "off")) refresh(); });

@@ -50,6 +50,7 @@
       near.enable("text", Boolean(viewer.look()));
       if (document.activeElement !== space.field) space.field.value = viewer.state.space || "";
       if (!viewer.model().store) { ask.stop(); return panel.empty("This model has no store.", "Images can be found in the other model’s."); }
+      if (viewer.held.status === "failed") { ask.stop(); answer = null; return panel.empty("There is no image to look at.", "Drop or choose one."); }
       if (viewer.held.status !== "ready") { if (!answer) panel.wait("12rem"); return null; }
       if (answer) panel.busy(true); else panel.wait("12rem");
       const mine = { near: viewer.state.near === "text" && viewer.look() ? "text" : "image", name: viewer.held.name, text: viewer.look() && viewer.look().text };

@@ -22,7 +22,7 @@
     large: "The server takes no larger ones; “clipspan serve --help” says how to raise its limits.",
     refused: "",
   };
-  const TITLE = { gone: "The server does not answer", token: "The server asks for its token" };
+  const TITLE = { gone: "The server does not answer", token: "The server asks for its token", lost: "It is no longer there" };
 
   function takeToken() {
     const query = new URLSearchParams(location.search), given = query.get("token");
