@@ -1,4 +1,5 @@
 /* clipspan attributes: how much of each head's variance a known attribute explains. */
+#include "columns.h"
 #include "span.h"
 
 #include <stdlib.h>
@@ -10,17 +11,6 @@ typedef struct settings {
     int json;
     cli_span_settings span;
 } settings;
-
-enum { MOST_COLUMNS = 64 };
-
-/* Cuts "a,b,c" in place. */
-static size_t split(char *text, const char **parts)
-{
-    size_t count = 0;
-    for (char *part = strtok(text, ","); part != NULL && count < MOST_COLUMNS; part = strtok(NULL, ","))
-        parts[count++] = part;
-    return count;
-}
 
 static int is_scored(const clipspan_attributes *result, const char *column)
 {
@@ -47,21 +37,20 @@ static clipspan_status score(clipspan_attributes **out, const clipspan_store *st
 {
     clipspan_attributes_options options = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
     const clipspan_store_info *info = clipspan_store_get_info(store);
-    const char *columns[MOST_COLUMNS];
+    cli_columns columns = {0};
     unsigned char *heads = calloc((size_t)info->layers * (size_t)info->heads, 1);
-    char *copy = s->columns ? strdup(s->columns) : NULL;
-    clipspan_status status = heads != NULL && (copy != NULL || s->columns == NULL)
-                                 ? clipspan_heads_parse(s->span.heads, info->layers, info->heads, heads, err)
-                                 : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    clipspan_status status = heads != NULL ? clipspan_heads_parse(s->span.heads, info->layers, info->heads, heads, err)
+                                           : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    if (status == CLIPSPAN_OK) status = cli_columns_read(&columns, s->columns, err);
     options.convention = cli_convention(s->span.convention);
-    options.column_count = copy ? split(copy, columns) : 0;
-    options.columns = options.column_count ? columns : NULL;
+    options.column_count = columns.count;
+    options.columns = columns.count ? columns.names : NULL;
     options.heads = heads;
     options.threads = (int)s->span.engine.threads;
     if (status == CLIPSPAN_OK) status = clipspan_attributes_run(out, store, &options, cli_hooks(), err);
     cli_progress_end();
     if (status == CLIPSPAN_OK && options.columns == NULL) note_left_out(*out, store);
-    free(copy);
+    cli_columns_free(&columns);
     free(heads);
     return status;
 }
@@ -95,9 +84,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"columns", 0, CLI_TEXT, "A,B,...",
-     "columns of the image list's CSV (default: all with 2 to 64 values, on average two images or more a value)",
-     offsetof(settings, columns)},
+    {"columns", 0, CLI_TEXT, "A,B,...", CLI_COLUMNS_HELP, offsetof(settings, columns)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and attribute", offsetof(settings, csv)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},

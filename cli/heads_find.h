@@ -10,9 +10,10 @@
 typedef struct cli_heads_settings {
     cli_span_settings span;     /* texts: none: no descriptions; several pools become one. heads: those described. images: not looked at */
     int roles;                  /* 1: with the attribute that each head tells best, where the store's list has columns for it */
+    const char *columns;        /* of roles, as `attributes --columns`; NULL: all that can be scored */
     int effects;                /* 1: with what each head is worth to the right class's logit, scored as `scored` says */
     cli_scored_settings scored; /* its model and vocab: the span's */
-    size_t top, bins;           /* of activations: images at either end; bins of the histogram */
+    size_t top, bins;           /* of activations: images at either end (0: no activations); bins of the histogram */
 } cli_heads_settings;
 #define CLI_HEADS_DEFAULTS                                                                                             \
     {                                                                                                                  \
@@ -29,7 +30,7 @@ typedef struct cli_heads {
     float *first;                      /* [heads of textspan, E] embedding of each head's first text, zeros where it has none */
     const char *sources[CLI_LIST_MOST];
 } cli_heads;
-/* The activations' i-th direction is head i's of textspan, where that has a text. */
+/* Activations are of the described heads that have a text; find them by layer and head. */
 clipspan_status cli_heads_find(cli_heads *out, const clipspan_store *store, const cli_heads_settings *settings,
                                clipspan_error *err);
 void cli_heads_free(cli_heads *heads); /* zeros are fine */

@@ -8,7 +8,7 @@ typedef struct cli_span_settings {
     cli_list texts, embeddings; /* embeddings: none, or a file a pool */
     const char *heads, *model, *vocab, *convention;
     size_t size, rank, images, resamples; /* resamples 0: no stability */
-    int cache;
+    int cache, joined; /* joined: several pools become one; else they are refused */
     cli_engine_settings engine;
 } cli_span_settings;
 
@@ -41,5 +41,9 @@ clipspan_convention cli_convention(const char *name);
 /* Runs TextSpan over the open store; `images` > 0 also ranks images where the store has them. */
 clipspan_status cli_span_run(clipspan_textspan **out, const clipspan_store *store, const cli_span_settings *settings,
                              clipspan_error *err);
+/* And keeps the embedding of each head's first text, [heads of the result, E], which the caller frees; zeros where a head has
+ * none. */
+clipspan_status cli_span_find(clipspan_textspan **out, float **first, const clipspan_store *store,
+                              const cli_span_settings *settings, clipspan_error *err);
 
 #endif
