@@ -132,6 +132,7 @@ clipspan_status report_groups(report_side *side, clipspan_error *err)
     cli_line_option(&line, "--attribute", side->s->attribute);
     cli_line_list(&line, "--where", &side->s->where);
     cli_line_list(&line, "--cue", &side->s->cue);
+    cli_line_word(&line, "--skip-empty"); /* groups without images: what is there is shown */
     scored_options(&line, side, "--label");
     convention_option(&line, side);
     clipspan_status status = report_capture(side, "groups", &cli_groups, &line, REPORT_WISHES, NULL, NULL, err);
