@@ -168,7 +168,7 @@ const clipspan_hooks *cli_hooks(void);
 void cli_progress_end(void); /* clears the bar */
 
 extern int cli_quiet;
-extern const cli_command cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan, cli_heads_command,
+extern const cli_command cli_serve, cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan, cli_heads_command,
     cli_attributes, cli_neurons, cli_groups, cli_ablate, cli_segment, cli_edit, cli_export, cli_retrieve, cli_map, cli_merge, cli_figure, cli_report;
 
 /* help.c */

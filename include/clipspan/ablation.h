@@ -29,6 +29,9 @@ typedef struct clipspan_means clipspan_means;
 CLIPSPAN_API clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *store,
                                                  clipspan_convention convention, int threads,
                                                  const clipspan_hooks *hooks, clipspan_error *err);
+/* The heads' alone, to the bit the same: no image is read. */
+CLIPSPAN_API clipspan_status clipspan_means_open_heads(clipspan_means **out, const clipspan_store *store,
+                                                       clipspan_convention convention, clipspan_error *err);
 CLIPSPAN_API void clipspan_means_free(clipspan_means *means);
 CLIPSPAN_API uint64_t clipspan_means_images(const clipspan_means *means);
 CLIPSPAN_API clipspan_convention clipspan_means_convention(const clipspan_means *means);

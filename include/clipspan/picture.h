@@ -72,6 +72,11 @@ typedef struct clipspan_grid {
 /* The layer x head grid, coloured. */
 CLIPSPAN_API clipspan_status clipspan_picture_grid(const clipspan_grid *grid, const char *path, clipspan_error *err);
 
+/* The picture itself, nothing beside it. rgb: [height, width, 3]. PNG keeps every bit, JPEG (of quality 85) is small. */
+typedef enum clipspan_photo { CLIPSPAN_PHOTO_PNG = 0, CLIPSPAN_PHOTO_JPEG = 1 } clipspan_photo;
+CLIPSPAN_API clipspan_status clipspan_picture_photo(const unsigned char *rgb, int width, int height, clipspan_photo as,
+                                                    const char *path, clipspan_error *err);
+
 /* A class a pixel: an indexed PNG as Pascal VOC's, values 0 .. 255 kept as they are. mask: [height, width]. */
 CLIPSPAN_API clipspan_status clipspan_picture_mask(const unsigned char *mask, int width, int height, const char *path,
                                                    clipspan_error *err);

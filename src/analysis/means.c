@@ -159,13 +159,12 @@ out:
     return status;
 }
 
-clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *store, clipspan_convention convention,
-                                    int threads, const clipspan_hooks *hooks, clipspan_error *err)
+clipspan_status clipspan_means_open_heads(clipspan_means **out, const clipspan_store *store, clipspan_convention convention,
+                                          clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clipspan_store_info *info = clipspan_store_get_info(store);
     clipspan_means *means = NULL;
-    int before = clsp_threads(threads);
     *out = NULL;
     if (convention != CLIPSPAN_PAPER && convention != CLIPSPAN_EXACT)
         CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "unknown convention %d", (int)convention));
@@ -181,13 +180,25 @@ clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *
                                               clsp_head_width(clipspan_store_basis(store), convention),
                                           sizeof *means->factors));
     CLSP_TRY(heads_from_moments(means, store, err));
-    if (!info->moments_only && (info->parts & (CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS)))
-        CLSP_TRY(read_parts(means, store, hooks, err));
     *out = means;
     means = NULL;
 out:
-    clsp_threads(before);
     clipspan_means_free(means);
+    return status;
+}
+
+clipspan_status clipspan_means_open(clipspan_means **out, const clipspan_store *store, clipspan_convention convention,
+                                    int threads, const clipspan_hooks *hooks, clipspan_error *err)
+{
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    clipspan_status status = clipspan_means_open_heads(out, store, convention, err);
+    if (status != CLIPSPAN_OK || info->moments_only || !(info->parts & (CLIPSPAN_PART_MLP | CLIPSPAN_PART_CLS))) return status;
+    int before = clsp_threads(threads);
+    status = read_parts(*out, store, hooks, err);
+    clsp_threads(before);
+    if (status == CLIPSPAN_OK) return CLIPSPAN_OK;
+    clipspan_means_free(*out);
+    *out = NULL;
     return status;
 }
 
