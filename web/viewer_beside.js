@@ -57,7 +57,7 @@
 
   viewer.besidePanel = () => {
     let shown = null, asking = 0;
-    const command = () => shown.map((one) => `clipspan map ${one.model ? viewer.command.quote(viewer.server.models[one.model].model.path) : viewer.command.model()} ${viewer.command.image(one.held)} -t ${viewer.command.quote(one.text)}${one.head ? ` --heads ${one.head}` : ""}`).join("\n");
+    const command = () => shown.map((one) => `clipspan map ${viewer.command.model(one.model)} ${viewer.command.image(one.held)} -t ${viewer.command.quote(one.text)}${one.head ? ` --heads ${one.head}` : ""}`).join("\n");
     const table = () => [["side", "head", "effect"], ...shown.flatMap((one) => (one.strongest || []).map((each) => [one.name, each.head, each.effect]))];
     const panel = viewer.panel({ id: "beside", title: "Side by side", lead: "The same figures for two, on one scale.",
       save: { picture: () => panel.body, csv: table, json: () => shown.map(({ name, answer }) => ({ name, ...answer })), command } });

@@ -39,7 +39,7 @@
     const head = knownHead(name), rows = [];
     const picture = (row) => { rows.push(row); return { src: BLANK, width: 96, height: 96 }; };
     const article = clipspan.head({ head, doc: viewer.heads, picture, actions, open: viewer.openRow,
-      command: `clipspan heads ${viewer.command.store()} --head ${name}` });
+      command: `clipspan heads ${viewer.command.store()}${viewer.command.pools()} --heads ${name}` });
     article.querySelectorAll(".images img").forEach((image, i) =>
       clipspan.server.picture(`rows/${rows[i]}.jpg?side=96${viewer.query("&")}`).then((src) => { image.src = src; }, () => null));
     return article;

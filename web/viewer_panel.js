@@ -7,7 +7,7 @@
  *   panel.busy(true or false)       an answer is on its way; what is shown stays
  *   clipspan.viewer.skeleton(height)   a place held for what is loading
  *   clipspan.viewer.radios({name, legend, options: [[value, words]], value, on})   one control of several choices; .set(value)
- *   clipspan.viewer.command.*       parts of command lines: quote(word), model(), store(), image(), maps()
+ *   clipspan.viewer.command.*       parts of command lines: quote(word), model(), store(), pools(), image(), maps()
  */
 "use strict";
 (function () {
@@ -55,15 +55,17 @@
     return { element, set, enable: (each, may) => { inputs.find((one) => one.each === each).input.disabled = !may; } };
   }
 
-  /* Command lines. */
+  /* Command lines. The server says how it was started: clipspan serve MODEL [STORE] [--beside-store STORE2] [--texts POOL]... */
   const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
-  function words() {
-    const found = viewer.server.command.match(/'(?:[^']|'\\'')*'|\S+/g) || [];
-    const from = found.indexOf("serve") + 1, end = found.findIndex((word, i) => i >= from && word.startsWith("-"));
-    return found.slice(from, end < 0 ? found.length : end);
+  const words = () => viewer.server.command.match(/'(?:[^']|'\\'')*'|\S+/g) || [];
+  function named() {
+    const all = words(), from = all.indexOf("serve") + 1, end = all.findIndex((word, i) => i >= from && word.startsWith("-"));
+    return all.slice(from, end < 0 ? all.length : end);
   }
-  const model = () => (viewer.state.model ? quote(viewer.model().model.path) : words()[0] || quote(viewer.model().model.path));
-  const store = () => (viewer.state.model ? "STORE" : words()[1] || "STORE");
+  const after = (option) => words().filter((_, i, all) => all[i - 1] === option);
+  const model = (of = viewer.state.model) => (of ? after("--beside")[0] : named()[0]) || quote(viewer.server.models[of].model.path);
+  const store = (of = viewer.state.model) => (of ? after("--beside-store")[0] : named()[1]) || "STORE";
+  const pools = () => after("--texts").map((pool) => ` --texts ${pool}`).join("");
   function image(held = viewer.held) {
     const of = viewer.model().store;
     return held.row !== undefined && of ? `${quote(of.images_path)} --rows ${held.row}` : quote(held.name || "IMAGE");
@@ -75,5 +77,5 @@
     return `clipspan map ${model()} ${image()}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
   }
 
-  Object.assign(viewer, { panel, skeleton, radios, command: { quote, model, store, image, maps } });
+  Object.assign(viewer, { panel, skeleton, radios, command: { quote, model, store, pools, image, maps } });
 })();
