@@ -6,7 +6,8 @@
 Reads the include table of ARCHITECTURE.md and checks:
   - a room includes only the rooms its row names, and names them by path ("room/header.h");
   - an external header is included only by rooms whose row names its library, and so say the CMake files;
-  - cli/ and examples/ see include/clipspan/, their own folder and the C library alone;
+  - the clients (the second table: cli/, examples/, serve/) see include/clipspan/, their own folder, the C library and what
+    their row names: headers of other clients, and libraries by one file each;
   - each public header compiles alone, as C17 and as C++17;
   - src/ neither ends the process, nor prints, nor goes to the heap behind base/memory.c;
   - no file of src/ has over 1,000 lines or a name that says nothing;
@@ -39,6 +40,7 @@ LIBRARIES = [
     (r"(lapacke?|cblas)(_\w+)?\.h", "lapacke"),
     (r"cairo([/-].*)?\.h", "cairo"),
     (r"omp\.h", "openmp"),
+    (r"microhttpd\.h", "microhttpd"),
 ]
 
 ENDS = "exit _exit _Exit quick_exit abort"
@@ -61,6 +63,7 @@ class Checker:
         self.root = root
         self.violations = []
         self.rooms = {}  # room -> (rooms it may include, libraries it knows)
+        self.clients = {}  # client -> (headers of others, {its file: libraries})
 
     def path(self, *parts):
         return os.path.join(self.root, *parts)
@@ -98,6 +101,18 @@ class Checker:
         if not self.rooms:
             self.say(path, 1, "no table of rooms ('| room | may include | knows the library |')")
 
+    def read_clients(self):
+        inside = False
+        for line in self.read(self.path("ARCHITECTURE.md")).splitlines():
+            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+            if cells[:3] == ["client", "may include", "doors"]:
+                inside = True
+            elif inside and not line.startswith("|"):
+                break
+            elif inside and not set(cells[0]) <= set("-: "):
+                doors = {file: words(names) for file, names in re.findall(r"([\w.]+): ([\w, ]+)", cells[2])}
+                self.clients[cells[0]] = (set(re.findall(r"[\w/.]+", cells[1])), doors)
+
     # ---- includes -------------------------------------------------------------------------------------
 
     def check_src(self):
@@ -127,20 +142,25 @@ class Checker:
                 self.say(path, line, f"\"{header}\": room '{room}' may not include room '{first}'")
 
     def check_clients(self):
-        for folder in ("cli", "examples"):
+        for folder in self.clients:
             for path in self.sources(folder, (".c", ".h", ".cpp", ".cc", ".hpp")):
                 code = blank(self.read(path), keep_strings=True)
                 for match in INCLUDE.finditer(code):
                     self.check_client_include(path, folder, line_of(code, match.start()), *match.groups())
 
     def check_client_include(self, path, folder, line, kind, header):
-        if library_of(header) is not None:
-            self.say(path, line, f"<{header}>: {folder}/ sees include/clipspan/ alone, no library underneath")
+        others, doors = self.clients[folder]
+        library = library_of(header)
+        if library is not None and library not in doors.get(os.path.relpath(path, self.path(folder)), ()):
+            self.say(path, line, f"<{header}>: {folder}/ sees include/clipspan/ alone, no library underneath"
+                     if not doors else f"<{header}>: this file is not the door to '{library}'")
         if kind == "<" or re.fullmatch(r"clipspan/\w+\.h", header):
             return
         own = [os.path.join(os.path.dirname(path), header), self.path(folder, header), self.path(header)]
         inside = os.path.realpath(self.path(folder)) + os.sep
-        if not any(os.path.exists(p) and os.path.realpath(p).startswith(inside) for p in own):
+        if any(os.path.exists(p) and os.path.realpath(p).startswith(inside) for p in own):
+            return
+        if not any(other.split("/")[-1] == header and os.path.exists(self.path(other)) for other in others):
             self.say(path, line, f'"{header}": {folder}/ may include clipspan/*.h and its own files')
 
     def check_cmake(self):
@@ -269,6 +289,7 @@ def main():
     arguments = parser.parse_args()
     checker = Checker(os.path.abspath(arguments.root))
     checker.read_table()
+    checker.read_clients()
     checker.check_src()
     checker.check_clients()
     checker.check_cmake()

@@ -14,6 +14,12 @@ TABLE = """# Architecture
 | base | | xxhash | errors |
 | formats | base | jansson | readers |
 | image | base | png | pictures |
+
+| client | may include | doors | what it is |
+|---|---|---|---|
+| cli | serve/serve.h | | the command |
+| examples | | | programs |
+| serve | | http.c: microhttpd; body.c: jansson | a server |
 """
 GOOD = {
     "ARCHITECTURE.md": TABLE,
@@ -26,6 +32,10 @@ GOOD = {
     "src/formats/CMakeLists.txt": "clsp_room(formats SOURCES json.c DEPENDS jansson)\n",
     "cli/main.c": '#include <stdio.h>\n#include "clipspan/error.h"\n#include "options.h"\n',
     "cli/options.h": "\n",
+    "cli/serve.c": '#include "serve.h"\n',
+    "serve/serve.h": '#include "clipspan/error.h"\n',
+    "serve/http.c": '#include <microhttpd.h>\n#include "serve.h"\n',
+    "serve/body.c": "#include <jansson.h>\n",
 }
 # file -> (content, the lines and words that must be said)
 BAD = {
@@ -40,6 +50,10 @@ BAD = {
     "src/video/a.c": ("\n", [(1, "has no row")]),
     "include/clipspan/image.h": ("\nsize_t n;\n", [(2, "does not compile alone as c17"), (2, "alone as c++17")]),
     "cli/bad.c": ('#include "base/base.h"\n#include <hdf5.h>\n', [(1, "cli/ may include"), (2, "no library underneath")]),
+    "cli/worse.c": ('#include "body.h"\n', [(1, "cli/ may include")]),
+    "serve/bad.c": ('#include <jansson.h>\n#include "cli/options.h"\n#include "base/base.h"\n',
+                    [(1, "not the door to 'jansson'"), (2, "serve/ may include"), (3, "serve/ may include")]),
+    "serve/http.h": ("#include <microhttpd.h>\n", [(1, "not the door to 'microhttpd'")]),
     "examples/bad.c": ('#include "../src/base/base.h"\n', [(1, "examples/ may include")]),
 }
 
