@@ -272,10 +272,11 @@ static clipspan_status map_all(report_side *side, clipspan_error *err)
 
 clipspan_status report_maps(report_side *side, clipspan_error *err)
 {
-    const char *why = side->heads.activations == NULL ? "no texts of heads, or no single images, to make maps of"
-                      : side->model == NULL           ? side->no_model
-                      : side->images == NULL          ? side->no_images
-                                                      : NULL;
+    const char *why = side->model == NULL               ? side->no_model
+                      : side->images == NULL            ? side->no_images
+                      : side->heads.textspan == NULL    ? "heads have no texts here to make maps of"
+                      : side->heads.activations == NULL ? "the store holds moments alone, no single images"
+                                                        : NULL;
     if (side->s->maps == 0) return CLIPSPAN_OK;
     clipspan_status status =
         why ? cli_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s", why) : map_all(side, err);

@@ -73,6 +73,48 @@ static clipspan_status read_one(const clipspan_images *images, size_t i, clipspa
     return clsp_images_pixels(images, i, &how, pixels, err);
 }
 
+/* ---- some of a list ------------------------------------------------------------------------------------- */
+
+static void some_of_a_list(void **state)
+{
+    (void)state;
+    char path[512];
+    float pixels[FLOATS], theirs[FLOATS];
+    clipspan_error err;
+    clipspan_images *some = NULL;
+    clsp_preprocess how = clip_settings(SIZE);
+    fresh(path, "some");
+    put(path, "a/one.png", "png_rgb8.png");
+    put(path, "a/two.jpg", "jpeg_420.jpg");
+    put(path, "b/three.webp", "webp_lossy.webp");
+    clipspan_images *images = opened(path, NULL);
+    const size_t places[] = {2, 0, 2}, beyond[] = {0, 3};
+    assert_int_equal(clipspan_images_some(&some, images, places, 3, &err), CLIPSPAN_OK);
+    static const char *const NAMES[] = {"b/three.webp", "a/one.png", "b/three.webp"};
+    names_are(some, NAMES, 3);
+    assert_int_equal(clipspan_images_class_count(some), 0);
+    assert_int_equal(clipspan_images_label(some, 1), -1);
+    assert_int_equal(clipspan_images_column_count(some), 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(clsp_images_pixels(some, i, &how, pixels, &err), CLIPSPAN_OK);
+        assert_int_equal(clsp_images_pixels(images, places[i], &how, theirs, &err), CLIPSPAN_OK);
+        assert_memory_equal(pixels, theirs, sizeof pixels);
+    }
+    clipspan_images_free(some);
+    assert_int_equal(clipspan_images_some(&some, images, beyond, 2, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_null(some);
+    assert_non_null(strstr(err.message, "image 3 was chosen, the list has 3"));
+    assert_int_equal(clipspan_images_some(&some, images, places, 0, &err), CLIPSPAN_ERROR_ARGUMENT);
+    for (unsigned long n = 1; n <= 2; n++) { /* the list, its entries */
+        clsp_alloc_fail_at(n);
+        assert_int_equal(clipspan_images_some(&some, images, places, 3, &err), CLIPSPAN_ERROR_MEMORY);
+        clsp_alloc_fail_at(0);
+        assert_null(some);
+    }
+    assert_int_equal(clipspan_images_class_count(images), 2); /* the list is as it was */
+    clipspan_images_free(images);
+}
+
 /* ---- folders ------------------------------------------------------------------------------------------ */
 
 static void folder(void **state)
@@ -419,7 +461,7 @@ int main(void)
         cmocka_unit_test(folder),       cmocka_unit_test(image_folder), cmocka_unit_test(bad_folders),
         cmocka_unit_test(single_image), cmocka_unit_test(text_list),    cmocka_unit_test(csv_columns),
         cmocka_unit_test(bad_csvs),     cmocka_unit_test(tar_members),  cmocka_unit_test(bad_tars),
-        cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(allocation_failures), cmocka_unit_test(some_of_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

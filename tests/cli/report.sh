@@ -1,0 +1,66 @@
+# one page of a store: its sections are the commands' own figures, it asks for nothing, it says what is missing
+tiny model
+scenes scenes 40
+"$BUILD/models/demo/demo-scenes" dir single --count 12 --seed 11 --split test --set single >/dev/null
+prompts=$SOURCE/models/demo/zero_shot
+# how many pictures and queries there are hangs on the last digits
+check() { python3 "$SOURCE/tests/cli/report_check.py" "$@" | uniq; }
+head -n 30 "$SOURCE/models/demo/pool.txt" >pool.txt
+clipspan decompose model scenes/labels.csv -o store --store-dtype f16 --quiet
+clipspan decompose model scenes/labels.csv -o moments --moments --quiet
+clipspan decompose model single/labels.csv -o other --quiet
+# all there is
+clipspan report store -o full.html --texts pool.txt --column setting --classes $prompts/setting.classes.txt \
+  --templates $prompts/setting.templates.txt --attribute place --cue 'a place' --row 3 --row 5 \
+  --segment single --segment-classes $prompts/shape.classes.txt --title 'A </script><script>alert(1)</script> title' \
+  >out.txt 2>notes.txt
+cat out.txt
+grep 'left out: ' notes.txt | grep -v 'caption' || true
+check full.html --commands
+# the same again, byte for byte
+clipspan report store -o again.html --texts pool.txt --column setting --classes $prompts/setting.classes.txt \
+  --templates $prompts/setting.templates.txt --attribute place --cue 'a place' --row 3 --row 5 \
+  --segment single --segment-classes $prompts/shape.classes.txt --title 'A </script><script>alert(1)</script> title' 2>/dev/null
+cmp full.html again.html && echo 'the same bytes'
+# little is asked for; another store beside it; another convention, a few pictures
+clipspan report store -o little.html --pictures 3 --maps 0 --quiet 2>/dev/null
+check little.html --commands
+clipspan report store -o two.html --beside other --texts pool.txt --texts single/labels.csv --heads last:1 --size 3 \
+  --resamples 0 --convention exact --maps 1 --quiet 2>/dev/null
+check two.html --commands
+# groups of the birds' cue
+"$BUILD/models/demo/demo-scenes" dir birds --count 60 --seed 2026 --split test --set birds >/dev/null
+clipspan decompose model birds/labels.csv -o birds.store --quiet
+clipspan report birds.store -o birds.html --classes $prompts/bird.classes.txt --templates $prompts/bird.templates.txt \
+  --attribute setting --cue 'something on water' --cue 'something on grass' --pictures 0 --quiet 2>/dev/null
+check birds.html --commands
+# what a store cannot give is said, on the page and on standard error
+clipspan report moments -o moments.html --texts pool.txt 2>&1 | sed "s|$scratch|TMP|g"
+check moments.html --commands
+mv model moved
+mv scenes gone
+clipspan report store -o bare.html --texts pool.txt --quiet 2>/dev/null
+check bare.html --commands | sed 's|(.*||'
+clipspan report store -o found.html --texts pool.txt --model moved --images gone/labels.csv --resamples 3 --quiet 2>/dev/null
+check found.html --commands
+mv moved model
+mv gone scenes
+# bad input, and nothing is left of it
+fails clipspan report store
+fails clipspan report store -o -
+fails clipspan report nowhere -o bad.html
+fails clipspan report store -o nowhere/bad.html
+fails clipspan report store -o bad.html --texts nowhere.txt
+fails clipspan report store -o bad.html --texts pool.txt --embeddings a.npy --embeddings b.npy
+fails clipspan report store -o bad.html --column nothing
+fails clipspan report store -o bad.html --attribute nothing
+fails clipspan report store -o bad.html --cue water
+fails clipspan report store -o bad.html --row 40
+fails clipspan report store -o bad.html --row x
+fails clipspan report store -o bad.html --heads L99
+fails clipspan report store -o bad.html --classes -
+fails clipspan report store -o bad.html --segment nowhere
+fails clipspan report store -o bad.html --segment-classes pool.txt
+fails clipspan report store -o bad.html --beside nowhere
+fails clipspan report store -o bad.html --maps 1000
+ls | grep -c bad || true
