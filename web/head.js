@@ -33,7 +33,7 @@
   function facts({ head, effect }) {
     return el("dl", { class: "facts" },
       fact(term("share", "share of variance"), percent(head.share)),
-      head.role ? fact(term("role", "role"), head.role, head.excess !== undefined ? `${percent(head.excess, 0)} beyond chance` : null) : null,
+      head.role ? fact(term("role", "role"), head.role, head.excess ? `${percent(head.excess[head.role], 0)} beyond chance` : null) : null,
       effect ? drop(effect) : null,
       head.explained !== undefined ? fact(term("explained", "its texts explain"), percent(head.explained, 0), "of its variance") : null,
       fact("numerical rank", String(head.rank)));
