@@ -17,7 +17,7 @@
       try {
         const texts = viewer.asked().map((each) => each.text);
         const answer = await viewer.again(viewer.state.image, (held) =>
-          ask("scores", { model: viewer.state.model, image: held.id, texts, off: [...viewer.off()], by: viewer.by(), run: true }));
+          ask("scores", { model: viewer.state.model, image: held.id, texts, off: [...viewer.off()].join(","), by: viewer.by(), run: true }));
         if (run === mine) run = { ...mine, status: answer ? "ready" : "none", answer };
       } catch (error) {
         if (run === mine) run = { ...mine, status: "failed", error };
