@@ -67,10 +67,10 @@
     panel.controls.append(kind.element, choose);
 
     function choosers() {
-      const { beside, other } = viewer.state, store = viewer.model().store, set = (value) => viewer.set({ other: value || null }, { step: true });
+      const { beside, other } = viewer.state, set = (value) => viewer.set({ other: value || null }, { step: true });
       if (beside === "image") {
         const file = async (chosen) => { try { set((await viewer.giveFile(chosen)).id); } catch (error) { panel.failed(error); } };
-        return [store && !store.moments_only ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse((row) => set(`row:${row}`)) } }, "Choose from the store") : null,
+        return [viewer.pictured() ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse((row) => set(`row:${row}`)) } }, "Choose from the store") : null,
           viewer.chooser("Choose a file", "slim", file)];
       }
       if (beside === "text") {

@@ -18,7 +18,8 @@
   }
 
   const query = () => viewer.query("&");
-  function tile({ row, name, caption, onPick = viewer.openRow }) {
+  function tile({ row, name, caption, onPick = viewer.openRow, pictured = true }) {
+    if (!pictured) return el("div", { class: "tile" }, el("span", { class: "no-picture", title: name }, el("span", null, name)), el("span", { class: "tile-caption small" }, caption));
     return el("button", { class: "tile", type: "button", title: name, on: { click: () => onPick(row) } },
       thumb(`rows/${row}.jpg?side=${SIDE}${query()}`, name || `row ${row}`), caption ? el("span", { class: "tile-caption small" }, caption) : null);
   }

@@ -37,8 +37,8 @@
 
   function headOf(name, actions) {
     const head = knownHead(name), rows = [];
-    const picture = (row) => { rows.push(row); return { src: BLANK, width: 96, height: 96 }; };
-    const article = clipspan.head({ head, doc: viewer.heads, picture, actions, open: viewer.openRow,
+    const picture = !viewer.pictured() ? null : (row) => { rows.push(row); return { src: BLANK, width: 96, height: 96 }; };
+    const article = clipspan.head({ head, doc: viewer.heads, picture, actions, open: viewer.pictured() ? viewer.openRow : null,
       command: `clipspan heads ${viewer.command.store()}${viewer.command.pools()} --heads ${name}` });
     article.querySelectorAll(".images img").forEach((image, i) =>
       clipspan.server.picture(`rows/${rows[i]}.jpg?side=96${viewer.query("&")}`).then((src) => { image.src = src; }, () => null));
@@ -48,7 +48,7 @@
   function actionsOf(name) {
     const off = viewer.off().has(name), plain = (words, title, act) => el("button", { class: "button slim", type: "button", title, on: { click: act } }, words);
     return [plain(off ? "Switch on" : "Switch off", "See what the probabilities owe to it", () => viewer.toggleHead(name)),
-      viewer.model().store && !viewer.model().store.moments_only ? plain("Nearest", "The nearest images in its space", () => { viewer.set({ space: name }, { step: true }); viewer.reveal("nearest"); }) : null,
+      viewer.searched() ? plain("Nearest", "The nearest images in its space", () => { viewer.set({ space: name }, { step: true }); viewer.reveal("nearest"); }) : null,
       plain("Compare", "Put it beside another head", () => { viewer.set({ beside: "head", other: null }, { step: true }); viewer.reveal("beside"); })];
   }
 

@@ -126,7 +126,7 @@
   }
 
   function show(holder) {
-    const held = viewer.held, of = viewer.model(), some = held.status !== "none";
+    const held = viewer.held, some = held.status !== "none";
     const picture = el("div", { class: "picture", "aria-busy": held.status === "loading" ? "true" : null });
     const shown = held.id && held.status !== "failed";
     if (held.status === "failed") picture.append(clipspan.server.failure(held.error, held.error.kind === "lost" ? null : follow));
@@ -136,7 +136,7 @@
     clipspan.fill(holder, el("h2", null, "Image"), picture, held.problem ? clipspan.server.failure(held.problem) : null,
       some ? el("p", { class: "picture-name small soft" }, shown ? [held.row !== undefined ? `row ${held.row} · ` : "", held.name] : "\u00a0") : null,
       el("div", { class: "row" }, chooser(some ? "Another file" : "Choose a file", some ? "slim" : "slim first"),
-        of.store && !of.store.moments_only ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse() } }, "From the store") : null));
+        viewer.pictured() ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse() } }, "From the store") : null));
   }
 
   viewer.imageCard = (holder) => {

@@ -55,17 +55,11 @@
     return { element, set, enable: (each, may) => { inputs.find((one) => one.each === each).input.disabled = !may; } };
   }
 
-  /* Command lines. The server says how it was started: clipspan serve MODEL [STORE] [--beside-store STORE2] [--texts POOL]... */
+  /* Command lines. */
   const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
-  const words = () => viewer.server.command.match(/'(?:[^']|'\\'')*'|\S+/g) || [];
-  function named() {
-    const all = words(), from = all.indexOf("serve") + 1, end = all.findIndex((word, i) => i >= from && word.startsWith("-"));
-    return all.slice(from, end < 0 ? all.length : end);
-  }
-  const after = (option) => words().filter((_, i, all) => all[i - 1] === option);
-  const model = (of = viewer.state.model) => (of ? after("--beside")[0] : named()[0]) || quote(viewer.server.models[of].model.path);
-  const store = (of = viewer.state.model) => (of ? after("--beside-store")[0] : named()[1]) || "STORE";
-  const pools = () => after("--texts").map((pool) => ` --texts ${pool}`).join("");
+  const model = (of = viewer.state.model) => quote(viewer.server.models[of].model_path);
+  const store = (of = viewer.state.model) => quote(viewer.server.models[of].store_path || "STORE");
+  const pools = () => (viewer.heads && viewer.heads.pool ? viewer.heads.pool.sources : []).map((pool) => ` --texts ${quote(pool)}`).join("");
   function image(held = viewer.held) {
     const of = viewer.model().store;
     return held.row !== undefined && of ? `${quote(of.images_path)} --rows ${held.row}` : quote(held.name || "IMAGE");

@@ -5,7 +5,7 @@
  *   clipspan.viewer.on(f)            f(changed) after each change; changed(name, ...) says whether one of these changed
  *   clipspan.viewer.tell(name)       tells the same listeners that something outside the state changed ("scores", "maps", "image!")
  *   clipspan.viewer.server           the answer to GET /api/state
- *   clipspan.viewer.model()          {model, store} that is looked through; .shape() {layers, heads}
+ *   clipspan.viewer.model()          what it says of the model that is looked through; .shape() {layers, heads}
  *   clipspan.viewer.asked()          the texts that are not blank: [{text, index}]
  *   clipspan.viewer.look()           {text, index} that maps and grid are of, or null; .minus() {text, index} taken from it,
  *                                    {mean: true}, or null; .contrast() both in words
@@ -101,6 +101,9 @@
     on: (f) => listeners.push(f),
     tell: (name) => tell([name]),
     model: () => viewer.server.models[state.model],
+    /* Whether the store's images can be looked at, and whether they can be searched for. */
+    pictured: () => Boolean(viewer.model().store && viewer.model().pictures && !viewer.model().store.moments_only),
+    searched: () => Boolean(viewer.model().store && !viewer.model().store.moments_only),
     shape: () => ({ layers: viewer.model().model.layers, heads: viewer.model().model.heads }),
     by: () => state.by || (viewer.model().store ? "mean" : "zero"),
     query: (first = "?") => (state.model ? `${first}model=${state.model}` : ""),

@@ -40,7 +40,7 @@
       return el("article", { class: "span-head" }, el("header", { class: "spread" },
         el("h3", null, el("button", { class: "link", type: "button", on: { click: () => { viewer.set({ head: head.name }, { step: true }); viewer.reveal("heads"); } } }, head.name)),
         el("span", { class: "small soft numbers" }, `${clipspan.percent(head.explained, 0)} of its variance explained`)),
-      clipspan.head.texts(head, answer), head.texts[0] && head.texts[0].images
+      clipspan.head.texts(head, answer), viewer.pictured() && head.texts[0] && head.texts[0].images
         ? el("div", { class: "tiles small-tiles" }, head.texts[0].images.slice(0, 8).map((each) => viewer.tile({ row: each.row, name: each.name }))) : null);
     }
     async function run() {

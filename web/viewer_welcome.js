@@ -22,7 +22,7 @@
     return el("li", { class: "telling" },
       el("div", { class: "spread" }, el("h3", null, head.name), el("span", { class: "small soft numbers" }, head.role ? `tells ${head.role} · ` : "", term("share", clipspan.percent(head.share)))),
       el("p", { class: "said" }, head.texts.slice(0, 3).map((each) => each.text).join(" · ")),
-      el("div", { class: "tiles" }, head.activation.most.slice(0, IMAGES).map((each) =>
+      el("div", { class: "tiles" }, (viewer.pictured() ? head.activation.most : []).slice(0, IMAGES).map((each) =>
         viewer.tile({ row: each.row, name: each.name, onPick: (row) => start(row, head, heads) }))));
   }
 
@@ -32,15 +32,15 @@
       " argue for it and which against, and what is left when some are switched off."));
 
   viewer.welcomePanel = () => {
-    const heads = el("div", { class: "welcome" }), some = viewer.model().store && !viewer.model().store.moments_only;
+    const heads = el("div", { class: "welcome" });
     const element = el("div", null, heads);
     function fill() {
       const found = viewer.heads ? telling(viewer.heads) : [];
       viewer.suggested = viewer.heads ? textsOf(telling({ heads: viewer.heads.heads })) : [];
       viewer.tell("suggested");
-      clipspan.fill(heads, found.length ? el("section", null, el("h2", null, "Its most telling heads"), el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), "), and the images for which it writes most. Click one to begin."),
+      clipspan.fill(heads, found.length ? el("section", null, el("h2", null, "Its most telling heads"), el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), "), ", viewer.pictured() ? "and the images for which it writes most. Click one to begin." : ""),
         el("ul", { class: "tellings" }, found.map((head) => card(head, found)))) : null,
-      some ? el("section", null, el("h2", null, "Or any image of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null);
+      viewer.pictured() ? el("section", null, el("h2", null, "Or any image of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null);
     }
     if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("24rem"));
     viewer.on((changed) => { if (changed("known")) fill(); });
