@@ -41,11 +41,11 @@
 
   /* draw(width) fills the drawing; called again when the width changes. */
   function figure({ title, height, draw, rows, said }) {
-    const drawing = svg("svg", { class: "chart", role: "img", "aria-label": `${title}. ${said || ""} The numbers are in the table below.`, height });
+    const drawing = svg("svg", { class: "chart", role: "img", "data-title": title, "aria-label": `${title}. ${said || ""} The numbers are in the table below.`, height });
     const details = el("details", { class: "numbers-of" }, el("summary", null, "The numbers"));
     const whole = el("figure", { class: "chart-whole" }, el("figcaption", null, title), drawing, details);
     details.addEventListener("toggle", () => {
-      if (details.open && details.childElementCount === 1) details.append(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Numbers: ${title}` }, table(rows(), title)));
+      if (details.open && details.childElementCount === 1) details.append(el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Numbers: ${title}` }, table(rows(), title)));
     });
     let drawn = 0;
     const redraw = (width) => {
@@ -57,8 +57,14 @@
     redraw(560);
     new ResizeObserver(([entry]) => { if (entry.contentRect.width > 0) redraw(Math.round(entry.contentRect.width)); }).observe(whole);
     whole.rows = rows;
+    whole.redrawAt = redraw;
     return whole;
   }
+
+  /* Paper is narrower than most windows: charts are drawn at its width, so that their letters keep their size. */
+  const PAPER = 660, all = () => document.querySelectorAll("figure.chart-whole");
+  addEventListener("beforeprint", () => all().forEach((chart) => chart.redrawAt(Math.min(PAPER, chart.clientWidth || PAPER))));
+  addEventListener("afterprint", () => all().forEach((chart) => { if (chart.clientWidth > 0) chart.redrawAt(chart.clientWidth); }));
 
   function axisX(scale, values, y, name, width) {
     return [values.map((v) => text(scale(v), y + 16, "middle", clipspan.number(v, 2), { class: "tick" })),
@@ -97,7 +103,7 @@
         line(x(0), 0, x(0), bottom, "base"), text((left + right) / 2, bottom + 34, "middle", unit, { class: "axis" })];
     }
     const ranged = items.some((i) => Number.isFinite(i.low));
-    const rows = () => [["", unit, ...(ranged ? ["low", "high"] : [])], ...items.map((i) => [i.name, i.value, ...(ranged ? [i.low ?? null, i.high ?? null] : [])])];
+    const rows = () => [["name", unit, ...(ranged ? ["low", "high"] : [])], ...items.map((i) => [i.name, i.value, ...(ranged ? [i.low ?? null, i.high ?? null] : [])])];
     return figure({ title, height, draw, rows, said: items.slice(0, 3).map((i) => `${i.name}: ${format(i.value)}`).join(", ") + "." });
   }
 
@@ -111,20 +117,29 @@
   }
   const POINTS = [(x, y) => `M${x - 3.5} ${y}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z`, (x, y) => `M${x - 3} ${y - 3}h6v6h-6z`, (x, y) => `M${x} ${y - 4}l4 7h-8z`, (x, y) => `M${x} ${y - 4.5}l4 4.5l-4 4.5l-4-4.5z`];
 
-  /* What the marks of each series are, beside the name of the vertical axis. */
-  function keysOf(names, axis) {
-    return el("div", { class: "chart-keys" }, axis ? el("span", { class: "soft" }, axis) : null, names.length ? el("ul", null, names.map((name, i) => el("li", null,
-      svg("svg", { width: 12, height: 12, "aria-hidden": "true" }, svg("path", { d: POINTS[i % POINTS.length](6, 6), style: { fill: clipspan.colours.line(i) } })), name))) : null);
+  /* What the marks of the series are, in the drawing's first lines: beside each other where they fit, below each other where
+   * they don't. The lines that they take at this width. */
+  const keyWidth = (name) => 24 + 6.4 * name.length;
+  const keyLines = (names, width) => (names.length === 0 ? 0 : names.reduce((sum, n) => sum + keyWidth(n), 0) <= width ? 1 : names.length);
+  function keys(names, left, width) {
+    const stacked = keyLines(names, width) > 1;
+    let x = left;
+    return names.map((name, i) => {
+      const at = stacked ? left : x, y = stacked ? 8 + 18 * i : 8;
+      x += keyWidth(name);
+      return [svg("path", { d: POINTS[i % POINTS.length](at + 5, y), style: { fill: clipspan.colours.line(i) } }), text(at + 14, y + 4, "start", name, { class: "key" })];
+    });
   }
 
   function curve({ title, xTitle, yTitle, unit, series, xNames = String, baseline, format = clipspan.number, from = 0 }) {
-    const height = 296, top = 14, bottom = height - 58, points = series.flatMap((s) => s.points);
+    const height = 340, bottom = height - 58, points = series.flatMap((s) => s.points), names = series.map((s) => s.name).filter(Boolean);
     const xs = [...new Set(points.map((p) => p.x))].sort((a, b) => a - b);
     const high = Math.max(...points.flatMap((p) => [p.y, p.high]).filter(Number.isFinite), baseline ? baseline.value : -Infinity);
     function draw(width) {
-      const left = 54, right = width - 14, x = map(xs[0], xs[xs.length - 1], left + 6, right - 6), y = map(from, high * 1.04 || 1, bottom, top);
+      const left = 54, right = width - 14, top = 18 * keyLines(names, width) + 30;
+      const x = map(xs[0], xs[xs.length - 1], left + 6, right - 6), y = map(from, high * 1.02 || 1, bottom, top);
       const every = Math.ceil((xs.length * Math.max(...xs.map((v) => xNames(v).length)) * 6.4 + 20) / (right - left));
-      return [ticks(from, high, 5).map((v) => [line(left, y(v), right, y(v), "rule"), text(left - 8, y(v) + 4, "end", format(v), { class: "tick" })]),
+      return [keys(names, 0, width), text(0, top - 12, "start", `${yTitle}, ${unit}`, { class: "axis" }), ticks(from, high, 5).map((v) => [line(left, y(v), right, y(v), "rule"), text(left - 8, y(v) + 4, "end", format(v), { class: "tick" })]),
         baseline ? [line(left, y(baseline.value), right, y(baseline.value), "dotted"), text(right, y(baseline.value) - 6, "end", baseline.name, { class: "tick" })] : null,
         series.map((s, i) => { const d = band(s.points, x, y); return d ? svg("path", { d, class: "band", style: { fill: clipspan.colours.line(i) } }) : null; }),
         series.map((s, i) => [svg("path", { d: path(s.points, x, y), class: "curve", style: { stroke: clipspan.colours.line(i) } }),
@@ -136,21 +151,18 @@
     }
     const rows = () => [[xTitle, ...series.flatMap((s) => [`${s.name}, ${unit}`, "low", "high"])],
       ...xs.map((v) => [xNames(v), ...series.flatMap((s) => { const p = s.points.find((q) => q.x === v) || {}; return [p.y ?? null, p.low ?? null, p.high ?? null]; })])];
-    const whole = figure({ title, height, draw, rows, said: `${yTitle}, ${unit}.` });
-    const keys = keysOf(series.length > 1 || series[0].name ? series.map((each) => each.name) : [], `${yTitle}, ${unit}`);
-    whole.insertBefore(keys, whole.querySelector("svg.chart"));
-    return whole;
+    return figure({ title, height, draw, rows, said: `${yTitle}, ${unit}.` });
   }
 
   function pairs({ title, unit, names, items, format = clipspan.number }) {
-    const row = 34, height = items.length * row + 44, bottom = items.length * row + 4;
+    const row = 34, head = 26, height = head + items.length * row + 44, bottom = head + items.length * row + 4;
     const kinds = ["before", "after"].filter((k) => items.some((i) => i[k]));
     const all = items.flatMap((i) => kinds.flatMap((k) => [i[k].value, i[k].low])).filter(Number.isFinite), low = Math.max(0, Math.floor((Math.min(...all) - 0.02) * 10) / 10);
     function draw(width) {
       const left = Math.min(width * 0.4, 12 + 7 * Math.max(...items.map((i) => i.name.length))), right = width - 16, x = map(low, 1, left, right);
-      return [ticks(low, 1, width < 420 ? 3 : 5).map((v) => [line(x(v), 0, x(v), bottom, "rule"), text(x(v), bottom + 15, "middle", format(v), { class: "tick" })]),
+      return [keys(names.slice(0, kinds.length), 0, width), ticks(low, 1, width < 420 ? 3 : 5).map((v) => [line(x(v), head, x(v), bottom, "rule"), text(x(v), bottom + 15, "middle", format(v), { class: "tick" })]),
         items.map((item, i) => {
-          const at = i * row + row / 2;
+          const at = head + i * row + row / 2;
           return [text(left - 10, at + 4, "end", item.name, { class: "name" }), kinds.map((k, n) => {
             const m = item[k], y = at + (kinds.length > 1 ? (n ? 5 : -5) : 0), style = { fill: clipspan.colours.line(n ? 1 : 0), stroke: clipspan.colours.line(n ? 1 : 0) };
             return [Number.isFinite(m.low) ? svg("line", { x1: x(Math.max(low, m.low)), y1: y, x2: x(Math.min(1, m.high)), y2: y, class: "range", style: { stroke: style.stroke } }) : null,
@@ -158,10 +170,8 @@
           })];
         }), line(left, bottom, right, bottom, "base"), text((left + right) / 2, bottom + 34, "middle", unit, { class: "axis" })];
     }
-    const rows = () => [["", ...kinds.flatMap((k, n) => [names[n], "low", "high"])], ...items.map((i) => [i.name, ...kinds.flatMap((k) => [i[k].value, i[k].low ?? null, i[k].high ?? null])])];
-    const whole = figure({ title, height, draw, rows, said: items.map((i) => `${i.name}: ${kinds.map((k) => format(i[k].value)).join(" then ")}`).join("; ") + "." });
-    whole.insertBefore(keysOf(kinds.map((k, n) => names[n]), ""), whole.querySelector("svg.chart"));
-    return whole;
+    const rows = () => [["group", ...kinds.flatMap((k, n) => [names[n], "low", "high"])], ...items.map((i) => [i.name, ...kinds.flatMap((k) => [i[k].value, i[k].low ?? null, i[k].high ?? null])])];
+    return figure({ title, height, draw, rows, said: items.map((i) => `${i.name}: ${kinds.map((k) => format(i[k].value)).join(" then ")}`).join("; ") + "." });
   }
 
   function scatter({ title, xTitle, yTitle, points, open }) {
@@ -173,7 +183,7 @@
         points.map((p) => svg("circle", { cx: x(p.x), cy: y(p.y), r: 5, class: "dot", on: open ? { click: () => open(p) } : null }, svg("title", null, `${p.name}: ${clipspan.number(p.x)}, ${clipspan.number(p.y)}`))),
         axisX(x, ticks(limit("x", Math.min), limit("x", Math.max), 4), bottom, xTitle, left + right)];
     }
-    return figure({ title, height, draw, rows: () => [["", xTitle, yTitle], ...points.map((p) => [p.name, p.x, p.y])], said: `${yTitle} against ${xTitle}.` });
+    return figure({ title, height, draw, rows: () => [["name", xTitle, yTitle], ...points.map((p) => [p.name, p.x, p.y])], said: `${yTitle} against ${xTitle}.` });
   }
 
   clipspan.charts = { histogram, bars, curve, pairs, scatter, table };

@@ -96,7 +96,7 @@
         clipspan.save.menu({ name: `head-${head.name}`, picture: () => whole, csv: known ? () => csv(head) : null, json: () => head, command }))),
       facts(options),
       known ? texts(head, doc) : clipspan.notice("This head has no texts yet.", "Give a pool of texts: --texts POOL."),
-      head.activation ? activation(inside) : clipspan.notice("Single images are not kept.", "The store holds moments alone; decompose without --moments to see images along a head."),
+      head.activation ? activation(inside) : !known ? null : clipspan.notice("Single images are not kept.", "The store holds moments alone; decompose without --moments to see images along a head."),
       of && of.maps.length > 0 ? maps(inside) : null,
       command ? clipspan.save.made(command) : null);
     return whole;

@@ -82,12 +82,10 @@
       "What each attention head of the image encoder writes.";
   }
 
-  function modelTable(side) {
-    const rows = [...Object.entries(side.model || {}).map(([k, v]) => ["model", k, v]), ...Object.entries(side.store || {}).map(([k, v]) => ["store", k, v])];
+  function known(side, level) {
     const words = (v) => (Array.isArray(v) ? v.join(", ") : typeof v === "boolean" ? (v ? "yes" : "no") : v === "" ? "\u2013" : String(v));
-    return el("table", { class: "small" }, el("caption", { class: "visually-hidden" }, "All that is known of model and store"),
-      el("thead", null, el("tr", null, ["of", "what", "value"].map((h) => el("th", { scope: "col" }, h)))),
-      el("tbody", null, rows.map(([of, k, v]) => el("tr", null, el("td", { class: "soft" }, of), el("th", { scope: "row" }, k.replace(/_/g, " ")), el("td", { class: "numbers any" }, words(v))))));
+    const list = (of, title) => (of ? [el("h" + level, null, title), el("dl", { class: "known" }, Object.entries(of).map(([k, v]) => el("div", null, el("dt", null, k.replace(/_/g, " ")), el("dd", { class: "numbers" }, words(v)))))] : null);
+    return [list(side.model, "The model"), list(side.store, "The store")];
   }
 
   function about(data, places) {
@@ -96,7 +94,7 @@
       el("div", { class: "sides" }, places.map((place) => el("div", { class: "side" },
         place.two ? el("h3", { class: "side-name" }, place.name) : null,
         place.side.sample ? el("p", null, place.side.sample) : null,
-        el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Model and store" }, modelTable(place.side))),
+        el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), known(place.side, place.level)),
         (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"), el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", a.why)))] : null))),
       el("details", { class: "made", id: "words" }, el("summary", null, "The words used here"), clipspan.words.list()),
       el("p", { class: "soft small" }, `Written by clipspan ${data.version}. The file is whole in itself: it loads nothing and sends nothing.`));
@@ -121,6 +119,7 @@
   function unfoldForPrint() {
     let opened = [];
     addEventListener("beforeprint", () => {
+      document.querySelectorAll("[popover]:popover-open").forEach((note) => note.hidePopover());
       opened = [...document.querySelectorAll("details.made:not([open]), details.all-heads:not([open])")];
       for (const details of opened) { details.open = true; if (details.fillNow) details.fillNow(); }
     });
@@ -133,7 +132,7 @@
     let data;
     try { data = readData(); } catch (error) {
       document.getElementById("contents").remove();
-      clipspan.fill(main, clipspan.notice("This report cannot be read.", `${error.message} Ask the sender for the file again, or write it anew: clipspan report STORE -o report.html`, true));
+      clipspan.fill(main, clipspan.notice("This report cannot be read.", [error.message, " Ask the sender for the file again, or write it anew: ", el("code", { class: "command" }, "clipspan report STORE -o report.html")], true));
       return;
     }
     const shared = { redraw: [] }, places = data.sides.map((side, i) => placeOf(side, i, data, shared));

@@ -33,7 +33,7 @@ clipspan.report = clipspan.report || { sections: [] };
   function stories(place, of) {
     const doc = of.heads[0].data, chosen = worth(doc);
     if (chosen.length === 0)
-      return clipspan.notice("No head has texts yet.", "Write the report with a pool of texts: clipspan report STORE --texts POOL -o report.html");
+      return clipspan.notice("No head has texts yet.", ["Write the report with a pool of texts: ", el("code", { class: "command" }, "clipspan report STORE --texts POOL -o report.html")]);
     return el("ol", { class: "stories" }, chosen.map((head) => story(head, place)));
   }
 
@@ -68,7 +68,7 @@ clipspan.report = clipspan.report || { sections: [] };
   function scaled(kind, limit, value, unit, format, said, [low, high] = []) {
     const colour = clipspan.colours.scale(kind, limit);
     return { cell: (h) => ({ rgb: colour(value(h)), mark: "", said: Number.isFinite(value(h)) ? `${format(value(h))} ${said}` : "not known" }),
-      legend: () => clipspan.colours.legend({ kind, limit, unit, format, low, high }) };
+      scale: { kind, limit, unit, format, low, high } };
   }
 
   /* Two letters for each role, all different: the first, and the first later one that makes them so. */
@@ -85,7 +85,7 @@ clipspan.report = clipspan.report || { sections: [] };
     const roles = [...new Set(docs.flatMap((doc) => doc.heads.map((h) => h.role)).filter(Boolean))].sort(), marks = lettersOf(roles);
     const rgb = (role) => clipspan.colours.washed(roles.indexOf(role));
     return { cell: (h) => (h.role ? { rgb: rgb(h.role), mark: marks.get(h.role), said: `tells ${h.role}, ${clipspan.percent(h.excess, 0)} of its variance beyond chance` } : { rgb: null, mark: "", said: "no role known" }),
-      legend: () => clipspan.colours.marks({ unit: "the attribute that the head tells best", items: roles.map((role) => ({ name: role, mark: marks.get(role), rgb: rgb(role) })) }) };
+      scale: { unit: "the attribute that the head tells best", items: roles.map((role) => ({ name: role, mark: marks.get(role), rgb: rgb(role) })) } };
   }
 
   function allHeads(doc, place) {
@@ -101,7 +101,7 @@ clipspan.report = clipspan.report || { sections: [] };
     }
     details.fillNow = () => {
       if (details.childElementCount > 1) return;
-      details.append(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All heads" }, el("table", { class: "small" }, el("caption", { class: "visually-hidden" }, "All heads"), el("thead", null, el("tr", null, header)), body)));
+      details.append(el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "All heads" }, el("table", { class: "small" }, el("caption", { class: "visually-hidden" }, "All heads"), el("thead", null, el("tr", null, header)), body)));
       fill(0);
     };
     details.addEventListener("toggle", () => { if (details.open) details.fillNow(); });
@@ -175,7 +175,7 @@ clipspan.report = clipspan.report || { sections: [] };
     function colour(key) {
       shown.way = ways.find((way) => way.key === key) || ways[0];
       grid.redraw();
-      clipspan.fill(legend, shown.way.legend());
+      clipspan.fill(legend, (shown.way.scale.items ? clipspan.colours.marks : clipspan.colours.legend)(shown.way.scale));
       whole.querySelectorAll(".switch input").forEach((input) => { input.checked = input.value === shown.way.key; });
     }
     const choice = el("fieldset", { class: "switch" }, el("legend", null, "Coloured by"), ways.map((way) => el("label", null,
@@ -186,7 +186,7 @@ clipspan.report = clipspan.report || { sections: [] };
     const worthFirst = () => (worth(doc)[0] || doc.heads[doc.heads.length - 1]).name;
     const menu = clipspan.save.menu({ name: place.file("heads"), picture: () => grid.saved(), csv: () => csvOf(doc, effects), json: () => doc, command });
     grid.saved = () => {
-      const svg = grid.svg();
+      const svg = grid.svg(shown.way.scale);
       saved.replaceChildren(svg);
       return svg;
     };

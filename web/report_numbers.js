@@ -14,7 +14,7 @@ clipspan.report = clipspan.report || { sections: [] };
   clipspan.report.panel = panel;
 
   function table({ caption, header, rows, numbers = 1 }) {
-    return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", { class: "wide" }, el("caption", { class: "visually-hidden" }, caption),
+    return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": caption }, el("table", { class: "wide" }, el("caption", { class: "visually-hidden" }, caption),
       el("thead", null, el("tr", null, header.map((h, i) => el("th", { scope: "col", class: i >= numbers ? "number" : null }, h)))),
       el("tbody", null, rows.map((row) => el("tr", null, row.map((cell, i) => (i === 0 ? el("th", { scope: "row" }, cell) : el("td", { class: i >= numbers ? "number" : null }, cell))))))));
   }

@@ -18,6 +18,7 @@
 "use strict";
 (function () {
   const XHTML = "http://www.w3.org/1999/xhtml", SVG = "http://www.w3.org/2000/svg";
+  const EDGE = 16, TITLE = 26; /* around a saved picture; above a drawing, for its title */
   const DRAWN = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin",
     "opacity", "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline", "font-variant-numeric"];
 
@@ -65,6 +66,9 @@
     }
   }
 
+  /* With an edge around it, and its title above it, which stands in the page's text. */
+  const heightOf = (svg) => svg.getBoundingClientRect().height + 2 * EDGE + (svg.dataset.title ? TITLE : 0);
+
   function svgOf(svg) {
     const copied = svg.cloneNode(true), box = svg.getBoundingClientRect();
     inLight(() => {
@@ -75,10 +79,13 @@
         to[i].removeAttribute("class");
       });
     });
+    const title = svg.dataset.title, head = title ? TITLE : 0, width = box.width + 2 * EDGE, height = heightOf(svg);
     copied.setAttribute("xmlns", SVG);
-    copied.setAttribute("width", box.width);
-    copied.setAttribute("height", box.height);
-    copied.prepend(clipspan.svg("rect", { width: "100%", height: "100%", fill: "#fff" }));
+    copied.setAttribute("width", width);
+    copied.setAttribute("height", height);
+    copied.setAttribute("viewBox", `${-EDGE} ${-EDGE - head} ${width} ${height}`);
+    copied.prepend(clipspan.svg("rect", { x: -EDGE, y: -EDGE - head, width, height, fill: "#fff" }));
+    if (title) copied.append(clipspan.svg("text", { x: 0, y: -12, fill: "#22211e", "font-family": "sans-serif", "font-size": 13, "font-weight": 600 }, title));
     return new XMLSerializer().serializeToString(copied);
   }
 
@@ -102,26 +109,37 @@
     const drawn = element.querySelectorAll("canvas"), images = element.querySelectorAll("img");
     copied.querySelectorAll("img").forEach((image, i) => { if (images[i].naturalWidth > 0) image.src = stillOf(images[i]); image.removeAttribute("loading"); });
     copied.querySelectorAll("canvas").forEach((canvas, i) => canvas.replaceWith(stillCanvas(drawn[i])));
-    copied.querySelectorAll(".save, .made, .map-opacity, script, [popover]").forEach((part) => part.remove());
+    copied.querySelectorAll(".save, .made, .numbers-of, .button, .map-opacity, script, [popover]").forEach((part) => part.remove());
     const rules = [...document.styleSheets].flatMap((sheet) => {
       try { return [...sheet.cssRules].map((rule) => rule.cssText); } catch (foreign) { return []; }
     });
-    const svg = clipspan.svg("svg", { width: box.width + 32, height: box.height + 32, "data-theme": "light" },
+    const width = Math.ceil(box.width) + 2 * EDGE, height = heightAt(copied, element.parentElement, box.width) + 2 * EDGE;
+    const svg = clipspan.svg("svg", { width, height, "data-theme": "light" },
       clipspan.svg("style", null, rules.join("\n")), clipspan.svg("foreignObject", { width: "100%", height: "100%" }));
     const body = document.createElementNS(XHTML, "body");
-    body.style.cssText = `padding:16px;width:${box.width + 32}px;background:#fff`;
+    body.style.cssText = `padding:${EDGE}px;width:${width}px;background:#fff`;
     body.append(copied);
     svg.lastChild.append(body);
     svg.setAttribute("xmlns", SVG);
-    return new XMLSerializer().serializeToString(svg);
+    return { text: new XMLSerializer().serializeToString(svg), width, height };
+  }
+
+  /* The height that an element takes at a width, tried out of sight where the same rules hold for it. */
+  function heightAt(element, parent, width) {
+    const aside = clipspan.el("div", { "aria-hidden": "true", style: { position: "absolute", left: "-300vw", top: "0", width: `${width}px` } }, element);
+    parent.append(aside);
+    const height = Math.ceil(element.getBoundingClientRect().height);
+    aside.remove();
+    return height;
   }
 
   async function pngOf(element) {
-    const box = element.getBoundingClientRect(), isSvg = element instanceof SVGSVGElement, edge = isSvg ? 0 : 32;
+    const isSvg = element instanceof SVGSVGElement, box = element.getBoundingClientRect();
+    const { text, width, height } = isSvg ? { text: svgOf(element), width: box.width + 2 * EDGE, height: heightOf(element) } : enclosed(element);
     const image = new Image();
-    image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(isSvg ? svgOf(element) : enclosed(element));
+    image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(text);
     await image.decode();
-    const scale = 2, canvas = clipspan.el("canvas", { width: Math.ceil((box.width + edge) * scale), height: Math.ceil((box.height + edge) * scale) });
+    const scale = 2, canvas = clipspan.el("canvas", { width: Math.ceil(width * scale), height: Math.ceil(height * scale) });
     const context = canvas.getContext("2d");
     context.fillStyle = "#fff";
     context.fillRect(0, 0, canvas.width, canvas.height);

@@ -71,7 +71,7 @@
   }
 
   const list = (keys = Object.keys(WORDS)) => clipspan.el("dl", { class: "words" }, keys.map((key) =>
-    [clipspan.el("dt", null, of(key).name), clipspan.el("dd", null, of(key).means)]));
+    clipspan.el("div", null, clipspan.el("dt", null, of(key).name), clipspan.el("dd", null, of(key).means))));
 
   clipspan.words = { term, of, list };
 })();
