@@ -4,12 +4,13 @@ clipspan.report = clipspan.report || { sections: [] };
 (function () {
   const el = (...args) => clipspan.el(...args), term = (...args) => clipspan.words.term(...args);
   const SHOWN = 5, IMAGES = 8;
+  const excess = (head) => (head.role && head.excess ? head.excess[head.role] : null);
 
   /* The heads worth seeing first: of each role the head that tells it best; without roles, those whose first text says most
    * about them. Heads that hardly vary are passed over. */
   function worth(doc) {
     const able = doc.heads.filter((h) => h.texts && h.texts.length && h.share * doc.heads.length > 0.2);
-    const score = (h) => (h.role !== undefined && h.role !== null ? h.excess : h.texts[0].explained * (h.texts[0].stability ?? 1));
+    const score = (h) => (h.role ? excess(h) : h.texts[0].explained * (h.texts[0].stability ?? 1));
     const seen = new Set();
     return [...able].sort((a, b) => score(b) - score(a)).filter((h) => {
       const what = h.role || h.texts[0].text;
@@ -84,7 +85,7 @@ clipspan.report = clipspan.report || { sections: [] };
   function byRole(docs) {
     const roles = [...new Set(docs.flatMap((doc) => doc.heads.map((h) => h.role)).filter(Boolean))].sort(), marks = lettersOf(roles);
     const rgb = (role) => clipspan.colours.washed(roles.indexOf(role));
-    return { cell: (h) => (h.role ? { rgb: rgb(h.role), mark: marks.get(h.role), said: `tells ${h.role}, ${clipspan.percent(h.excess, 0)} of its variance beyond chance` } : { rgb: null, mark: "", said: "no role known" }),
+    return { cell: (h) => (h.role ? { rgb: rgb(h.role), mark: marks.get(h.role), said: `tells ${h.role}, ${clipspan.percent(excess(h), 0)} of its variance beyond chance` } : { rgb: null, mark: "", said: "no role known" }),
       scale: { unit: "the attribute that the head tells best", items: roles.map((role) => ({ name: role, mark: marks.get(role), rgb: rgb(role) })) } };
   }
 
@@ -111,7 +112,7 @@ clipspan.report = clipspan.report || { sections: [] };
   function csvOf(doc, effects) {
     const deep = Math.max(0, ...doc.heads.map((h) => (h.texts || []).length)), numbered = Array.from({ length: deep }, (_, i) => i);
     return [["layer", "head", "variance", "share", "rank", "role", "excess", "direct_effect_logit", ...numbered.flatMap((i) => [`text_${i + 1}`, `explained_${i + 1}`])],
-      ...doc.heads.map((h) => [h.layer, h.head, h.variance, h.share, h.rank, h.role, h.excess, effects.has(h.name) ? logit(effects.get(h.name)) : null,
+      ...doc.heads.map((h) => [h.layer, h.head, h.variance, h.share, h.rank, h.role, h.role ? excess(h) : null, effects.has(h.name) ? logit(effects.get(h.name)) : null,
         ...numbered.flatMap((i) => (h.texts && h.texts[i] ? [h.texts[i].text, h.texts[i].explained] : [null, null]))])];
   }
 

@@ -159,28 +159,37 @@
   }
 
   function menu(options) {
-    const list = clipspan.el("ul", { class: "save-items" });
-    const element = clipspan.el("details", { class: "save" },
-      clipspan.el("summary", { "aria-label": `Export: ${options.name}` }, "Export"), list);
-    const close = () => { element.open = false; };
+    const list = clipspan.el("ul", { class: "save-items", role: "menu", "aria-label": `Export: ${options.name}`, hidden: true });
+    const button = clipspan.el("button", { type: "button", class: "save-open", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": `Export: ${options.name}` }, "Export");
+    const element = clipspan.el("div", { class: "save" }, button, list);
+    const show = (open) => { list.hidden = !open; button.setAttribute("aria-expanded", String(open)); };
     const act = (action) => async () => {
-      close();
-      element.firstChild.focus();
+      show(false);
+      button.focus();
       try { await action(); } catch (failed) { clipspan.announce("This browser could not make the file; try another kind"); }
     };
-    element.addEventListener("toggle", () => {
-      if (!element.open) return;
+    const within = () => [...list.querySelectorAll("button")];
+    function open(at) {
       clipspan.fill(list, items(options).map(([label, action]) =>
-        clipspan.el("li", null, clipspan.el("button", { type: "button", on: { click: act(action) } }, label))));
-    });
+        clipspan.el("li", { role: "none" }, clipspan.el("button", { type: "button", role: "menuitem", tabindex: -1, on: { click: act(action) } }, label))));
+      show(true);
+      within().at(at).focus();
+    }
+    button.addEventListener("click", () => (list.hidden ? open(0) : show(false)));
     element.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || !element.open) return;
+      const all = within(), at = all.indexOf(document.activeElement);
+      if (list.hidden && (event.key === "ArrowDown" || event.key === "ArrowUp")) open(event.key === "ArrowDown" ? 0 : -1);
+      else if (list.hidden) return;
+      else if (event.key === "Escape") { show(false); button.focus(); }
+      else if (event.key === "ArrowDown") all[(at + 1) % all.length].focus();
+      else if (event.key === "ArrowUp") all.at(at - 1).focus();
+      else if (event.key === "Home") all[0].focus();
+      else if (event.key === "End") all.at(-1).focus();
+      else return;
+      event.preventDefault();
       event.stopPropagation();
-      close();
-      element.firstChild.focus();
     });
-    document.addEventListener("pointerdown", (event) => { if (!element.contains(event.target)) close(); });
-    element.addEventListener("focusout", (event) => { if (event.relatedTarget && !element.contains(event.relatedTarget)) close(); });
+    element.addEventListener("focusout", (event) => { if (!element.contains(event.relatedTarget)) show(false); });
     return element;
   }
 
