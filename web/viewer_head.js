@@ -46,7 +46,7 @@
   }
 
   function actionsOf(name) {
-    const off = viewer.off().has(name), plain = (words, title, act) => el("button", { class: "button slim", type: "button", title, on: { click: act } }, words);
+    const off = viewer.off().has(name), plain = (words, title, act) => el("button", { class: "button slim", type: "button", title, dataset: { key: title }, on: { click: act } }, words);
     return [plain(off ? "Switch on" : "Switch off", "See what the probabilities owe to it", () => viewer.toggleHead(name)),
       viewer.searched() ? plain("Nearest", "The nearest images in its space", () => { viewer.set({ space: name }, { step: true }); viewer.reveal("nearest"); }) : null,
       plain("Compare", "Put it beside another head", () => { viewer.set({ beside: "head", other: null }, { step: true }); viewer.reveal("beside"); })];
@@ -83,7 +83,8 @@
       view.figure.update({ values, limit });
     }
 
-    function refresh() {
+    const refresh = () => viewer.keepFocus(element, build);
+    function build() {
       const name = viewer.state.head, place_ = clipspan.headOf(name), { layers, heads } = viewer.shape();
       const key = `${name} ${viewer.off().has(name)} ${Boolean(viewer.heads)} ${viewer.state.model}`;
       if (key === shown) return;

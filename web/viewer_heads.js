@@ -58,7 +58,7 @@
   function ranking(title, heads, limit) {
     const off = viewer.off(), head = (words, more) => el("th", { scope: "col", ...more }, words);
     return el("table", { class: "ranking" }, el("caption", null, title),
-      el("thead", null, el("tr", null, head("on"), head("head"), head("effect", { class: "number" }), el("td"), head(viewer.heads ? "says" : ""))),
+      el("thead", null, el("tr", null, head("on"), head("head"), head("effect", { class: "number" }), el("td"), viewer.heads ? head("says") : el("td"))),
       el("tbody", null, heads.length ? heads.map((head) => line(head, limit, off)) : el("tr", null, el("td", { colspan: 5, class: "soft" }, "none"))));
   }
   function rankings(limit) {
@@ -113,7 +113,7 @@
       if (panel.body.firstChild !== made.whole) panel.show(made.whole);
       limit = made.update();
       clipspan.fill(legend, clipspan.colours.legend({ kind: "zero", limit, unit: viewer.effectUnit(), format: (v) => clipspan.signed(v, 2), low: "against", high: "for" }));
-      clipspan.fill(lists, rankings(limit));
+      viewer.keepFocus(lists, () => clipspan.fill(lists, rankings(limit)));
       panel.remade();
       without.refresh();
     }

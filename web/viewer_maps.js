@@ -74,7 +74,7 @@
 
   function headGrid() {
     const { layers, heads } = viewer.shape(), canvases = new Map();
-    let shown = null, byName = new Map();
+    let shown = null, byOf = null, byName = new Map();
     function cell(l, h) {
       const name = clipspan.headName(l, h), part = byName.get(name);
       if (!part) return { rgb: null, mark: "", said: "no map" };
@@ -85,10 +85,12 @@
       second: (l, h) => viewer.set({ beside: "head", other: clipspan.headName(l, h) }, { step: true }) });
     grid.element.classList.add("grid-pictures");
     function update(now, { of, part }) {
+      const fresh = byOf !== of;
       shown = now;
-      byName = new Map(of.parts.map((each) => [each.name, each]));
+      byOf = of;
+      if (fresh) byName = new Map(of.parts.map((each) => [each.name, each]));
       grid.redraw();
-      for (const each of of.parts) paint(canvases.get(each.name), each.values, now.side, now.limit);
+      if (fresh) for (const each of of.parts) paint(canvases.get(each.name), each.values, now.side, now.limit);
       grid.select(clipspan.headOf(part.name));
     }
     return { element: grid.element, update };

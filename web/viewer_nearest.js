@@ -35,7 +35,7 @@
     function offer() {
       const { head, space: now } = viewer.state;
       const chip = (value, words) => el("button", { class: "chip idea", type: "button", on: { click: () => viewer.set({ space: value }, { step: true }) } }, words);
-      clipspan.fill(shortcuts, now ? chip(null, "the whole") : null, head && head !== now ? chip(head, `${head}, the open head`) : null);
+      viewer.keepFocus(shortcuts, () => clipspan.fill(shortcuts, now ? chip(null, "the whole") : null, head && head !== now ? chip(head, `${head}, the open head`) : null));
     }
 
     function show() {

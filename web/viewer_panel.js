@@ -5,6 +5,7 @@
  *   panel.element, .body, .controls
  *   panel.show(...children)         what it shows; panel.empty(title, todo); panel.failed(error, again)
  *   panel.busy(true or false)       an answer is on its way; what is shown stays
+ *   clipspan.viewer.keepFocus(element, build)   build() fills the element anew; the keyboard stays
  *   clipspan.viewer.skeleton(height)   a place held for what is loading
  *   clipspan.viewer.radios({name, legend, options: [[value, words]], value, on})   one control of several choices; .set(value)
  *   clipspan.viewer.command.*       parts of command lines: quote(word), model(), store(), pools(), image(), maps()
@@ -27,7 +28,11 @@
       remade();
     }
     function remade() {
-      clipspan.fill(made, save && save.command ? clipspan.save.made(save.command()) : null);
+      const command = save && save.command ? save.command() : null, before = made.firstChild;
+      if (!command || (before && before.dataset.command === command)) return;
+      viewer.keepFocus(made, () => clipspan.fill(made, clipspan.save.made(command)));
+      made.firstChild.dataset.command = command;
+      made.firstChild.open = Boolean(before && before.open);
     }
     function notice(element) {
       clipspan.fill(body, element);
@@ -40,6 +45,18 @@
       wait: (height) => notice(viewer.skeleton(height)),
       failed: (error, again) => notice(clipspan.server.failure(error, again)),
       busy: (now) => { if (now) body.setAttribute("aria-busy", "true"); else body.removeAttribute("aria-busy"); } };
+  }
+
+  /* What is built anew keeps the keyboard where it was: on the control of the same name, or on the first one. */
+  function keepFocus(root, build) {
+    const active = document.activeElement, held = root.contains(active);
+    const key = (control) => `${control.tagName} ${control.value || ""} ${control.dataset.key || control.getAttribute("aria-label") || control.textContent}`;
+    const before = held ? key(active) : "";
+    build();
+    if (!held) return;
+    const all = [...root.querySelectorAll("button:not(:disabled), input, select, summary, a")];
+    const to = all.find((control) => key(control) === before) || all[0];
+    if (to) to.focus({ preventScroll: true });
   }
 
   const skeleton = (height) => el("div", { class: "skeleton", style: { height }, role: "status" }, el("span", { class: "visually-hidden" }, "Loading"));
@@ -71,5 +88,5 @@
     return `clipspan map ${model()} ${image()}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
   }
 
-  Object.assign(viewer, { panel, skeleton, radios, command: { quote, model, store, pools, image, maps } });
+  Object.assign(viewer, { panel, keepFocus, skeleton, radios, command: { quote, model, store, pools, image, maps } });
 })();

@@ -73,8 +73,23 @@
     const names = Object.keys(changes).filter((name) => !same(state[name], changes[name]));
     if (!names.length) return;
     Object.assign(state, changes);
-    if (write) clipspan.address.write(words(changes), { step });
+    if (write) keep(changes, step, names.length === 1 && names[0] === "texts");
     tell(names);
+  }
+
+  /* The address follows typing with some delay: browsers take only so many changes of it. */
+  let pending = {};
+  function flush(step = false) {
+    const now = pending;
+    pending = {};
+    clipspan.address.write(now, { step });
+  }
+  const flushLater = clipspan.debounce(400, () => flush());
+  function keep(changes, step, typed) {
+    if (!typed) flush();
+    Object.assign(pending, words(changes));
+    if (typed) flushLater();
+    else flush(step);
   }
 
   const asked = () => state.texts.map((text, index) => ({ text: text.trim(), index })).filter((each) => each.text);

@@ -121,7 +121,7 @@
   viewer.suggested = [];
   function showIdeas(holder) {
     const typed = viewer.state.texts.map((each) => each.trim()), left = viewer.suggested.filter((text) => !typed.includes(text)).slice(0, 5);
-    clipspan.fill(holder, left.length ? el("span", { class: "small soft" }, "Try ") : null,
-      left.map((text) => el("button", { class: "chip idea", type: "button", on: { click: () => add(text) } }, text)));
+    viewer.keepFocus(holder, () => clipspan.fill(holder, left.length ? el("span", { class: "small soft" }, "Try ") : null,
+      left.map((text) => el("button", { class: "chip idea", type: "button", on: { click: () => add(text) } }, text))));
   }
 })();

@@ -31,18 +31,31 @@
     el("p", null, "Choose a picture and type what may be in it. You see where in the picture the model finds each text, which of its ", term("head", "attention heads"),
       " argue for it and which against, and what is left when some are switched off."));
 
+  /* Without a store: what will be seen. */
+  const PROSPECT = [["Where in the image", "Heat-maps of each text, as a whole and by every layer and head: which patches speak for it, and which against."],
+    ["Which heads", "Every head by what it adds to a text, or to one text against another."],
+    ["Without heads", "What the texts’ probabilities are when you switch some off: at once, or with the network run again."]];
+  const prospect = () => [el("section", null, el("h2", null, "What you will see"),
+    el("ul", { class: "tellings" }, PROSPECT.map(([title, words]) => el("li", { class: "telling" }, el("h3", null, title), el("p", null, words))))),
+  el("section", null, el("h2", null, "With images of your own"), el("p", null, "Decompose a folder of images once, and this page also shows what each head says in words, for which images it says it most, and which images are near in its space:"),
+    el("pre", { class: "notice" }, el("code", null, `clipspan decompose ${viewer.command.model()} IMAGES -o STORE\nclipspan serve ${viewer.command.model()} STORE --texts POOL`)))];
+
   viewer.welcomePanel = () => {
     const heads = el("div", { class: "welcome" });
     const element = el("div", null, heads);
     function fill() {
+      if (!viewer.model().store) return clipspan.fill(heads, prospect());
       const found = viewer.heads ? telling(viewer.heads) : [];
       viewer.suggested = viewer.heads ? textsOf(telling({ heads: viewer.heads.heads })) : [];
       viewer.tell("suggested");
       clipspan.fill(heads, found.length ? el("section", null, el("h2", null, "Its most telling heads"), el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), "), ", viewer.pictured() ? "and the images for which it writes most. Click one to begin." : ""),
-        el("ul", { class: "tellings" }, found.map((head) => card(head, found)))) : null,
+        el("ul", { class: "tellings" }, found.map((head) => card(head, found)))) :
+        clipspan.notice("Its heads have no words yet.", "Start the server with a pool of texts (--texts POOL): then the heads that say most stand here."),
       viewer.pictured() ? el("section", null, el("h2", null, "Or any image of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null);
+      return null;
     }
     if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("24rem"));
+    else clipspan.fill(heads, prospect());
     viewer.on((changed) => { if (changed("known")) fill(); });
     return element;
   };

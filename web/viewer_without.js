@@ -37,7 +37,8 @@
           ran ? number(of(ran.texts[i], "_run")) : el("td", { class: "number soft" }, "–")))));
     }
 
-    function refresh() {
+    const refresh = () => viewer.keepFocus(element, build);
+    function build() {
       const off = viewer.off(), found = viewer.without(off), count = off.size;
       if (run && run.key !== key()) run = null;
       if (!found || !count) return clipspan.fill(element, el("p", { class: "small soft" }, "All heads are on. ", el("kbd", null, "Space"), " on a cell switches it off."));
