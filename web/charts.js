@@ -127,7 +127,7 @@
     return names.map((name, i) => {
       const at = stacked ? left : x, y = stacked ? 8 + 18 * i : 8;
       x += keyWidth(name);
-      return [svg("path", { d: POINTS[i % POINTS.length](at + 5, y), style: { fill: clipspan.colours.line(i) } }), text(at + 14, y + 4, "start", name, { class: "key" })];
+      return [svg("path", { d: POINTS[i % POINTS.length](at + 5, y), class: "sign", style: { "--series": clipspan.colours.line(i) } }), text(at + 14, y + 4, "start", name, { class: "key" })];
     });
   }
 
@@ -141,9 +141,9 @@
       const every = Math.ceil((xs.length * Math.max(...xs.map((v) => xNames(v).length)) * 6.4 + 20) / (right - left));
       return [keys(names, 0, width), text(0, top - 12, "start", `${yTitle}, ${unit}`, { class: "axis" }), ticks(from, high, 5).map((v) => [line(left, y(v), right, y(v), "rule"), text(left - 8, y(v) + 4, "end", format(v), { class: "tick" })]),
         baseline ? [line(left, y(baseline.value), right, y(baseline.value), "dotted"), text(right, y(baseline.value) - 6, "end", baseline.name, { class: "tick" })] : null,
-        series.map((s, i) => { const d = band(s.points, x, y); return d ? svg("path", { d, class: "band", style: { fill: clipspan.colours.line(i) } }) : null; }),
-        series.map((s, i) => [svg("path", { d: path(s.points, x, y), class: "curve", style: { stroke: clipspan.colours.line(i) } }),
-          s.points.map((p) => svg("path", { d: POINTS[i % POINTS.length](x(p.x), y(p.y)), class: "point", style: { fill: clipspan.colours.line(i) } },
+        series.map((s, i) => { const d = band(s.points, x, y); return d ? svg("path", { d, class: "band", style: { "--series": clipspan.colours.line(i) } }) : null; }),
+        series.map((s, i) => [svg("path", { d: path(s.points, x, y), class: "curve", style: { "--series": clipspan.colours.line(i) } }),
+          s.points.map((p) => svg("path", { d: POINTS[i % POINTS.length](x(p.x), y(p.y)), class: "point", style: { "--series": clipspan.colours.line(i) } },
             svg("title", null, `${s.name}, ${xNames(p.x)}: ${format(p.y)}${Number.isFinite(p.low) ? ` (${format(p.low)} to ${format(p.high)})` : ""}`)))]),
         line(left, bottom, right, bottom, "base"),
         xs.map((v, i) => (i % every === 0 ? text(x(v), bottom + 17, "middle", xNames(v), { class: "tick" }) : null)),
@@ -164,9 +164,9 @@
         items.map((item, i) => {
           const at = head + i * row + row / 2;
           return [text(left - 10, at + 4, "end", item.name, { class: "name" }), kinds.map((k, n) => {
-            const m = item[k], y = at + (kinds.length > 1 ? (n ? 5 : -5) : 0), style = { fill: clipspan.colours.line(n ? 1 : 0), stroke: clipspan.colours.line(n ? 1 : 0) };
-            return [Number.isFinite(m.low) ? svg("line", { x1: x(Math.max(low, m.low)), y1: y, x2: x(Math.min(1, m.high)), y2: y, class: "range", style: { stroke: style.stroke } }) : null,
-              svg("path", { d: POINTS[n](x(m.value), y), class: "point", style: { fill: style.fill } }, svg("title", null, `${item.name}, ${names[n]}: ${format(m.value)}`))];
+            const m = item[k], y = at + (kinds.length > 1 ? (n ? 5 : -5) : 0), style = { "--series": clipspan.colours.line(n ? 1 : 0) };
+            return [Number.isFinite(m.low) ? svg("line", { x1: x(Math.max(low, m.low)), y1: y, x2: x(Math.min(1, m.high)), y2: y, class: "range", style }) : null,
+              svg("path", { d: POINTS[n](x(m.value), y), class: "point", style }, svg("title", null, `${item.name}, ${names[n]}: ${format(m.value)}`))];
           })];
         }), line(left, bottom, right, bottom, "base"), text((left + right) / 2, bottom + 34, "middle", unit, { class: "axis" })];
     }

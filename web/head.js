@@ -79,8 +79,9 @@
       return clipspan.maps.view({ src: at.src, width: at.width, height: at.height, name: at.name || `row ${m.row}`, values: clipspan.maps.values(m, doc.side), side: doc.side,
         limit, unit: doc.unit, caption: [el("span", { class: "said" }, m.text), el("span", { class: "soft small numbers" }, `in all ${clipspan.signed(m.effect, 2)} `)] });
     });
+    const largest = Math.max(...doc.maps.map((m) => m.limit)), beyond = largest > limit * 1.01 ? `The strongest colour stands for all beyond ${clipspan.number(limit, 2)}; the largest is ${clipspan.number(largest, 2)}.` : "";
     return el("section", { class: "head-maps" }, el("h" + level, null, term("map", "Where it sees its texts")),
-      clipspan.maps.group({ views, limit, unit: doc.unit, note: `One scale for these maps. Strongest colour: ${clipspan.number(limit, 2)} and beyond.` }));
+      clipspan.maps.group({ views, limit, unit: doc.unit, note: `One scale for these maps. ${beyond}` }));
   }
 
   function csv(head) {

@@ -38,6 +38,8 @@
     };
   }
 
+  const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
+
   function failure(what, error) {
     return clipspan.notice(`${what} could not be drawn.`, `Its data is not as expected (${error.message}). Write the report anew with the same version of clipspan; if it comes back, tell us with this line.`, true);
   }
@@ -59,7 +61,8 @@
       !drawn && absent.length === 0 ? clipspan.notice("Not in this report.", "Only the other store was asked for this.") : null));
     return el("section", { id: section.id, class: `part part-${section.id}`, "aria-labelledby": `${section.id}-title` },
       el("div", { class: "part-head" }, el("h2", { id: `${section.id}-title`, tabindex: -1 }, section.title),
-        section.intro ? el("p", { class: "soft" }, section.intro(places[0])) : null),
+        section.intro ? el("p", { class: "soft" }, section.intro(places[0])) : null,
+        section.id === "first" && places.length === 1 && places[0].side.sample ? el("p", { class: "soft small" }, sentence(places[0].side.sample)) : null),
       el("div", { class: "sides" }, bodies));
   }
 
@@ -93,7 +96,7 @@
       el("div", { class: "part-head" }, el("h2", { id: "about-title", tabindex: -1 }, "About this report")),
       el("div", { class: "sides" }, places.map((place) => el("div", { class: "side" },
         place.two ? el("h3", { class: "side-name" }, place.name) : null,
-        place.side.sample ? el("p", null, place.side.sample) : null,
+        place.side.sample ? el("p", null, sentence(place.side.sample)) : null,
         el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), known(place.side, place.level)),
         (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"), el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", a.why)))] : null))),
       el("details", { class: "made", id: "words" }, el("summary", null, "The words used here"), clipspan.words.list()),
