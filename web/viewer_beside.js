@@ -25,7 +25,8 @@
       second.name = "The other image";
     } else {
       second.model = 1 - state.model;
-      for (const side of [first, second]) side.name = viewer.server.models[side.model].model.name;
+      const models = viewer.server.models, alike = models[0].model.name === models[1].model.name;
+      for (const side of [first, second]) side.name = alike ? models[side.model].model_path : models[side.model].model.name;
     }
     return [first, second];
   }

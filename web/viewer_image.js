@@ -21,7 +21,7 @@
 
   function give(ref, model) {
     const query = model ? `model=${model}` : "", row = rowOf(ref), file = files.get(ref);
-    if (row !== null) return clipspan.server.post("images" + (query ? "?" + query : ""), { row });
+    if (row !== null) return clipspan.server.post("images", { row, model });
     if (file) return clipspan.server.post(`images?name=${encodeURIComponent(file.name || "pasted")}${query ? "&" + query : ""}`, file);
     const of = viewer.server.models[model].model;
     const side = of.image_size, held = { id: ref, name: viewer.state.name || "a picture", side, patches: Math.round(side / of.patch_size) };

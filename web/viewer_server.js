@@ -122,7 +122,8 @@
 
   function failure(error, again) {
     const title = TITLE[error.kind] || "That did not work";
-    const todo = [error.message !== title ? error.message : "", TODO[error.kind] || ""].filter(Boolean).join(". ");
+    const said = error.message === title || error.kind === "token" ? "" : error.message[0].toUpperCase() + error.message.slice(1);
+    const todo = [said, TODO[error.kind] || ""].filter(Boolean).join(". ");
     const notice = clipspan.notice(title, todo, true);
     if (again) notice.append(clipspan.el("p", null, clipspan.el("button", { class: "button slim", type: "button", on: { click: again } }, "Try again")));
     return notice;

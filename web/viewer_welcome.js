@@ -48,10 +48,11 @@
       const found = viewer.heads ? telling(viewer.heads) : [];
       viewer.suggested = viewer.heads ? textsOf(telling({ heads: viewer.heads.heads })) : [];
       viewer.tell("suggested");
-      clipspan.fill(heads, found.length ? el("section", null, el("h2", null, "Its most telling heads"), el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), "), ", viewer.pictured() ? "and the images for which it writes most. Click one to begin." : ""),
-        el("ul", { class: "tellings" }, found.map((head) => card(head, found)))) :
-        clipspan.notice("Its heads have no words yet.", "Start the server with a pool of texts (--texts POOL): then the heads that say most stand here."),
-      viewer.pictured() ? el("section", null, el("h2", null, "Or any image of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null);
+      const says = el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), ")",
+        viewer.pictured() ? ", and the images for which it writes most. Click one to begin." : ".");
+      const gallery = viewer.pictured() ? el("section", null, el("h2", null, found.length ? "Or any image of the store" : "Images of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null;
+      if (found.length) clipspan.fill(heads, el("section", null, el("h2", null, "Its most telling heads"), says, el("ul", { class: "tellings" }, found.map((head) => card(head, found)))), gallery);
+      else clipspan.fill(heads, gallery, clipspan.notice("Its heads have no words yet.", "Start the server with a pool of texts (--texts POOL): then the heads that say most stand here."));
       return null;
     }
     if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("24rem"));
