@@ -74,7 +74,7 @@ static clipspan_status choose(figure_job *job, clipspan_error *err)
 
 static int has_labels(const figure_job *job)
 {
-    return job->s->scored.column != NULL || clipspan_store_class_count(job->store) > 0;
+    return job->s->scored.column != NULL || job->s->scored.classes != NULL || clipspan_store_class_count(job->store) > 0;
 }
 
 /* One search serves all figures. */
@@ -85,9 +85,11 @@ static clipspan_status find(figure_job *job, clipspan_error *err)
     int scored = (job->asked[FIGURE_CURVE] || job->asked[FIGURE_GRID]) && has_labels(job) && !info->moments_only;
     settings.span = job->s->span;
     if (!job->asked[FIGURE_TABLE] && !job->asked[FIGURE_SHEETS] && !job->asked[FIGURE_MAPS]) settings.span.texts.count = 0;
+    settings.span.images = job->asked[FIGURE_SHEETS] ? job->s->pictures : 0;
     settings.scored = job->s->scored;
     settings.roles = 0;
     settings.effects = scored;
+    settings.effect_resamples = 1000; /* as ablate */
     return cli_heads_find(&job->found, job->store, &settings, err);
 }
 

@@ -83,7 +83,7 @@ static clipspan_status draw(figure_job *job, board *b, size_t head, clipspan_err
 clipspan_status figure_sheets(figure_job *job, clipspan_error *err)
 {
     board b = {.job = job};
-    clipspan_textspan *result = job->found.textspan;
+    const clipspan_textspan *result = job->found.textspan;
     if (result == NULL) return figure_lacks(job, FIGURE_SHEETS, "--texts POOL is missing", err);
     if (clipspan_store_get_info(job->store)->moments_only)
         return figure_lacks(job, FIGURE_SHEETS, "the store holds moments alone, no single images", err);
@@ -95,8 +95,6 @@ clipspan_status figure_sheets(figure_job *job, clipspan_error *err)
         close_board(&b);
         return figure_lacks(job, FIGURE_SHEETS, err->message, err);
     }
-    if (status == CLIPSPAN_OK) status = clipspan_textspan_rank_images(result, job->store, cli_hooks(), err);
-    cli_progress_end();
     for (size_t i = 0; i < clipspan_textspan_head_count(result) && status == CLIPSPAN_OK; i++)
         if (clipspan_textspan_get(result, i)->count > 0) status = draw(job, &b, i, err);
     close_board(&b);

@@ -50,7 +50,7 @@ static clipspan_status find_effects(cli_heads *out, const clipspan_store *store,
     cli_scored scored = {0};
     options.convention = out->table.convention;
     options.threads = (int)s->span.engine.threads;
-    options.resamples = 0;
+    options.resamples = (int)s->effect_resamples;
     settings.model = s->span.model;
     settings.vocab = s->span.vocab;
     settings.needs_no_model = 1;
@@ -69,7 +69,6 @@ static clipspan_status find_texts(cli_heads *out, const clipspan_store *store, c
 {
     cli_span_settings span = s->span;
     span.joined = 1;
-    span.images = 0; /* those along the first text's embedding are found below */
     return span.texts.count > 0 ? cli_span_find(&out->textspan, &out->first, store, &span, err) : CLIPSPAN_OK;
 }
 

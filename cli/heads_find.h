@@ -8,10 +8,11 @@
 #include "clipspan/heads.h"
 
 typedef struct cli_heads_settings {
-    cli_span_settings span;     /* texts: none: no descriptions; several pools become one. heads: those described. images: not looked at */
+    cli_span_settings span;     /* texts: none: no descriptions; several pools become one. heads: those described. images: 0: no ranking along every text */
     int roles;                  /* 1: with the attribute that each head tells best, where the store's list has columns for it */
     const char *columns;        /* of roles, as `attributes --columns`; NULL: all that can be scored */
     int effects;                /* 1: with what each head is worth to the right class's logit, scored as `scored` says */
+    size_t effect_resamples;    /* of the bootstrap behind the effects' intervals; 0: none */
     cli_scored_settings scored; /* its model and vocab: the span's */
     size_t top, bins;           /* of activations: images at either end (0: no activations); bins of the histogram */
 } cli_heads_settings;

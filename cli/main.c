@@ -12,7 +12,7 @@ const cli_command *const cli_commands[] = {
     &cli_info,       &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify, &cli_decompose, &cli_merge,
     &cli_textspan,   &cli_heads_command,
     &cli_attributes, &cli_neurons,  &cli_ablate,     &cli_groups, &cli_edit,     &cli_retrieve,  &cli_map,
-    &cli_segment,    &cli_export,   &cli_report,   &cli_serve,  NULL};
+    &cli_segment,    &cli_export,   &cli_report,   &cli_figure, &cli_serve,  NULL};
 
 static const cli_command *find_command(const char *name)
 {
