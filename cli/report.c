@@ -1,6 +1,8 @@
 /* clipspan report: one page that holds what there is to see of a store. */
 #include "report.h"
 
+#include "columns.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -61,19 +63,30 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     return status == CLIPSPAN_OK ? check_files(s, err) : status;
 }
 
+static clipspan_status check_columns(const report_side *side, clipspan_error *err)
+{
+    const settings *s = side->s;
+    cli_labelled from = {.store = side->store};
+    cli_columns columns = {0};
+    clipspan_status status = cli_columns_read(&columns, s->columns, err);
+    for (size_t i = 0; status == CLIPSPAN_OK && i < columns.count; i++)
+        status = cli_labelled_choose(&from, columns.names[i], err);
+    cli_columns_free(&columns);
+    if (status == CLIPSPAN_OK) status = cli_labelled_choose(&from, s->scored.column, err);
+    return status == CLIPSPAN_OK ? cli_labelled_choose(&from, s->attribute, err) : status;
+}
+
 /* What the store must have, since the command line names it. */
 static clipspan_status check_store(const report_side *side, clipspan_error *err)
 {
     const settings *s = side->s;
     const clipspan_store_info *info = clipspan_store_get_info(side->store);
-    cli_labelled from = {.store = side->store};
     unsigned char *heads = calloc((size_t)info->layers * (size_t)info->heads, 1);
     clipspan_status status = heads ? CLIPSPAN_OK : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     if (status == CLIPSPAN_OK && s->span.heads != NULL)
         status = clipspan_heads_parse(s->span.heads, info->layers, info->heads, heads, err);
     free(heads);
-    if (status == CLIPSPAN_OK) status = cli_labelled_choose(&from, s->scored.column, err);
-    if (status == CLIPSPAN_OK) status = cli_labelled_choose(&from, s->attribute, err);
+    if (status == CLIPSPAN_OK) status = check_columns(side, err);
     for (size_t i = 0; status == CLIPSPAN_OK && i < s->rows.count; i++) {
         char *end = NULL;
         unsigned long long row = strtoull(s->rows.items[i], &end, 10);
@@ -181,6 +194,7 @@ static const cli_option options[] = {
     {"size", 'm', CLI_COUNT, "N", "texts a head (default 8)", offsetof(settings, span.size)},
     {"resamples", 0, CLI_COUNT, "N", "of the bootstrap behind the stability of heads' texts (default 20; 0: not measured)",
      offsetof(settings, span.resamples)},
+    {"columns", 0, CLI_TEXT, "A,B,...", "what heads may tell: " CLI_COLUMNS_HELP, offsetof(settings, columns)},
     {"classes", 0, CLI_TEXT, "FILE",
      "what images are classified as, one a line, or label, tab, words (default: the labels of the images)",
      offsetof(settings, scored.classes)},

@@ -10,7 +10,7 @@
 
 typedef struct report_settings {
     const char *arguments[CLI_ARGUMENTS];
-    const char *output, *title, *beside, *images, *attribute;
+    const char *output, *title, *beside, *images, *columns, *attribute;
     const char *segment, *segment_classes, *segment_templates, *segment_methods;
     cli_list where, cue, rows;
     cli_span_settings span;

@@ -31,6 +31,7 @@ static cli_line line_of(const report_side *side, const cli_heads_settings *h)
         cli_line_option(&line, "--heads", side->s->span.heads);
         report_model_options(&line, side);
     }
+    cli_line_option(&line, "--columns", h->columns);
     if (cli_convention(h->span.convention) == CLIPSPAN_EXACT) cli_line_option(&line, "--convention", "exact");
     cli_line_engine(&line, &h->span.engine);
     cli_line_word(&line, "--json");
@@ -64,6 +65,7 @@ clipspan_status report_heads(report_side *side, clipspan_error *err)
     cli_heads_settings h = CLI_HEADS_DEFAULTS;
     h.span = side->s->span;
     h.span.model = side->model_path;
+    h.columns = side->s->columns;
     if (h.span.heads == NULL) h.span.heads = "all";
     if (clipspan_store_get_info(side->store)->moments_only) h.span.resamples = 0;
     clipspan_status status = CLIPSPAN_OK;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MOST = 16 };
+enum { BATCH_MOST = 16, MANY_IMAGES = 100 };
 static const double TOKEN_BYTES = 256e6; /* of one batch, all layers */
 
 typedef struct head_text {
@@ -170,6 +170,8 @@ static clipspan_status run_model(mapping *m, clipspan_error *err)
             }
     options.parts = CLIPSPAN_PART_TOKENS;
     options.token_layers = layers;
+    if (m->image_count > MANY_IMAGES)
+        cli_note("heat-maps: the model runs on %zu images (--maps 0: no maps)", m->image_count);
     clipspan_status status = clipspan_images_some(&m->sample, m->side->images, m->places, m->image_count, err);
     if (status == CLIPSPAN_OK)
         status = clipspan_decompose_each(m->engine, m->sample, &options, take_batch, m, cli_hooks(), err);

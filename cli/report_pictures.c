@@ -9,7 +9,7 @@ typedef struct showing {
     report_side *side;
     unsigned char *view;  /* [S, S, 3], and small: what is left of it */
     unsigned char *small; /* [SIDE or more, SIDE or more, 3] */
-    size_t shown, named;
+    size_t shown, named, unread;
     int view_side;
 } showing;
 
@@ -62,7 +62,7 @@ static clipspan_status show(showing *v, uint64_t row, clipspan_error *err)
     if (status == CLIPSPAN_ERROR_MEMORY || status == CLIPSPAN_ERROR_INTERRUPTED) return status;
     if (status == CLIPSPAN_OK)
         v->shown++;
-    else
+    else if (v->unread++ == 0)
         cli_warn("%s", err->message);
     return CLIPSPAN_OK;
 }
@@ -104,6 +104,7 @@ static clipspan_status say(const showing *v, clipspan_error *err)
     snprintf(words, sizeof words, "%zu of %llu images have a picture in this page%s", v->shown,
              (unsigned long long)clipspan_store_get_info(v->side->store)->images, rest);
     cli_note("%s", words);
+    if (v->unread > 0) cli_note("%zu pictures could not be read", v->unread);
     return clipspan_page_sample(v->side->page, words, err);
 }
 

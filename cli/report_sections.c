@@ -99,12 +99,30 @@ static void scored_options(cli_line *line, const report_side *side, const char *
     cli_line_engine(line, &side->s->span.engine);
 }
 
+/* What was found for the heads' roles is what the command prints. */
+static clipspan_status add_attributes(report_side *side, cli_line *line, clipspan_error *err)
+{
+    clipspan_memory_file *file = NULL;
+    cli_line_word(line, "--json");
+    clipspan_status status = clipspan_memory_file_new(&file, err);
+    if (status == CLIPSPAN_OK)
+        status = clipspan_report_attributes(side->heads.attributes, side->store, NULL, CLIPSPAN_JSON,
+                                            clipspan_memory_file_path(file), err);
+    if (status == CLIPSPAN_OK) status = report_add(side, "attributes", line, file, REPORT_WISHES, err);
+    clipspan_memory_file_free(file);
+    return report_leave_out(side, "attributes", status, err);
+}
+
 clipspan_status report_attributes(report_side *side, clipspan_error *err)
 {
     cli_line line = begin(side, "attributes");
+    cli_line_option(&line, "--columns", side->s->columns);
     convention_option(&line, side);
     cli_line_engine(&line, &side->s->span.engine);
-    clipspan_status status = report_capture(side, "attributes", &cli_attributes, &line, REPORT_WISHES, NULL, NULL, err);
+    clipspan_status status =
+        side->heads.attributes != NULL
+            ? add_attributes(side, &line, err)
+            : report_capture(side, "attributes", &cli_attributes, &line, REPORT_WISHES, NULL, NULL, err); /* says why */
     cli_line_clear(&line);
     return status;
 }

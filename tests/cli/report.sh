@@ -32,7 +32,7 @@ check two.html --commands
 "$BUILD/models/demo/demo-scenes" dir birds --count 60 --seed 2026 --split test --set birds >/dev/null
 clipspan decompose model birds/labels.csv -o birds.store --quiet
 clipspan report birds.store -o birds.html --classes $prompts/bird.classes.txt --templates $prompts/bird.templates.txt \
-  --attribute setting --cue 'something on water' --cue 'something on grass' --pictures 0 --quiet 2>/dev/null
+  --attribute setting --cue 'something on water' --cue 'something on grass' --columns setting,label --pictures 0 --quiet 2>/dev/null
 check birds.html --commands
 # what a store cannot give is said, on the page and on standard error
 clipspan report moments -o moments.html --texts pool.txt 2>&1 | sed "s|$scratch|TMP|g"
@@ -54,6 +54,7 @@ fails clipspan report store -o bad.html --texts nowhere.txt
 fails clipspan report store -o bad.html --texts pool.txt --embeddings a.npy --embeddings b.npy
 fails clipspan report store -o bad.html --column nothing
 fails clipspan report store -o bad.html --attribute nothing
+fails clipspan report store -o bad.html --columns setting,nothing
 fails clipspan report store -o bad.html --cue water
 fails clipspan report store -o bad.html --row 40
 fails clipspan report store -o bad.html --row x
