@@ -5,7 +5,7 @@
  *       doc       what `clipspan heads --json` printed
  *       picture   (row, name) => {src, width, height} of an image of the store, or null where it is not at hand
  *       effect    ? the head's ablation (docs/json.md, ablate), for its direct effect
- *       maps      ? {unit, side, maps: [{text, row, effect, limit, values}]}: those of this head; scale ?: the value of their
+ *       maps      ? {unit, side, maps: [{text, row, effect, limit, values, command ?}]}: those of this head; scale ?: the value of their
  *                 strongest colour, where other heads' maps stand beside them
  *       level     of its heading, 3 by default; the parts' headings are one lower
  *       command   ? the command line that made it
@@ -72,6 +72,12 @@
         marks: Number.isFinite(a.mean) ? [{ value: a.mean, name: "mean" }] : [] })];
   }
 
+  const commandsOf = (doc) => [...new Set(doc.maps.map((m) => m.command).filter(Boolean))];
+  function mapRows(head, doc) {
+    return [["head", "text", "row", "patch_row", "patch_column", "value"], ...doc.maps.flatMap((m) =>
+      Array.from(clipspan.maps.values(m, doc.side), (v, i) => [head.name, m.text, m.row, Math.floor(i / doc.side), i % doc.side, v]))];
+  }
+
   function maps({ maps: doc, head, picture, level }) {
     const limit = doc.scale || clipspan.maps.limitOf(doc.maps, doc.side);
     const views = doc.maps.map((m) => {
@@ -80,8 +86,10 @@
         limit, unit: doc.unit, caption: [el("span", { class: "said" }, m.text), el("span", { class: "soft small numbers" }, `in all ${clipspan.signed(m.effect, 2)} `)] });
     });
     const largest = Math.max(...doc.maps.map((m) => m.limit)), beyond = largest > limit * 1.01 ? `The strongest colour stands for all beyond ${clipspan.number(limit, 2)}; the largest is ${clipspan.number(largest, 2)}.` : "";
-    return el("section", { class: "head-maps" }, el("h" + level, null, term("map", "Where it sees its texts")),
-      clipspan.maps.group({ views, limit, unit: doc.unit, note: `One scale for these maps. ${beyond}` }));
+    const group = clipspan.maps.group({ views, limit, unit: doc.unit, note: `One scale for these maps. ${beyond}` }), commands = commandsOf(doc);
+    return el("section", { class: "head-maps" }, el("div", { class: "spread" }, el("h" + level, null, term("map", "Where it sees its texts")),
+      clipspan.save.menu({ name: `maps-${head.name}`, picture: () => group, csv: () => mapRows(head, doc), json: () => doc.maps.map((m) => ({ ...m, unit: doc.unit, side: doc.side, values: Array.from(clipspan.maps.values(m, doc.side)) })), command: commands.length ? commands : null })),
+    group, commands.length ? clipspan.save.made(commands) : null);
   }
 
   function csv(head) {

@@ -39,7 +39,7 @@ clipspan.report = clipspan.report || { sections: [] };
   }
 
   clipspan.report.sections.push({
-    id: "first", kinds: ["heads"], title: "Heads that say it plainly", short: "First",
+    id: "first", kinds: ["heads"], title: "Heads that say it plainly", short: "Highlights",
     intro: () => ["Each line is one ", term("head"), ": the text that its writing varies along most, and the images where it writes this text most strongly."],
     draw: stories,
   });
@@ -194,6 +194,7 @@ clipspan.report = clipspan.report || { sections: [] };
     const saved = el("div", { class: "off-page", "aria-hidden": "true" });
     clipspan.fill(whole, el("div", { class: "explorer-grid" }, el("div", { class: "spread" }, choice, menu), grid.element, legend,
       el("p", { class: "soft small keys" }, "Arrow keys move, ", el("kbd", null, "Enter"), " opens, ", el("kbd", null, "Shift"), " with a click or ", el("kbd", null, "Enter"), " compares."),
+      el("p", { class: "soft small fingers" }, "A cell opens its head; Compare, then another cell, shows two beside each other."),
       allHeads(doc, place), clipspan.save.made(command), saved), panels.first, panels.second);
     place.shared.redraw.push(follow);
     follow(clipspan.address.read());

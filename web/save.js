@@ -5,9 +5,9 @@
  *       picture   function: an element that is shown on the page. An <svg> is saved as SVG and PNG, anything else as PNG
  *       csv       function: an array of rows, each an array of cells; the first row is the header. null: an empty cell
  *       json      function: a value
- *       command   a string, or a function that returns one
+ *       command   a string or an array of them, or a function that returns one
  *     Functions are called when an item is chosen, so they give what is shown at that time. They may return promises.
- *   clipspan.save.made(command)        an element: "How it was made", the command and a button that copies it
+ *   clipspan.save.made(command)        an element: "How it was made", the command (or an array of them, a line each) and a button that copies
  *   clipspan.save.copy(text)           to the clipboard; says so through clipspan.announce
  *   clipspan.save.file(name, type, content)   a download, of a string or Blob
  *   clipspan.save.csvOf(rows)          RFC 4180
@@ -154,7 +154,7 @@
       list.push(["Drawing, SVG", async () => file(name + ".svg", "image/svg+xml", svgOf(await picture()))]);
     if (csv) list.push(["Table, CSV", async () => file(name + ".csv", "text/csv", csvOf(await csv()))]);
     if (json) list.push(["Data, JSON", async () => file(name + ".json", "application/json", JSON.stringify(await json(), null, 1) + "\n")]);
-    if (command) list.push(["Copy the command", () => copy(typeof command === "function" ? command() : command)]);
+    if (command) list.push(["Copy the command", () => copy(linesOf(typeof command === "function" ? command() : command))]);
     return list;
   }
 
@@ -193,9 +193,10 @@
     return element;
   }
 
+  const linesOf = (command) => (Array.isArray(command) ? command.join("\n") : command);
   const made = (command) => clipspan.el("details", { class: "made" }, clipspan.el("summary", null, "How it was made"),
-    clipspan.el("div", { class: "made-command" }, clipspan.el("pre", null, clipspan.el("code", null, command)),
-      clipspan.el("button", { type: "button", class: "button slim", on: { click: () => copy(command) } }, "Copy")));
+    clipspan.el("div", { class: "made-command" }, clipspan.el("pre", null, clipspan.el("code", null, linesOf(command))),
+      clipspan.el("button", { type: "button", class: "button slim", on: { click: () => copy(linesOf(command)) } }, "Copy")));
 
   clipspan.save = { menu, made, copy, file, csvOf, svgOf, pngOf };
 })();
