@@ -1,0 +1,24 @@
+// What axe-core calls serious or worse on the page as it stands, one line a fault.
+import { createRequire } from 'node:module';
+
+const axe = createRequire(import.meta.url).resolve('axe-core');
+
+export async function accessibilityFaults(page) {
+  await page.evaluate(() => { window.module = undefined; });
+  if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(await source());
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  return violations.filter((v) => ['serious', 'critical'].includes(v.impact))
+    .flatMap((v) => v.nodes.map((n) => `${v.id} (${v.impact}): ${n.target.join(' ')}: ${n.failureSummary.split('\n').slice(1).join(' ').trim()}`));
+}
+
+let text = null;
+async function source() {
+  const { readFile } = await import('node:fs/promises');
+  text ??= await readFile(axe, 'utf8');
+  return text;
+}
+
+/** Places where the page is wider than its window. */
+export function sidewaysScroll(page) {
+  return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+}
