@@ -149,8 +149,8 @@ static clipspan_status show_side(report_side *side, int strict, clipspan_error *
 static clipspan_status open_page(clipspan_page **page, const settings *s, const clipspan_store *store, clipspan_error *err)
 {
     const clipspan_store_info *info = clipspan_store_get_info(store);
-    char title[512];
-    snprintf(title, sizeof title, "The heads of %.200s, on %llu images", info->model_name, (unsigned long long)info->images);
+    char title[512], images[32];
+    snprintf(title, sizeof title, "The heads of %.200s, on %s images", info->model_name, report_count(images, info->images));
     return clipspan_page_new(page, s->title ? s->title : title, err);
 }
 

@@ -95,14 +95,27 @@ static clipspan_status show_all(showing *v, const uint64_t *rows, size_t count, 
     return status;
 }
 
+const char *report_count(char out[32], uint64_t value)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value), at = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0) out[at++] = ',';
+        out[at++] = digits[i];
+    }
+    out[at] = '\0';
+    return out;
+}
+
 /* The choice in words. */
 static clipspan_status say(const showing *v, clipspan_error *err)
 {
-    char words[256], rest[128] = "";
+    char words[256], rest[128] = "", shown[32], images[32], named[32];
     if (v->shown < v->named)
-        snprintf(rest, sizeof rest, "; of %zu that its lists name, those that stand first in them", v->named);
-    snprintf(words, sizeof words, "%zu of %llu images have a picture in this page%s", v->shown,
-             (unsigned long long)clipspan_store_get_info(v->side->store)->images, rest);
+        snprintf(rest, sizeof rest, "; of %s that its lists name, those that stand first in them",
+                 report_count(named, v->named));
+    snprintf(words, sizeof words, "%s of %s images have a picture in this page%s", report_count(shown, v->shown),
+             report_count(images, clipspan_store_get_info(v->side->store)->images), rest);
     cli_note("%s", words);
     if (v->unread > 0) cli_note("%zu pictures could not be read", v->unread);
     return clipspan_page_sample(v->side->page, words, err);

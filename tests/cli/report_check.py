@@ -71,7 +71,7 @@ def main():
     print(data["format"], "|", data["title"])
     for side in data["sides"]:
         print("side:", os.path.basename(side["store"]["images_path"]), "model" if "model" in side else "no model",
-              "|", re.sub(r"^[1-9]\d*|(?<=; of )\d+", "some", side.get("sample", "no pictures")))
+              "|", re.sub(r"^[1-9][\d,]*|(?<=; of )[\d,]+", "some", side.get("sample", "no pictures")))
         named = set().union(*(rows_of(s["data"]) for s in side["sections"])) if side["sections"] else set()
         kept = {int(row) for row in side["pictures"]}
         print("pictures of rows that are not named:", sorted(kept - named))
