@@ -53,7 +53,9 @@ static clipspan_status choose(settings *s, const clipspan_store_info *info, unsi
     s->find.span.heads = s->heads ? s->heads : "all";
     s->find.effects = by_of(s->by) == CLIPSPAN_HEADS_BY_EFFECT;
     /* what neither the text nor a table shows is not looked for: both read every image */
-    s->find.roles = s->json || s->csv != NULL || by_of(s->by) == CLIPSPAN_HEADS_BY_ROLE || count > 0;
+    s->find.roles = s->json || s->csv != NULL || by_of(s->by) == CLIPSPAN_HEADS_BY_ROLE ? CLI_ROLES_ALL
+                    : count > 0                                                         ? CLI_ROLES_DESCRIBED
+                                                                                        : CLI_ROLES_NONE;
     if (!s->json && count > FEW_HEADS) s->find.top = 0;
     if (s->stability) s->find.span.resamples = s->resamples;
     return status;

@@ -22,24 +22,38 @@ static clipspan_status find_spread(cli_heads *out, const clipspan_store *store, 
 }
 
 /* A list without columns that can be scored is no error: its heads then have no role. */
-static clipspan_status find_roles(cli_heads *out, const clipspan_store *store, const cli_heads_settings *s,
-                                  clipspan_error *err)
+static clipspan_status score_columns(cli_heads *out, const clipspan_store *store, const cli_heads_settings *s,
+                                     const unsigned char *heads, clipspan_error *err)
 {
     clipspan_attributes_options options = CLIPSPAN_ATTRIBUTES_OPTIONS_INIT;
     clipspan_error why;
     cli_columns columns = {0};
-    options.convention = out->table.convention;
-    options.threads = (int)s->span.engine.threads;
-    if (!s->roles || clipspan_store_get_info(store)->moments_only) return CLIPSPAN_OK;
     clipspan_status status = cli_columns_read(&columns, s->columns, err);
     if (status != CLIPSPAN_OK) return status;
+    options.convention = out->table.convention;
+    options.threads = (int)s->span.engine.threads;
     options.columns = columns.count ? columns.names : NULL;
     options.column_count = columns.count;
+    options.heads = heads;
     status = clipspan_attributes_run(&out->attributes, store, &options, cli_hooks(), &why);
     cli_progress_end();
     cli_columns_free(&columns);
     if (status == CLIPSPAN_OK || (status == CLIPSPAN_ERROR_ARGUMENT && s->columns == NULL)) return CLIPSPAN_OK;
     return cli_fail(err, status, "%s", why.message);
+}
+
+static clipspan_status find_roles(cli_heads *out, const clipspan_store *store, const cli_heads_settings *s,
+                                  clipspan_error *err)
+{
+    const clipspan_store_info *info = clipspan_store_get_info(store);
+    if (s->roles == CLI_ROLES_NONE || info->moments_only) return CLIPSPAN_OK;
+    if (s->roles == CLI_ROLES_ALL) return score_columns(out, store, s, NULL, err);
+    unsigned char *heads = calloc((size_t)info->layers * (size_t)info->heads, 1);
+    if (heads == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    clipspan_status status = clipspan_heads_parse(s->span.heads, info->layers, info->heads, heads, err);
+    if (status == CLIPSPAN_OK) status = score_columns(out, store, s, heads, err);
+    free(heads);
+    return status;
 }
 
 static clipspan_status find_effects(cli_heads *out, const clipspan_store *store, const cli_heads_settings *s,

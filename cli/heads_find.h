@@ -7,9 +7,10 @@
 
 #include "clipspan/heads.h"
 
+enum { CLI_ROLES_NONE = 0, CLI_ROLES_ALL = 1, CLI_ROLES_DESCRIBED = 2 /* those of span.heads */ };
 typedef struct cli_heads_settings {
     cli_span_settings span;     /* texts: none: no descriptions; several pools become one. heads: those described. images: 0: no ranking along every text */
-    int roles;                  /* 1: with the attribute that each head tells best, where the store's list has columns for it */
+    int roles;                  /* with the attribute that a head tells best, where the store's list has columns for it */
     const char *columns;        /* of roles, as `attributes --columns`; NULL: all that can be scored */
     int effects;                /* 1: with what each head is worth to the right class's logit, scored as `scored` says */
     size_t effect_resamples;    /* of the bootstrap behind the effects' intervals; 0: none */
@@ -18,7 +19,7 @@ typedef struct cli_heads_settings {
 } cli_heads_settings;
 #define CLI_HEADS_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        .span = {.heads = "all", .convention = "paper", .size = 5, .rank = 80, .cache = 1}, .roles = 1, .top = 8, .bins = 32 \
+        .span = {.heads = "all", .convention = "paper", .size = 5, .rank = 80, .cache = 1}, .roles = CLI_ROLES_ALL, .top = 8, .bins = 32 \
     }
 
 typedef struct cli_heads {

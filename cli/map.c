@@ -1,6 +1,7 @@
 /* clipspan map: where in an image a text is argued for or against, by which layers and heads. */
 #include "map.h"
 #include "span.h"
+#include "terminal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,10 @@ static clipspan_status check(const map_settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--csv lists heads, and --method has none");
     if (s->tile != 0 && (s->tile < 32 || s->tile > 2048))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--tile %zu: expected 32 to 2048 pixels", s->tile);
+    if (s->show != NULL && s->json && s->output == NULL)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--show draws on standard output, where --json goes: give -o FILE");
     clipspan_status status = check_subject(s, err);
+    if (status == CLIPSPAN_OK) status = cli_terminal_check(s->show, err);
     return status == CLIPSPAN_OK ? CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
                                                {"--png", s->png, CLI_FILE}, {"--npy", s->npy, CLI_FILE}) : status;
 }
@@ -63,7 +67,7 @@ static clipspan_status open_subject(map_job *job, clipspan_error *err)
             cli_warn("the store is unfinished: rows are those that it has");
         if (status == CLIPSPAN_OK)
             status = cli_open_store_model(&job->model, job->store, s->model_path, s->model.vocab, err);
-        if (status == CLIPSPAN_OK && (s->png != NULL || s->methods.count > 0))
+        if (status == CLIPSPAN_OK && (map_draws(s) || s->methods.count > 0))
             status = cli_open_store_images(&job->images, job->store, s->images_path, err);
     } else {
         status = cli_open_model(&job->model, s->arguments[0], &s->model, err);
@@ -98,16 +102,16 @@ static clipspan_status choose(map_job *job, clipspan_error *err)
                   : strcmp(s->detail, "layer") == 0 ? CLIPSPAN_MAP_LAYER
                                                     : CLIPSPAN_MAP_WHOLE;
     clipspan_status status = map_choose_rows(job, err);
-    if (status == CLIPSPAN_OK && s->png != NULL && job->row_count > PICTURES_MOST)
+    if (status == CLIPSPAN_OK && map_draws(s) && job->row_count > PICTURES_MOST)
         status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                          "--png shows at most %d images and there are %zu: choose some (--rows, --name, --limit)",
-                          (int)PICTURES_MOST, job->row_count);
+                          "--%s shows at most %d images and there are %zu: choose some (--rows, --name, --limit)",
+                          s->png ? "png" : "show", (int)PICTURES_MOST, job->row_count);
     if (status == CLIPSPAN_OK) status = open_engine(job, err);
     if (status == CLIPSPAN_OK) status = map_choose_texts(job, err);
     if (status == CLIPSPAN_OK && s->methods.count > 0)
         status = clipspan_tracer_open(&job->tracer, job->model, (int)s->engine.threads, err);
     if (status != CLIPSPAN_OK) return status;
-    job->keep_values = s->png != NULL || s->json;
+    job->keep_values = map_draws(s) || s->json;
     if (s->methods.count == 0) return map_choose_heads(job, err);
     /* the decomposition beside other methods runs the model: every layer is at hand */
     clipspan_store *store = job->store;
@@ -205,8 +209,12 @@ static clipspan_status write_results(const map_job *job, clipspan_error *err)
     const clipspan_maps_look look = {evidence_of(s), s->methods.count > 0, job->scale, tile_side(job),
                                      clipspan_model_get_info(job->model)->image_size, title};
     if (status == CLIPSPAN_OK && s->png != NULL) status = clipspan_picture_maps(&maps, &look, s->png, err);
-    if (status != CLIPSPAN_OK) return status;
-    return clipspan_report_maps(&maps, s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT, s->output ? s->output : "-", err);
+    if (status == CLIPSPAN_OK)
+        status = clipspan_report_maps(&maps, s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT, s->output ? s->output : "-", err);
+    clipspan_terminal terminal;
+    if (status != CLIPSPAN_OK || s->show == NULL || !cli_terminal_find(&terminal, s->show)) return status;
+    if (s->output == NULL) puts("");
+    return clipspan_terminal_maps(&maps, &look, &terminal, "-", err);
 }
 
 static void free_job(map_job *job)
@@ -271,6 +279,7 @@ static const cli_option options[] = {
     CLI_CONVENTION_OPTION(map_settings, convention),
     {"evidence", 0, CLI_TEXT, "both|for|against", "what the picture shows (default both)", offsetof(map_settings, evidence)},
     {"png", 0, CLI_TEXT, "FILE", "the maps laid over the pictures, with a legend", offsetof(map_settings, png)},
+    CLI_SHOW_OPTION(map_settings, show),
     {"scale", 0, CLI_TEXT, "X", "value of the picture's strongest colour (default: 99.5th percentile of the magnitudes)",
      offsetof(map_settings, scale)},
     {"tile", 0, CLI_COUNT, "N", "pixels a tile of the picture (default: by their number)", offsetof(map_settings, tile)},

@@ -13,13 +13,16 @@ typedef struct map_settings {
     const char *arguments[CLI_ARGUMENTS];
     cli_list texts, names, methods;
     const char *texts_file, *minus, *heads, *detail, *pick, *pool, *rows, *convention, *evidence, *scale;
-    const char *png, *npy, *csv, *output, *model_path, *images_path;
+    const char *png, *show, *npy, *csv, *output, *model_path, *images_path;
     int minus_mean, json;
     size_t top, tile;
     cli_image_settings images;
     cli_engine_settings engine;
     cli_model_settings model;
 } map_settings;
+
+/* Pictures are wanted, in a file or on the terminal. */
+static inline int map_draws(const map_settings *s) { return s->png != NULL || s->show != NULL; }
 
 /* Letters: I chosen images, T texts, P parts, L layers, H heads, E joint dimension. */
 typedef struct map_job {

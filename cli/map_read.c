@@ -35,7 +35,7 @@ static clipspan_status check_size(const map_job *job, clipspan_error *err)
                         job->row_count, job->text_count, job->part_count);
     if (job->keep_values && maps * (double)job->places > VALUES_MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                        "%.0f maps are too many for --png or --json; --npy takes any number, or choose fewer (--rows)", maps);
+                        "%.0f maps are too many for --png, --show or --json; --npy takes any number, or choose fewer (--rows)", maps);
     return CLIPSPAN_OK;
 }
 
@@ -49,7 +49,7 @@ static clipspan_status make_room(map_job *job, clipspan_error *err)
     job->summaries = calloc(rows * maps, sizeof *job->summaries);
     job->values = calloc((job->keep_values ? rows : 1) * maps, job->places * sizeof *job->values);
     if (!job->found || !job->scores || !job->summaries || !job->values) return no_memory(err);
-    if (job->s->png != NULL && (job->rgb = calloc(rows, view_size(job))) == NULL) return no_memory(err);
+    if (map_draws(job->s) && (job->rgb = calloc(rows, view_size(job))) == NULL) return no_memory(err);
     if (job->s->methods.count > 0) return CLIPSPAN_OK;
     job->predicted = calloc(rows * maps, sizeof *job->predicted);
     job->effects = calloc(rows * job->text_count, head_count(job) * sizeof *job->effects);

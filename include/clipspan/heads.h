@@ -10,6 +10,7 @@
 
 #include "clipspan/ablation.h"
 #include "clipspan/activations.h"
+#include "clipspan/terminal.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,11 +48,6 @@ typedef enum clipspan_heads_by {
     CLIPSPAN_HEADS_BY_ROLE,     /* the attribute that it tells best; needs attributes */
     CLIPSPAN_HEADS_BY_EFFECT    /* what replacing it by its mean takes from the right class's logit; needs effects */
 } clipspan_heads_by;
-typedef enum clipspan_colours {
-    CLIPSPAN_COLOURS_NONE, /* numbers and letters */
-    CLIPSPAN_COLOURS_256,  /* terminal escapes of the palette of 256 */
-    CLIPSPAN_COLOURS_TRUE  /* of 24 bits */
-} clipspan_colours;
 /* How text looks; JSON and CSV do not ask. */
 typedef struct clipspan_heads_look {
     clipspan_heads_by by;

@@ -9,7 +9,7 @@
 #include "report/terminal.h"
 
 /* CELL: a space and three characters. BLOCKS: up to so many heads are described at length, of more each gets one of LINES. */
-enum { CELL = 4, TOTAL = 7, BAR = 24, NARROWEST = 40, BLOCKS = 8, LINES = 24, ROLES = 26,
+enum { CELL = 4, TOTAL = 7, NARROWEST = 40, BLOCKS = 8, LINES = 24, ROLES = 26,
        NUMBER = 11, BESIDE = 72 };
 
 /* What the grid shows. */
@@ -32,31 +32,6 @@ static size_t line_width(const clsp_heads *heads)
     return (size_t)(heads->look->width > NARROWEST ? heads->look->width : NARROWEST);
 }
 
-/* Words of `text`, broken into lines at spaces; it begins with its own spaces, later lines stand `indent` in. */
-static void wrap(clsp_report *report, size_t width, size_t indent, const char *text)
-{
-    size_t used = strspn(text, " ");
-    bool begun = false;
-    clsp_report_add(report, "%*s", (int)used, "");
-    for (const char *word = text + used; *word;) {
-        size_t length = strcspn(word, " ");
-        if (strncmp(word + length, " %", 2) == 0) length += 2 + strcspn(word + length + 2, " "); /* stays with its number */
-        char *copy = clsp_strndup(word, length);
-        size_t wide = copy ? clsp_text_width(copy) : 0;
-        bool breaks = begun && used + 1 + wide > width;
-        if (begun) clsp_report_add(report, "%s%*s", breaks ? "\n" : " ", breaks ? (int)indent : 0, "");
-        if (copy == NULL)
-            report->failed = true;
-        else
-            clsp_report_cut(report, copy, wide);
-        used = (breaks ? indent : used + begun) + wide;
-        begun = true;
-        clsp_free(copy);
-        word += length + strspn(word + length, " ");
-    }
-    clsp_report_add(report, "\n");
-}
-
 static void say(const grid *g, size_t indent, const char *format, ...) CLSP_PRINTF(3, 4);
 static void say(const grid *g, size_t indent, const char *format, ...)
 {
@@ -65,7 +40,7 @@ static void say(const grid *g, size_t indent, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    wrap(g->report, g->width, indent, text);
+    clsp_report_wrap(g->report, g->width, indent, text);
 }
 
 /* ---- the grid --------------------------------------------------------------------------------------------------- */
@@ -185,6 +160,8 @@ static void draw_cell(const grid *g, const clsp_head_place *at)
         clsp_report_add(g->report, " %c%02.0f", letter_of(g, at->role), fmin(value, 99));
     else if (g->signed_values)
         clsp_report_add(g->report, " %3.0f", round(value) + 0.0); /* no "-0" */
+    else if (g->limit < 0.995) /* ".35" */
+        clsp_report_add(g->report, " .%02.0f", 100 * value);
     else
         clsp_report_add(g->report, value < 9.95 ? " %3.1f" : " %3.0f", value);
     clsp_terminal_plain(g->report, colours);
@@ -218,20 +195,6 @@ static void draw_part(const grid *g, int first, int end)
         if (totals) draw_total(g, layer);
         clsp_report_add(g->report, "\n");
     }
-}
-
-static void draw_bar(const grid *g)
-{
-    double low = g->scale == CLIPSPAN_SCALE_ZERO ? -g->limit : 0;
-    clipspan_colours colours = g->heads->look->colours;
-    clsp_report_add(g->report, "\n%.3g ", low);
-    for (int i = 0; i < BAR; i++) {
-        double t = (double)i / (BAR - 1);
-        clsp_terminal_paint(g->report, colours, clsp_colour(g->scale, low < 0 ? 2 * t - 1 : t));
-        clsp_report_add(g->report, " ");
-    }
-    clsp_terminal_plain(g->report, colours);
-    clsp_report_add(g->report, " %.3g\n", g->limit);
 }
 
 static void draw_role_legend(const grid *g)
@@ -282,8 +245,11 @@ static void draw_grid(const grid *g)
     }
     if (g->heads->look->by == CLIPSPAN_HEADS_BY_ROLE)
         draw_role_legend(g);
-    else if (g->heads->look->colours != CLIPSPAN_COLOURS_NONE)
-        draw_bar(g);
+    else if (g->heads->look->colours != CLIPSPAN_COLOURS_NONE) {
+        clsp_report_add(g->report, "\n");
+        clsp_terminal_bar(g->report, g->heads->look->colours, g->scale, g->limit);
+        clsp_report_add(g->report, "  %s\n", g->unit);
+    }
 }
 
 /* ---- one head at length ----------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* Maps laid over their images, as a sheet of tiles. */
-#include "clipspan/picture.h"
+#include "report/map_sheet.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 enum { TILES_MOST = 20000, HEADING = 512, NOTE = 1024 };
 
 /* The sheet and what it borrows. Rows are images x texts, or images alone where the texts are the columns. */
-typedef struct composition {
+typedef struct clsp_maps_composition {
     const clipspan_maps *maps;
     const clipspan_maps_look *look;
     bool by_text; /* one column a text */
@@ -179,26 +179,51 @@ static clipspan_status set_scale(composition *c, clipspan_sheet *sheet, clipspan
     return CLIPSPAN_OK;
 }
 
+static clipspan_status fill(composition *c, clipspan_sheet *sheet, clipspan_error *err)
+{
+    const clipspan_maps *maps = c->maps;
+    c->by_text = maps->part_count == 1;
+    c->rows = c->by_text ? maps->image_count : maps->image_count * maps->text_count;
+    c->columns = 1 + (c->by_text ? maps->text_count : maps->part_count);
+    c->patches = (size_t)maps->side * (size_t)maps->side;
+    clipspan_status status = allocate(c, err);
+    if (status != CLIPSPAN_OK) return status;
+    compose(c);
+    *sheet = (clipspan_sheet){.tiles = c->tiles, .count = c->rows * c->columns, .columns = c->columns,
+                              .tile_side = c->look->tile_side, .title = c->look->title, .rows = c->row_names,
+                              .heads = c->column_names,
+                              .unit = c->look->each ? "share of each map's largest magnitude" : maps->unit};
+    if (c->by_text && maps->image_count == 1) sheet->rows = NULL;
+    return set_scale(c, sheet, err);
+}
+
+clipspan_status clsp_maps_sheet_open(clsp_maps_sheet *out, const clipspan_maps *maps, const clipspan_maps_look *look,
+                                     clipspan_error *err)
+{
+    *out = (clsp_maps_sheet){0};
+    clipspan_status status = check(maps, err);
+    if (status != CLIPSPAN_OK) return status;
+    out->own = clsp_alloc_zero(1, sizeof *out->own);
+    if (out->own == NULL) return clsp_fail_memory(err);
+    out->own->maps = maps;
+    out->own->look = look;
+    return fill(out->own, &out->sheet, err);
+}
+
+void clsp_maps_sheet_close(clsp_maps_sheet *sheet)
+{
+    if (sheet->own == NULL) return;
+    clear(sheet->own);
+    clsp_free(sheet->own);
+    *sheet = (clsp_maps_sheet){0};
+}
+
 clipspan_status clipspan_picture_maps(const clipspan_maps *maps, const clipspan_maps_look *look, const char *path,
                                       clipspan_error *err)
 {
-    composition c = {.maps = maps, .look = look};
-    clipspan_status status = CLIPSPAN_OK;
-    CLSP_TRY(check(maps, err));
-    c.by_text = maps->part_count == 1;
-    c.rows = c.by_text ? maps->image_count : maps->image_count * maps->text_count;
-    c.columns = 1 + (c.by_text ? maps->text_count : maps->part_count);
-    c.patches = (size_t)maps->side * (size_t)maps->side;
-    CLSP_TRY(allocate(&c, err));
-    compose(&c);
-    clipspan_sheet sheet = {.tiles = c.tiles, .count = c.rows * c.columns, .columns = c.columns,
-                            .tile_side = look->tile_side, .title = look->title, .rows = c.row_names,
-                            .heads = c.column_names,
-                            .unit = look->each ? "share of each map's largest magnitude" : maps->unit};
-    if (c.by_text && maps->image_count == 1) sheet.rows = NULL;
-    CLSP_TRY(set_scale(&c, &sheet, err));
-    CLSP_TRY(clipspan_picture_sheet(&sheet, path, err));
-out:
-    clear(&c);
+    clsp_maps_sheet maps_sheet;
+    clipspan_status status = clsp_maps_sheet_open(&maps_sheet, maps, look, err);
+    if (status == CLIPSPAN_OK) status = clipspan_picture_sheet(&maps_sheet.sheet, path, err);
+    clsp_maps_sheet_close(&maps_sheet);
     return status;
 }

@@ -80,6 +80,30 @@ void clsp_report_cell(clsp_report *report, const char *text, size_t width)
     for (size_t w = clsp_text_width(text); w < width; w++) report->failed |= !clsp_buffer_text(&report->text, " ");
 }
 
+void clsp_report_wrap(clsp_report *report, size_t width, size_t indent, const char *text)
+{
+    size_t used = strspn(text, " ");
+    bool begun = false;
+    clsp_report_add(report, "%*s", (int)used, "");
+    for (const char *word = text + used; *word;) {
+        size_t length = strcspn(word, " ");
+        if (strncmp(word + length, " %", 2) == 0) length += 2 + strcspn(word + length + 2, " "); /* stays with its number */
+        char *copy = clsp_strndup(word, length);
+        size_t wide = copy ? clsp_text_width(copy) : 0;
+        bool breaks = begun && used + 1 + wide > width;
+        if (begun) clsp_report_add(report, "%s%*s", breaks ? "\n" : " ", breaks ? (int)indent : 0, "");
+        if (copy == NULL)
+            report->failed = true;
+        else
+            clsp_report_cut(report, copy, wide);
+        used = (breaks ? indent : used + begun) + wide;
+        begun = true;
+        clsp_free(copy);
+        word += length + strspn(word + length, " ");
+    }
+    clsp_report_add(report, "\n");
+}
+
 void clsp_report_field(clsp_report *report, bool first, const char *text)
 {
     clsp_buffer *out = &report->text;

@@ -22,6 +22,8 @@ void clsp_report_add(clsp_report *report, const char *format, ...) CLSP_PRINTF(2
 void clsp_report_cell(clsp_report *report, const char *text, size_t width);
 /* The same without padding: what ends a line. */
 void clsp_report_cut(clsp_report *report, const char *text, size_t width);
+/* Lines of up to `width` characters, broken at spaces; the first begins with the text's own, later ones stand `indent` in. */
+void clsp_report_wrap(clsp_report *report, size_t width, size_t indent, const char *text);
 /* A CSV field (RFC 4180: quoted where it holds a comma, a quote or a line end), and a comma before it if not the first
  * of its line. */
 void clsp_report_field(clsp_report *report, bool first, const char *text);

@@ -1,16 +1,13 @@
-/* Tiles in rows: contact sheets, and heat-maps laid over pictures.
- *
- * A picture under a map is drawn in grey and the map's colour laid over it, so that no colour of the picture is taken
- * for one of the map. */
+/* Tiles in rows: contact sheets, and heat-maps laid over pictures. */
 #include "report/canvas.h"
 #include "report/scale.h"
+#include "report/tile.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { TILES_MOST = 100000, SIDE_FEWEST = 16, SIDE_MOST = 4096, CAPTION_LINES = 3, HEADING_LINES = 4, NOTE_LINES = 6,
        TITLE_LINES = 2 };
-static const double OVERLAY = 0.68; /* the map's opacity over the grey picture */
 static const clsp_rgb FRAMED = {0.902, 0.380, 0.0}, NO_PICTURE = {0.93, 0.93, 0.94};
 
 /* Where everything stands; u is what sizes are counted in, so that large tiles get large letters. */
@@ -35,7 +32,7 @@ static clipspan_status check_tile(const clipspan_sheet *sheet, size_t i, clipspa
     return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "picture sheet: tile %zu has a map of side %d", i, tile->map_side);
 }
 
-static clipspan_status check(const clipspan_sheet *sheet, clipspan_error *err)
+clipspan_status clsp_sheet_check(const clipspan_sheet *sheet, clipspan_error *err)
 {
     if (sheet->count == 0 || sheet->count > TILES_MOST || sheet->columns == 0)
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "picture sheet: %zu tiles in rows of %zu, expected 1 to %d tiles",
@@ -68,17 +65,23 @@ static size_t caption_lines(const layout *l)
     return most;
 }
 
-static void measure_maps(layout *l)
+bool clsp_sheet_has_maps(const clipspan_sheet *sheet)
 {
-    const clipspan_sheet *sheet = l->sheet;
+    for (size_t i = 0; i < sheet->count; i++)
+        if (sheet->tiles[i].map != NULL) return true;
+    return false;
+}
+
+double clsp_sheet_limit(const clipspan_sheet *sheet)
+{
+    double limit = 0;
     for (size_t i = 0; i < sheet->count; i++) {
         const clipspan_tile *tile = &sheet->tiles[i];
         size_t cells = (size_t)tile->map_side * (size_t)tile->map_side;
         for (size_t c = 0; tile->map != NULL && c < cells; c++)
-            l->limit = clsp_scale_widen(sheet->scale, l->limit, (double)tile->map[c]);
-        l->has_maps |= tile->map != NULL;
+            limit = clsp_scale_widen(sheet->scale, limit, (double)tile->map[c]);
     }
-    if (sheet->limit > 0) l->limit = sheet->limit;
+    return sheet->limit > 0 ? sheet->limit : limit;
 }
 
 /* Width of the row headings: what the widest needs, at most a tile or so. */
@@ -130,53 +133,12 @@ static void lay_out(layout *l)
 
 /* ---- a tile ---------------------------------------------------------------------------------------------- */
 
-/* Half-pixel centres, edges held: v at place x of `target` pixels from `side` cells. */
-static void between(double x, int target, int side, int *first, int *second, double *weight)
-{
-    double at = fmin(fmax((x + 0.5) * side / target - 0.5, 0), side - 1);
-    *first = (int)at;
-    *second = *first + 1 < side ? *first + 1 : *first;
-    *weight = at - *first;
-}
-
-static double sampled(const clipspan_tile *tile, int x, int y, int width, int height)
-{
-    int x0, x1, y0, y1, side = tile->map_side;
-    double u, v;
-    between(x, width, side, &x0, &x1, &u);
-    between(y, height, side, &y0, &y1, &v);
-    const float *a = tile->map + (size_t)y0 * (size_t)side, *b = tile->map + (size_t)y1 * (size_t)side;
-    return (1 - v) * ((1 - u) * (double)a[x0] + u * (double)a[x1]) + v * ((1 - u) * (double)b[x0] + u * (double)b[x1]);
-}
-
-/* The displayed pixel i of the picture (nearest one), in grey. */
-static double grey_at(const clipspan_tile *tile, int x, int y, int width, int height)
-{
-    if (tile->rgb == NULL) return 0.5;
-    int px = (int)((x + 0.5) * tile->width / width), py = (int)((y + 0.5) * tile->height / height);
-    const unsigned char *p = tile->rgb + 3 * ((size_t)py * (size_t)tile->width + (size_t)px);
-    return (0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2]) / 255;
-}
-
-static unsigned char mixed(double colour, double grey)
-{
-    return (unsigned char)(255 * fmin(fmax(OVERLAY * colour + (1 - OVERLAY) * grey, 0), 1) + 0.5);
-}
-
 static clipspan_status draw_map(const layout *l, const clipspan_tile *tile, const clsp_box *box, clipspan_error *err)
 {
     int width = (int)ceil(box->width), height = (int)ceil(box->height);
-    unsigned char *pixels = clsp_alloc((size_t)width * (size_t)height, 3), *to = pixels;
+    unsigned char *pixels = clsp_alloc((size_t)width * (size_t)height, 3);
     if (pixels == NULL) return clsp_fail_memory(err);
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++, to += 3) {
-            double value = sampled(tile, x, y, width, height), grey = grey_at(tile, x, y, width, height);
-            clsp_rgb c = isfinite(value) ? clsp_colour(l->sheet->scale, clsp_scale_place(value, l->limit))
-                                         : (clsp_rgb){grey, grey, grey};
-            to[0] = mixed(c.r, grey);
-            to[1] = mixed(c.g, grey);
-            to[2] = mixed(c.b, grey);
-        }
+    clsp_tile_pixels(pixels, tile, l->sheet->scale, l->limit, width, height);
     clsp_canvas_picture(l->canvas, box, pixels, width, height, true);
     clsp_free(pixels);
     return CLIPSPAN_OK;
@@ -287,10 +249,11 @@ clipspan_status clipspan_picture_sheet(const clipspan_sheet *sheet, const char *
 {
     layout l = {.sheet = sheet};
     clipspan_status status = CLIPSPAN_OK;
-    CLSP_TRY(check(sheet, err));
+    CLSP_TRY(clsp_sheet_check(sheet, err));
     CLSP_TRY(clsp_canvas_new(&l.canvas, path, 1, err));
     choose_fonts(&l);
-    measure_maps(&l);
+    l.limit = clsp_sheet_limit(sheet);
+    l.has_maps = clsp_sheet_has_maps(sheet);
     lay_out(&l);
     CLSP_TRY(clsp_canvas_begin(l.canvas, l.width, l.height, err));
     CLSP_TRY(draw(&l, err));

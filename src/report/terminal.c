@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+enum { BAR = 24 };
+
 static int byte_of(double component)
 {
     return (int)(255 * fmin(fmax(component, 0), 1) + 0.5);
@@ -28,10 +30,21 @@ int clsp_terminal_nearest(int r, int g, int b)
     return greyer ? 232 + grey : 16 + 36 * x + 6 * y + z;
 }
 
+static double linear(double component)
+{
+    double c = fmin(fmax(component, 0), 1);
+    return c <= 0.04045 ? c / 12.92 : pow((c + 0.055) / 1.055, 2.4);
+}
+
+static double luminance(clsp_rgb c)
+{
+    return 0.2126 * linear(c.r) + 0.7152 * linear(c.g) + 0.0722 * linear(c.b);
+}
+
 void clsp_terminal_paint(clsp_report *report, clipspan_colours colours, clsp_rgb background)
 {
     int r = byte_of(background.r), g = byte_of(background.g), b = byte_of(background.b);
-    bool light = 0.299 * r + 0.587 * g + 0.114 * b > 140;
+    bool light = luminance(background) > 0.179; /* where black and white ink have the same contrast (WCAG 2, 1.4.3) */
     if (colours == CLIPSPAN_COLOURS_TRUE)
         clsp_report_add(report, "\033[48;2;%d;%d;%dm", r, g, b);
     else if (colours == CLIPSPAN_COLOURS_256)
@@ -42,4 +55,17 @@ void clsp_terminal_paint(clsp_report *report, clipspan_colours colours, clsp_rgb
 void clsp_terminal_plain(clsp_report *report, clipspan_colours colours)
 {
     if (colours != CLIPSPAN_COLOURS_NONE) clsp_report_add(report, "\033[0m");
+}
+
+void clsp_terminal_bar(clsp_report *report, clipspan_colours colours, clipspan_scale scale, double limit)
+{
+    bool two = scale == CLIPSPAN_SCALE_ZERO;
+    clsp_report_add(report, "%.3g ", two ? -limit : 0.0);
+    for (int i = 0; i < BAR; i++) {
+        double t = (double)i / (BAR - 1);
+        clsp_terminal_paint(report, colours, clsp_colour(scale, two ? 2 * t - 1 : t));
+        clsp_report_add(report, colours == CLIPSPAN_COLOURS_NONE ? "-" : " ");
+    }
+    clsp_terminal_plain(report, colours);
+    clsp_report_add(report, " %.3g", limit);
 }
