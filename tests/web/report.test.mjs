@@ -117,7 +117,7 @@ describe('the report', () => {
   test('gives away what it shows', async () => {
     const { page } = await open('#head=L4.H3');
     const article = page.getByRole('article', { name: 'Head L4.H3', exact: true });
-    const menu = article.getByRole('button', { name: /export/i });
+    const menu = article.getByRole('button', { name: 'Export: head-L4.H3' });
     const heads = sectionOf(await embedded(page), 'heads').data.heads, head = heads.find((h) => h.name === 'L4.H3');
     const saved = async (item) => {
       await menu.click();
