@@ -6,11 +6,11 @@ clipspan.report = clipspan.report || { sections: [] };
   const SHOWN = 5, IMAGES = 8;
   const excess = (head) => (head.role && head.excess ? head.excess[head.role] : null);
 
-  /* The heads worth seeing first: of each role the head that tells it best; without roles, those whose first text says most
-   * about them. Heads that hardly vary are passed over. */
+  /* The heads worth seeing first: those whose first text says most about them, and steadily; where roles are known, of each role
+   * the head that also tells it best. Heads that hardly vary are passed over. */
   function worth(doc) {
     const able = doc.heads.filter((h) => h.texts && h.texts.length && h.share * doc.heads.length > 0.2);
-    const score = (h) => (h.role ? excess(h) : h.texts[0].explained * (h.texts[0].stability ?? 1));
+    const score = (h) => h.texts[0].explained * (h.texts[0].stability ?? 1) * (h.role ? excess(h) : 1);
     const seen = new Set();
     return [...able].sort((a, b) => score(b) - score(a)).filter((h) => {
       const what = h.role || h.texts[0].text;

@@ -1,0 +1,174 @@
+// The report's panels: their colours, what they export, two heads and two stores side by side, help, paper.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { openBrowser, watchedPage } from './browser.mjs';
+import { classes, clipspan, data, folder, model, pool } from './data.mjs';
+import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
+
+let made, context, beside;
+before(async () => {
+  made = data();
+  beside = join(folder, 'beside.html');
+  const moments = join(folder, 'moments.store');
+  clipspan('decompose', model, join(made.images, 'labels.csv'), '-o', moments, '--moments', '--limit', '200', '--quiet');
+  clipspan('report', made.store, '--beside', moments, '-o', beside, '--texts', pool, '--quiet');
+  context = await openBrowser({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' });
+});
+after(() => context?.close());
+
+async function open(path, hash = '') {
+  const { page, faults } = await watchedPage(context);
+  await page.goto(pathToFileURL(path).href + hash);
+  await page.locator('table[role=grid]').first().waitFor();
+  return { page, faults };
+}
+const embedded = (page) => page.evaluate(() => JSON.parse(document.getElementById('data').textContent));
+const sectionOf = (doc, kind, side = 0) => doc.sides[side].sections.find((s) => s.kind === kind)?.data;
+const cell = (page, name, side = 0) => {
+  const [, l, h] = /^L(\d+)\.H(\d+)$/.exec(name);
+  return page.locator('table[role=grid]').nth(side).locator(`td[data-l="${l}"][data-h="${h}"]`);
+};
+const article = (page, name) => page.getByRole('article', { name: `Head ${name}`, exact: true });
+
+/* The files of one menu, by the item's words. */
+async function exported(page, menu) {
+  await menu.click();
+  const items = await menu.locator('xpath=..').getByRole('menuitem').allInnerTexts(), files = {};
+  await page.keyboard.press('Escape');
+  for (const item of items.filter((words) => !words.startsWith('Copy'))) {
+    await menu.click();
+    const download = page.waitForEvent('download');
+    await menu.locator('xpath=..').getByRole('menuitem', { name: item, exact: true }).click();
+    files[item] = readFileSync(await (await download).path());
+  }
+  return files;
+}
+
+describe('the panels of the report', () => {
+  test('have the colours that the command draws', async () => {
+    const out = join(folder, 'figures');
+    clipspan('figure', made.store, '-o', out, '--texts', pool, '--only', 'grid', '--format', 'svg', ...classes('shape'), '--quiet');
+    const { page } = await open(made.report);
+    for (const [way, file] of [['share', 'grid-variance.svg'], ['effect', 'grid-effect.svg']]) {
+      await page.locator(`.switch input[value=${way}]`).first().check();
+      const shown = await page.locator('table[role=grid]').first().locator('tbody td').evaluateAll((cells) =>
+        cells.map((c) => /\((\d+), (\d+), (\d+)\)/.exec(getComputedStyle(c).backgroundColor).slice(1).map(Number)));
+      const drawn = [...readFileSync(join(out, file), 'utf8').matchAll(/<path style="[^"]*fill:rgb\(([\d.]+)%,([\d.]+)%,([\d.]+)%\)/g)]
+        .map((found) => found.slice(1).map((share) => Math.round(2.55 * Number(share)))).slice(0, shown.length);
+      assert.deepEqual(shown, drawn, file);
+      assert.ok(new Set(shown.map(String)).size > shown.length / 2, 'nearly all cells have one colour');
+    }
+    await page.close();
+  });
+
+  test('say the value of each cell', async () => {
+    const { page } = await open(made.report, '#colour=share');
+    const doc = sectionOf(await embedded(page), 'heads');
+    for (const head of doc.heads.filter((_, i) => i % 7 === 0))
+      assert.match(await cell(page, head.name).getAttribute('aria-label'), new RegExp(`^${head.name}: ${(100 * head.share).toFixed(1)}.% of all heads' variance`));
+    await page.close();
+  });
+
+  test('put two heads beside each other, by keys and by finger, and send them', async () => {
+    const { page, faults } = await open(made.report, '#head=L4.H3');
+    await cell(page, 'L5.H5').focus();
+    await page.keyboard.press('Shift+Enter');
+    await article(page, 'L5.H5').waitFor();
+    await article(page, 'L4.H3').waitFor();
+    assert.match(page.url(), /#head=L4\.H3&with=L5\.H5$/);
+    const [first, second] = await page.locator('article.head').evaluateAll((all) => all.map((a) => a.getBoundingClientRect().toJSON()));
+    assert.equal(first.top, second.top);
+    assert.ok(second.left >= first.right);
+    const scales = await page.locator('.head-maps .legend-ends').allInnerTexts();
+    assert.equal(scales.length, 2);
+    assert.equal(scales[0], scales[1]);
+    await article(page, 'L5.H5').getByRole('button', { name: 'Close' }).click();
+    assert.equal(await article(page, 'L5.H5').count(), 0);
+    await page.getByRole('button', { name: 'Compare' }).click();
+    await cell(page, 'L3.H0').click();
+    await article(page, 'L3.H0').waitFor();
+    assert.match(page.url(), /#head=L4\.H3&with=L3\.H0$/);
+    assert.deepEqual(faults, []);
+    await page.close();
+  });
+
+  test('export what they show', async () => {
+    const { page, faults } = await open(made.report, '#head=L4.H3');
+    const menus = page.locator('.save-open'), seen = new Set();
+    for (let i = 0; i < await menus.count(); i++) {
+      const files = await exported(page, menus.nth(i)), name = await menus.nth(i).getAttribute('aria-label');
+      assert.ok(!seen.has(name) || name.includes('nearest'), `two menus are called ${name}`);
+      seen.add(name);
+      assert.equal(files['Picture, PNG'].subarray(1, 4).toString(), 'PNG', name);
+      assert.ok(files['Picture, PNG'].length > 3000, `${name}: a picture of ${files['Picture, PNG'].length} bytes`);
+      assert.ok(files['Table, CSV'].toString().split('\r\n').length > 3, name);
+      assert.ok(JSON.parse(files['Data, JSON']), name);
+      if (files['Drawing, SVG']) assert.match(files['Drawing, SVG'].toString(), /^<svg[^>]*xmlns[^]*<\/svg>$/, name);
+    }
+    assert.ok(seen.size >= 9, `${seen.size} menus`);
+    assert.deepEqual(faults, []);
+    await page.close();
+  });
+
+  test('copy the commands that made them', async () => {
+    const { page } = await open(made.report, '#head=L4.H3');
+    const commands = (await embedded(page)).sides[0].sections.map((s) => s.command);
+    const shown = await page.locator('.made-command code').allTextContents();
+    for (const command of commands.filter((c) => !c.startsWith('clipspan map ')))
+      assert.ok(shown.includes(command), command);
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    const made1 = page.locator('#ablation .made').first();
+    await made1.locator('summary').click();
+    await made1.getByRole('button', { name: 'Copy' }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await made1.locator('code').textContent());
+    await page.close();
+  });
+
+  test('explain a term where it first stands', async () => {
+    const { page } = await open(made.report);
+    const word = page.getByRole('button', { name: 'head: what it means' });
+    await word.focus();
+    await page.keyboard.press('Enter');
+    const note = page.locator('[popover]:popover-open');
+    assert.match(await note.innerText(), /attention heads of a layer/);
+    await page.keyboard.press('Escape');
+    assert.equal(await note.count(), 0);
+    await page.close();
+  });
+
+  test('unfold on paper, and fold again', async () => {
+    const { page } = await open(made.report);
+    const folded = () => page.locator('details.made:not([open])').count(), before = await folded();
+    assert.ok(before > 5);
+    await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+    assert.equal(await folded(), 0);
+    assert.equal(await page.locator('.all-heads tbody tr').count(), sectionOf(await embedded(page), 'heads').heads.length);
+    await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+    assert.equal(await folded(), before);
+    await page.close();
+  });
+
+  test('stand beside those of another store, which keeps moments alone', async () => {
+    const { page, faults } = await open(beside);
+    const doc = await embedded(page);
+    assert.equal(doc.sides.length, 2);
+    assert.equal(await page.locator('table[role=grid]').count(), 2);
+    await cell(page, 'L2.H2', 0).click();
+    await cell(page, 'L3.H3', 1).click();
+    await article(page, 'L2.H2').waitFor();
+    const other = article(page, 'L3.H3');
+    await other.waitFor();
+    assert.match(page.url(), /#head=L2\.H2&head2=L3\.H3$/);
+    const texts = sectionOf(doc, 'heads', 1).heads.find((h) => h.name === 'L3.H3').texts;
+    for (const { text } of texts) assert.ok((await other.innerText()).includes(text), text);
+    assert.match(await other.innerText(), /moments alone/);
+    assert.equal(await page.locator('.notice.failed').count(), 0);
+    assert.deepEqual(await accessibilityFaults(page), []);
+    assert.equal(await sidewaysScroll(page), 0);
+    assert.deepEqual(faults, []);
+    await page.close();
+  });
+});
