@@ -10,7 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { ANSWER_MILLISECONDS = 300, ANSWER_MOST = 256, WIDEST = 1000, CELL = 10, CELL_LEAST = 4, CELL_MOST = 100 };
+enum { ANSWER_MILLISECONDS = 500, ANSWER_MOST = 256, WIDEST = 1000, CELL = 10, CELL_LEAST = 4, CELL_MOST = 100 };
 
 static int is_set(const char *name)
 {

@@ -30,6 +30,7 @@ static void lay_out(layout *l)
     size_t fit = clsp_max((l->width + GAP) / (clsp_min(FEWEST, most) + GAP), 1), parts = (l->columns + fit - 1) / fit;
     l->beside = (l->columns + parts - 1) / parts;
     l->cells = clsp_min((l->width + GAP) / l->beside - GAP, most);
+    if (cell == 1 && l->cells > 1) l->cells -= l->cells % 2; /* two pixels a line */
     l->side = l->cells * cell;
     l->gap = GAP * cell;
     l->limit = clsp_sheet_limit(l->sheet);
