@@ -17,6 +17,9 @@ clipspan classify model tree --json -o by_image.json 2>/dev/null
 grep -c '"row": [1-6],\{0,1\}$' by_image.json
 grep -c '"label": "\(cat\|dog\)"' by_image.json
 grep -c '"right": \(true\|false\)' by_image.json
+# without the images' choices the rest is the same
+clipspan classify model tree --no-predictions --json -o short.json 2>/dev/null
+python3 -c 'import json; a, b = (json.load(open(f)) for f in ("by_image.json", "short.json")); del a["predictions"]; print(a == b)'
 # the same from a store, by row of the store; in another order of the classes
 clipspan decompose model tree -o store --quiet 2>/dev/null
 printf 'dog\tdog\n\ncat\tcat\n' >classes.txt
