@@ -3,9 +3,9 @@
  *   clipspan.charts.histogram({title, unit, low, high, counts, of, marks})     bins of equal width; `of`: what is counted ("images");
  *       marks ?: array of {value, name}, drawn as a tick below the axis
  *   clipspan.charts.bars({title, unit, items, limit, format})   items: {name, value, low ?, high ?, note ?}; from 0, to either side
- *   clipspan.charts.curve({title, xTitle, yTitle, unit, series, xNames, baseline, format, from})
+ *   clipspan.charts.curve({title, xTitle, yTitle, unit, series, xNames, baseline, format, from, to})
  *       series: {name, points: [{x, y, low ?, high ?}]}; a band from low to high; xNames ?(x): what an x is called;
- *       baseline ?: {value, name}, a dotted line; from ?: the lowest y (0 by default)
+ *       baseline ?: {value, name}, a dotted line; from ?, to ?: the ends of y (0 and the largest by default)
  *   clipspan.charts.pairs({title, unit, names: [before, after], items, format})   items: {name, before, after ?}, each {value, low ?, high ?}
  *   clipspan.charts.scatter({title, xTitle, yTitle, points, open})   points: {x, y, name, mark ?}; open ?(point)
  *
@@ -131,13 +131,13 @@
     });
   }
 
-  function curve({ title, xTitle, yTitle, unit, series, xNames = String, baseline, format = clipspan.number, from = 0 }) {
+  function curve({ title, xTitle, yTitle, unit, series, xNames = String, baseline, format = clipspan.number, from = 0, to }) {
     const height = 340, bottom = height - 58, points = series.flatMap((s) => s.points), names = series.map((s) => s.name).filter(Boolean);
     const xs = [...new Set(points.map((p) => p.x))].sort((a, b) => a - b);
-    const high = Math.max(...points.flatMap((p) => [p.y, p.high]).filter(Number.isFinite), baseline ? baseline.value : -Infinity);
+    const high = to || Math.max(...points.flatMap((p) => [p.y, p.high]).filter(Number.isFinite), baseline ? baseline.value : -Infinity);
     function draw(width) {
       const left = 54, right = width - 14, top = 18 * keyLines(names, width) + 30;
-      const x = map(xs[0], xs[xs.length - 1], left + 6, right - 6), y = map(from, high * 1.02 || 1, bottom, top);
+      const x = map(xs[0], xs[xs.length - 1], left + 6, right - 6), y = map(from, to || high * 1.02 || 1, bottom, top);
       const every = Math.ceil((xs.length * Math.max(...xs.map((v) => xNames(v).length)) * 6.4 + 20) / (right - left));
       return [keys(names, 0, width), text(0, top - 12, "start", `${yTitle}, ${unit}`, { class: "axis" }), ticks(from, high, 5).map((v) => [line(left, y(v), right, y(v), "rule"), text(left - 8, y(v) + 4, "end", format(v), { class: "tick" })]),
         baseline ? [line(left, y(baseline.value), right, y(baseline.value), "dotted"), text(right, y(baseline.value) - 6, "end", baseline.name, { class: "tick" })] : null,

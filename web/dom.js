@@ -12,7 +12,7 @@
  *   clipspan.notice(title, todo, failed)        an element that says what is empty or failed, and what to do
  *   clipspan.number(x, digits = 3)              "0.0123", "-4.56"; "not known" for null
  *   clipspan.percent(x, decimals = 1)           "12.3 %" of a share from 0 to 1
- *   clipspan.count(n)                           "50 000", with thin spaces
+ *   clipspan.count(n)                           "50,000"
  *   clipspan.signed(x, digits = 3)              "+0.0123", with a true minus
  *   clipspan.theme(button)                      makes a button switch light and dark; the choice is kept where it can be
  *   clipspan.debounce(wait, action)             action after `wait` ms without another call
@@ -84,7 +84,7 @@ window.clipspan = clipspan;
     return minus(x.toFixed(Math.min(8, Math.max(0, digits - 1 - Math.floor(Math.log10(size))))));
   };
   clipspan.percent = (x, decimals = 1) => (known(x) ? minus((100 * x).toFixed(decimals)) + "\u202f%" : "not known");
-  clipspan.count = (n) => (known(n) ? String(n).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f") : "not known");
+  clipspan.count = (n) => (known(n) ? String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ",") : "not known");
   clipspan.signed = (x, digits = 3) => (known(x) && x > 0 ? "+" : "") + clipspan.number(x, digits);
 
   function keep(theme) {

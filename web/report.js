@@ -9,7 +9,15 @@
   const el = (...args) => clipspan.el(...args);
   const FORMAT = "clipspan report 1";
 
-  const nameOf = (side) => (side.model && side.model.name) || (side.store && side.store.model) || "a model";
+  const modelOf = (side) => (side.model && side.model.name) || (side.store && side.store.model) || "a model";
+  /* The model's name; where two sides have one model, the last part that tells their images' paths apart, too. */
+  function nameOf(side, sides) {
+    const other = sides.find((s) => s !== side);
+    if (!other || modelOf(other) !== modelOf(side)) return modelOf(side);
+    const parts = (s) => ((s.store && s.store.images_path) || "").split("/").reverse(), mine = parts(side), theirs = parts(other);
+    const told = mine.find((part, i) => part && part !== theirs[i]);
+    return `${modelOf(side)}${told ? `, ${told}` : sides[0] === side ? ", first store" : ", second store"}`;
+  }
 
   function readData() {
     const element = document.getElementById("data");
@@ -25,7 +33,7 @@
     const first = (kind) => { const s = side.sections.find((each) => each.kind === kind); return s ? s.data : null; };
     const key = (name) => (index === 0 ? name : name + (index + 1));
     return {
-      side, index, two: data.sides.length > 1, shared, first, key, level: data.sides.length > 1 ? 4 : 3, name: nameOf(side),
+      side, index, two: data.sides.length > 1, shared, first, key, level: data.sides.length > 1 ? 4 : 3, name: nameOf(side, data.sides),
       commandOf: (kind) => (side.sections.find((each) => each.kind === kind) || {}).command,
       picture: (row, name) => (side.pictures && side.pictures[row] ? side.pictures[row] : null),
       file: (what) => `${data.sides.length > 1 ? `${index + 1}-` : ""}${what}`,
@@ -78,7 +86,7 @@
   }
 
   function lead(places) {
-    if (places.length > 1) return `Two models, side by side: ${places.map((p) => p.name).join(" and ")}.`;
+    if (places.length > 1) return `Side by side: ${places.map((p) => p.name).join(" and ")}.`;
     const heads = places[0].first("heads");
     return heads && heads.pool ?
       `What each attention head of the image encoder writes, said in texts from a pool of ${clipspan.count(heads.pool.texts)}, and shown in the images that it writes them for.` :

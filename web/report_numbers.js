@@ -20,6 +20,8 @@ clipspan.report = clipspan.report || { sections: [] };
   }
   clipspan.report.table = table;
 
+  /* Of every side: what stands side by side has one scale. */
+  const sidesOf = (place, kind) => place.shared.places.map((p) => p.first(kind)).filter(Boolean);
   const metric = (a, key) => a.direct[key];
   function curveOf(doc) {
     const points = (kind, start) => [doc.ablations.find((a) => a.kind === start), ...doc.ablations.filter((a) => a.kind === kind)].filter(Boolean)
@@ -35,8 +37,8 @@ clipspan.report = clipspan.report || { sections: [] };
       ...doc.ablations.map((a) => [a.kind, a.name, a.layer, a.head, ...["top1", "top5", "logit", "top1_drop", "logit_drop"].flatMap((k) => [metric(a, k).value, metric(a, k).low, metric(a, k).high])])];
     const common = { json: () => doc, csv: () => all, command };
     const chart = clipspan.charts.curve({ title: `Accuracy when early attention layers are replaced by ${by}`, xTitle: "attention layers replaced, from the first on", yTitle: "zero-shot top-1", unit: "share of images",
-      series, xNames: (x) => (x === 0 ? "none" : x === layers ? `all ${layers}` : String(x)), format: (v) => percent(v, 0) });
-    const bars = clipspan.charts.bars({ title: "The heads that are worth most", unit: "direct effect: right class's logit lost", format: (v) => clipspan.signed(v, 2),
+      series, to: series.some((each) => each.points.some((point) => point.y > 0.5)) ? 1 : undefined, xNames: (x) => (x === 0 ? "none" : x === layers ? `all ${layers}` : String(x)), format: (v) => percent(v, 0) });
+    const bars = clipspan.charts.bars({ title: "The heads that are worth most", unit: "direct effect: right class's logit lost", limit: Math.max(1e-9, ...sidesOf(place, "ablate").flatMap((d) => d.ablations).filter((a) => a.kind === "head").flatMap((a) => [metric(a, "logit_drop").value, metric(a, "logit_drop").high]).filter(Number.isFinite)), format: (v) => clipspan.signed(v, 2),
       items: heads.map((a) => ({ name: a.name, value: metric(a, "logit_drop").value, low: metric(a, "logit_drop").low, high: metric(a, "logit_drop").high })) });
     return el("div", { class: "pair" },
       panel(place, { name: "ablation", ...common }, chart, el("p", { class: "soft small" }, `${clipspan.count(doc.scored)} labelled images, ${clipspan.count(doc.classes)} classes; bands: `, doc.resamples ? [term("interval"), `, ${clipspan.count(doc.resamples)} draws.`] : "not measured.")),
@@ -60,7 +62,7 @@ clipspan.report = clipspan.report || { sections: [] };
       el("ul", { class: "small numbers" }, best.map((h) => el("li", { class: "spread" }, place.headLink(h.name), percent(h.excess[attribute.name], 0)))));
   }
   function attributes(place, of) {
-    const { data: doc, command } = of.attributes[0], limit = Math.max(1e-9, ...doc.heads.flatMap((h) => Object.values(h.excess)).filter(Number.isFinite));
+    const { data: doc, command } = of.attributes[0], limit = Math.max(1e-9, ...sidesOf(place, "attributes").flatMap((d) => d.heads.flatMap((h) => Object.values(h.excess))).filter(Number.isFinite));
     const rows = () => [["layer", "head", "attribute", "share", "excess"], ...doc.heads.flatMap((h) => doc.attributes.map((a) => [h.layer, h.head, a.name, h.shares[a.name], h.excess[a.name]]))];
     return panel(place, { name: "attributes", title: "By attribute", csv: rows, json: () => doc, command }, el("div", { class: "attributes" }, doc.attributes.map((a) => small(doc, a, limit, place))),
       clipspan.colours.legend({ kind: "most", limit, unit: "share of the head's variance beyond chance", format: (v) => percent(v, 0) }));
