@@ -65,6 +65,18 @@ clipspan_status clsp_sgemm(float *c, size_t c_stride, const float *a, size_t a_s
                            size_t b_stride, bool tb, size_t m, size_t n, size_t k, float alpha, float beta,
                            clipspan_error *err);
 
+/* The right factor of a product in double precision, as it lies: the one of the two that is not NULL. */
+typedef struct clsp_factor {
+    const float *singles;
+    const double *doubles;
+    size_t stride;
+    bool transposed;
+} clsp_factor;
+/* c [m, n] += a b in double precision; a: [m, k], b: [k, n] (or its transpose). Every element is summed in the order of k,
+ * with the same bits on every processor. */
+void clsp_dgemm(double *c, size_t c_stride, const double *a, size_t a_stride, const clsp_factor *b, size_t m, size_t n,
+                size_t k);
+
 /* ---- one vector against many rows ----------------------------------------------------------------------- */
 
 /* out[i] += rows[i] . g for rows [n, d] of f16 (half) or f32, unaligned as a mapping gives them; g: [d, padded with zeros

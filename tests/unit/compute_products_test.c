@@ -149,6 +149,35 @@ static void many_lengths(void **state)
     free(qkv);
 }
 
+/* ---- products in double -------------------------------------------------------------------------------------- */
+
+/* The plain loop's bits, whatever the instructions; what lies between rows is left alone. */
+static void products_in_double(void **state)
+{
+    (void)state;
+    const size_t shapes[][3] = {{1, 1, 1}, {7, 16, 3}, {13, 37, 600}, {6, 32, 256}, {70, 130, 257}, {2, 5, 0}};
+    for (size_t i = 0; i < 4 * sizeof shapes / sizeof *shapes; i++) {
+        size_t m = shapes[i / 4][0], n = shapes[i / 4][1], k = shapes[i / 4][2];
+        bool transposed = i % 2, singles = i / 2 % 2;
+        size_t stride = (transposed ? k : n) + 2, down = transposed ? 1 : stride, across = transposed ? stride : 1;
+        size_t cells = (transposed ? n : k) * stride;
+        double *a = malloc((m * (k + 1) + 1) * sizeof *a), *b = malloc((cells + 1) * sizeof *b);
+        double *c = malloc(m * (n + 3) * sizeof *c), *expected = malloc(m * (n + 3) * sizeof *expected);
+        float *single = random_floats(cells + 1);
+        for (size_t x = 0; x < m * (k + 1); x++) a[x] = (double)uniform() / 3;
+        for (size_t x = 0; x < cells; x++) b[x] = singles ? (double)single[x] : (double)uniform() / 3;
+        for (size_t x = 0; x < m * (n + 3); x++) expected[x] = c[x] = (double)uniform() / 3;
+        for (size_t x = 0; x < m * n * k; x++) {
+            size_t row = x / k / n, column = x / k % n, step = x % k;
+            expected[row * (n + 3) + column] += a[row * (k + 1) + step] * b[step * down + column * across];
+        }
+        const clsp_factor factor = {singles ? single : NULL, singles ? NULL : b, stride, transposed};
+        clsp_dgemm(c, n + 3, a, k + 1, &factor, m, n, k);
+        assert_memory_equal(c, expected, m * (n + 3) * sizeof *c);
+        free(a), free(b), free(c), free(expected), free(single);
+    }
+}
+
 /* ---- eigenvectors, singular vectors -------------------------------------------------------------------------- */
 
 /* There where LAPACK is OpenBLAS. */
@@ -238,6 +267,7 @@ int main(void)
         cmocka_unit_test(many_row_counts),
         cmocka_unit_test(one_query_equals_the_row_of_all),
         cmocka_unit_test(many_lengths),
+        cmocka_unit_test(products_in_double),
         cmocka_unit_test(eigenvectors),
         cmocka_unit_test(blas_threads_are_given_back),
         cmocka_unit_test(singular_vectors),
