@@ -1,5 +1,5 @@
 /* clipspan/relevance.h - the other ways of asking a vision transformer where it looks: the maps that the
- * decomposition is compared with, each from one plain fp32 pass that keeps everything, and its derivatives.
+ * decomposition is compared with, each from one pass that keeps everything, and its derivatives.
  *
  *     clipspan_tracer_open(&tracer, model, 0, &err);
  *     clipspan_tracer_run(tracer, pixels, embedding, &err);
@@ -48,7 +48,8 @@ typedef struct clipspan_tracer clipspan_tracer;
 CLIPSPAN_API clipspan_status clipspan_tracer_open(clipspan_tracer **out, const clipspan_model *model, int threads,
                                                   clipspan_error *err);
 CLIPSPAN_API void clipspan_tracer_free(clipspan_tracer *tracer);
-/* One image: pixels [3, S, S] as clipspan_images_preprocess makes them. embedding: [E], not normalised; may be NULL. */
+/* One image: pixels [3, S, S] as clipspan_images_preprocess makes them. embedding: [E], not normalised; may be NULL, and
+ * then nothing is computed before the first map. */
 CLIPSPAN_API clipspan_status clipspan_tracer_run(clipspan_tracer *tracer, const float *pixels, float *embedding,
                                                  clipspan_error *err);
 /* Maps of the image that was run last. texts: [count, E]: directions t; the score whose gradient or relevance is taken is

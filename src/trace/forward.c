@@ -14,18 +14,22 @@ static void gather_patches(clipspan_tracer *t, const float *pixels)
             memcpy(t->patches + p * t->patch_values + line * side, pixels + (channel * s + y) * s + x,
                    side * sizeof *pixels);
         }
+}
+
+void clsp_trace_begin(clipspan_tracer *t, const float *pixels)
+{
+    gather_patches(t, pixels);
     t->lowest = t->highest = pixels[0];
-    for (size_t i = 1; i < 3 * s * s; i++) {
+    for (size_t i = 1; i < 3 * t->image * t->image; i++) {
         t->lowest = fminf(t->lowest, pixels[i]);
         t->highest = fmaxf(t->highest, pixels[i]);
     }
 }
 
-static clipspan_status embed(clipspan_tracer *t, const float *pixels, clipspan_error *err)
+static clipspan_status embed(clipspan_tracer *t, clipspan_error *err)
 {
     size_t width = t->width, cells = t->tokens * width;
     float *first = t->layer[0].x;
-    gather_patches(t, pixels);
     memcpy(t->embedded, t->weights.class_token, width * sizeof *t->embedded);
     clipspan_status status = clsp_dense_run(t->embedded + width, width, t->patches, t->patch_values, &t->weights.patch,
                                             true, t->tokens - 1, err);
@@ -92,10 +96,10 @@ clipspan_status clsp_trace_project(clipspan_tracer *t, float *out, const float *
     return clsp_dense_run(out, t->embed, t->h, t->width, &t->weights.projection, false, rows, err);
 }
 
-clipspan_status clsp_trace_forward(clipspan_tracer *t, const float *pixels, clipspan_error *err)
+clipspan_status clsp_trace_plain(clipspan_tracer *t, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    CLSP_TRY(embed(t, pixels, err));
+    CLSP_TRY(embed(t, err));
     for (size_t l = 0; l < t->layers; l++) {
         CLSP_TRY(clsp_trace_attend(t, l, err));
         CLSP_TRY(clsp_trace_apply(t, l, err));

@@ -15,8 +15,8 @@
 #include <math.h>
 #include <string.h>
 
-/* a / b, held off where b is near nothing; a share of nothing is nothing. In double: a sum near zero, as of a + b
- * below, must not lose more to rounding than the forward pass has lost. */
+/* a / b, held off where b is near nothing; a share of nothing is nothing. b's sign decides much where b is little: sums
+ * of either sign are those that the exact pass has kept. */
 static inline double share(double a, double b, double least)
 {
     return b == 0 ? 0 : a / (b + (b < 0 ? -least : least));
@@ -98,22 +98,22 @@ static double scale_of(double sum, double other, double whole)
     return both > 0 && sum != 0 ? fabs(sum) / both * whole / sum : 0.0;
 }
 
-/* relevance of a + b -> of a; b -> relevance of b. least: as least_of says */
-static void share_sum(float *relevance, float *b, const float *a, double least, size_t count)
+/* relevance of sum = a + b -> of a, and to of_b. least: as least_of says */
+static void share_sum(float *relevance, float *of_b, const float *sum, const float *a, double least, size_t count)
 {
     double whole = 0, sum_a = 0, sum_b = 0;
     for (size_t i = 0; i < count; i++) {
-        double ratio = share((double)relevance[i], (double)a[i] + (double)b[i], least);
+        double ratio = share((double)relevance[i], (double)sum[i], least), b = (double)sum[i] - (double)a[i];
         whole += (double)relevance[i];
         relevance[i] = (float)((double)a[i] * ratio);
-        b[i] = (float)((double)b[i] * ratio);
+        of_b[i] = (float)(b * ratio);
         sum_a += (double)relevance[i];
-        sum_b += (double)b[i];
+        sum_b += (double)of_b[i];
     }
     double scale_a = scale_of(sum_a, sum_b, whole), scale_b = scale_of(sum_b, sum_a, whole);
     for (size_t i = 0; i < count; i++) {
         relevance[i] = (float)(scale_a * (double)relevance[i]);
-        b[i] = (float)(scale_b * (double)b[i]);
+        of_b[i] = (float)(scale_b * (double)of_b[i]);
     }
 }
 
@@ -145,11 +145,11 @@ static clipspan_status through_mlp(clipspan_tracer *t, size_t l, size_t rows, cl
     clipspan_status status = CLIPSPAN_OK;
     const clsp_trace_block *b = &t->weights.blocks[l];
     const clsp_trace_layer *y = &t->layer[l];
+    const float *after = clsp_trace_after(t, l);
     size_t d = t->width, m = t->hidden;
     linear_rule fc2 = {&b->fc2, t->work, t->back_z, d, rows}, fc1 = {&b->fc1, t->h, t->back_hidden, m, rows};
     clsp_activate(t->work, y->hidden, t->activation, rows * m);
-    CLSP_TRY(clsp_dense_run(t->back_z, d, t->work, m, &b->fc2, true, rows, err));
-    share_sum(t->relevance, t->back_z, y->mid, least_of(clsp_trace_after(t, l), t->tokens * d), rows * d);
+    share_sum(t->relevance, t->back_z, after, y->mid, least_of(after, t->tokens * d), rows * d);
     CLSP_TRY(share_linear(t, t->back_hidden, false, &fc2, err));
     clsp_norm_run(t->h, y->mid, &b->ln2, t->eps, rows, d);
     CLSP_TRY(share_linear(t, t->relevance, true, &fc1, err));
@@ -162,11 +162,9 @@ static clipspan_status through_out(clipspan_tracer *t, size_t l, size_t rows, cl
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_trace_layer *y = &t->layer[l];
-    const clsp_dense *out = &t->weights.blocks[l].out;
     size_t n = t->tokens, d = t->width;
-    linear_rule rule = {out, y->z, t->back_z, d, rows};
-    CLSP_TRY(clsp_dense_run(t->back_z, d, y->z, d, out, true, rows, err));
-    share_sum(t->relevance, t->back_z, y->x, least_of(y->mid, n * d), rows * d);
+    linear_rule rule = {&t->weights.blocks[l].out, y->z, t->back_z, d, rows};
+    share_sum(t->relevance, t->back_z, y->mid, y->x, least_of(y->mid, n * d), rows * d);
     CLSP_TRY(share_linear(t, t->back_z, false, &rule, err));
     memset(t->back_z + rows * d, 0, (n - rows) * d * sizeof *t->back_z);
     const double least = least_of(y->z, n * d);
@@ -195,11 +193,10 @@ static clipspan_status through_scores(clipspan_tracer *t, const clsp_trace_layer
     size_t n = t->tokens, d = t->width, cells = t->heads * n * n;
     const float *q = y->qkv, *k = y->qkv + d;
     CLSP_TRY(clsp_heads_values(t, t->back_qkv + 2 * d, 3 * d, y->attention, true, t->back_z, d, 1.0f, err));
-    CLSP_TRY(clsp_heads_scores(t, t->products, q, 3 * d, k, 3 * d, err));
-    const double least = least_of(t->products, cells);
+    const double least = least_of(y->scores, cells);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < cells; i++)
-        t->products[i] = (float)share((double)t->relevance_attention[i], (double)t->products[i], least);
+        t->products[i] = (float)share((double)t->relevance_attention[i], (double)y->scores[i], least);
     CLSP_TRY(clsp_heads_values(t, t->back_qkv, 3 * d, t->products, false, k, 3 * d, 1.0f, err));
     CLSP_TRY(clsp_heads_values(t, t->back_qkv + d, 3 * d, t->products, true, q, 3 * d, 1.0f, err));
     halve_product(t->back_qkv, 3 * d, y->qkv, 3 * d, n, 3 * d);
@@ -265,8 +262,7 @@ out:
 clipspan_status clsp_relevance_pixels(clipspan_tracer *t, float *out, clipspan_error *err)
 {
     size_t n = t->tokens, d = t->width, side = t->side, s = t->image;
-    memcpy(t->back_z, t->weights.position, n * d * sizeof *t->back_z);
-    share_sum(t->relevance, t->back_z, t->embedded, least_of(t->x0, n * d), n * d);
+    share_sum(t->relevance, t->back_z, t->x0, t->embedded, least_of(t->x0, n * d), n * d);
     clipspan_status status = share_patches(t, t->relevance + d, err);
     memset(out, 0, s * s * sizeof *out);
     for (size_t p = 0; p + 1 < n; p++)

@@ -63,13 +63,19 @@ typedef struct clsp_trace_layer {
     float *z;         /* [N, D] heads' outputs side by side */
     float *mid;       /* [N, D] residual stream between attention and MLP */
     float *hidden;    /* [N, M] before the activation */
+    float *scores;    /* [H, N, N] q k', of the exact pass alone */
 } clsp_trace_layer;
+
+/* Which pass made what is kept. Relevance reads the exact one, everything else the plain one, so that a map's bits do not
+ * depend on what was asked for before. */
+typedef enum clsp_pass { CLSP_PASS_NONE, CLSP_PASS_PLAIN, CLSP_PASS_EXACT } clsp_pass;
 
 struct clipspan_tracer {
     const clipspan_model *model;
     clsp_trace_weights weights;
     int threads;
-    bool ran;
+    clsp_pass pass;           /* CLSP_PASS_NONE: nothing is kept, or not all of it */
+    bool ran;                 /* an image's patches are there */
     size_t tokens, grid, side, image, patch_values, width, heads, head_dim, hidden, layers, embed;
     clsp_activation activation;
     float eps;
@@ -128,7 +134,10 @@ clipspan_status clsp_heads_values(const clipspan_tracer *t, float *c, size_t c_s
 
 /* ---- forward.c ------------------------------------------------------------------------------------------------ */
 
-clipspan_status clsp_trace_forward(clipspan_tracer *t, const float *pixels, clipspan_error *err);
+/* Takes an image: t->patches, t->lowest and t->highest. */
+void clsp_trace_begin(clipspan_tracer *t, const float *pixels);
+/* What is kept of it, in fp32. */
+clipspan_status clsp_trace_plain(clipspan_tracer *t, clipspan_error *err);
 /* Layer l up to its attention probabilities; and from them (whatever they are now) to the next layer's x. */
 clipspan_status clsp_trace_attend(clipspan_tracer *t, size_t l, clipspan_error *err);
 clipspan_status clsp_trace_apply(clipspan_tracer *t, size_t l, clipspan_error *err);
@@ -140,6 +149,11 @@ clipspan_status clsp_trace_mlp(clipspan_tracer *t, float *out, const float *x, f
 /* The residual stream after layer l. */
 float *clsp_trace_after(const clipspan_tracer *t, size_t l);
 
+/* ---- exact.c ---------------------------------------------------------------------------------------------------- */
+
+/* What clsp_trace_plain keeps, and scores, each number the fp32 that is nearest to the one in double precision. */
+clipspan_status clsp_trace_exact(clipspan_tracer *t, clipspan_error *err);
+
 /* ---- backward.c: d (r . text / |r|) --------------------------------------------------------------------------- */
 
 /* t->gradient of the stream after the last block. */
@@ -149,7 +163,7 @@ clipspan_status clsp_backward_block(clipspan_tracer *t, size_t l, clipspan_error
 /* To the pixels: out [3, S, S]. */
 clipspan_status clsp_backward_pixels(clipspan_tracer *t, float *out, clipspan_error *err);
 
-/* ---- relevance.c: relevance of r . text / |r|, shared out layer by layer ---------------------------------------- */
+/* ---- relevance.c: relevance of r . text / |r|, shared out layer by layer, of the exact pass ------------------------ */
 
 clipspan_status clsp_relevance_begin(clipspan_tracer *t, const float *text, clipspan_error *err);
 /* t->relevance from after block l to the stream beside its attention, and t->relevance_attention. */

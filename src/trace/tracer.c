@@ -12,13 +12,14 @@ typedef struct part {
     size_t rows, columns;
 } part;
 
-enum { LAYER_PARTS = 6, PARTS = 20, ALIGNED = 16 };
+enum { LAYER_PARTS = 7, PARTS = 20, ALIGNED = 16 };
 
 static void layer_parts(part *out, clsp_trace_layer *y, const clipspan_tracer *t)
 {
     size_t n = t->tokens, d = t->width;
     const part parts[LAYER_PARTS] = {{&y->x, n, d}, {&y->qkv, n, 3 * d}, {&y->attention, t->heads * n, n},
-                                     {&y->z, n, d}, {&y->mid, n, d}, {&y->hidden, n, t->hidden}};
+                                     {&y->z, n, d}, {&y->mid, n, d}, {&y->hidden, n, t->hidden},
+                                     {&y->scores, t->heads * n, n}};
     memcpy(out, parts, sizeof parts);
 }
 
@@ -106,17 +107,30 @@ void clipspan_tracer_free(clipspan_tracer *t)
 
 /* ---- running --------------------------------------------------------------------------------------------- */
 
+static clipspan_status need_pass(clipspan_tracer *t, clsp_pass pass, clipspan_error *err)
+{
+    if (t->pass == pass) return CLIPSPAN_OK;
+    t->pass = CLSP_PASS_NONE;
+    clipspan_status status = pass == CLSP_PASS_EXACT ? clsp_trace_exact(t, err) : clsp_trace_plain(t, err);
+    if (status == CLIPSPAN_OK) t->pass = pass;
+    return status;
+}
+
 clipspan_status clipspan_tracer_run(clipspan_tracer *t, const float *pixels, float *embedding, clipspan_error *err)
 {
     t->ran = false;
+    t->pass = CLSP_PASS_NONE;
     for (size_t i = 0; i < 3 * t->image * t->image; i++)
         if (!isfinite(pixels[i]))
             return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "pixels: value %zu is not finite", i);
+    clsp_trace_begin(t, pixels);
+    t->ran = true;
+    if (embedding == NULL) return CLIPSPAN_OK; /* the first map takes the pass that it needs */
     int before = clsp_threads(t->threads);
-    clipspan_status status = clsp_trace_forward(t, pixels, err);
+    clipspan_status status = need_pass(t, CLSP_PASS_PLAIN, err);
     clsp_threads(before);
     t->ran = status == CLIPSPAN_OK;
-    if (t->ran && embedding) memcpy(embedding, t->r, t->embed * sizeof *embedding);
+    if (t->ran) memcpy(embedding, t->r, t->embed * sizeof *embedding);
     return status;
 }
 
@@ -124,6 +138,12 @@ static clipspan_status check_ran(const clipspan_tracer *t, clipspan_error *err)
 {
     if (t->ran) return CLIPSPAN_OK;
     return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the tracer has run no image yet");
+}
+
+static clsp_pass pass_of(clipspan_relevance method)
+{
+    bool shared_out = method == CLIPSPAN_PARTIAL_LRP || method == CLIPSPAN_LRP || method == CLIPSPAN_TRANSFORMER_ATTRIBUTION;
+    return shared_out ? CLSP_PASS_EXACT : CLSP_PASS_PLAIN;
 }
 
 static const clsp_map_fn maps[CLIPSPAN_RELEVANCES] = {
@@ -152,7 +172,8 @@ clipspan_status clipspan_tracer_map(clipspan_tracer *t, clipspan_relevance metho
     clipspan_status status = check_ran(t, err);
     if (status != CLIPSPAN_OK || count == 0) return status;
     int before = clsp_threads(t->threads);
-    status = maps[method](t, texts, count, out, err);
+    status = need_pass(t, pass_of(method), err);
+    if (status == CLIPSPAN_OK) status = maps[method](t, texts, count, out, err);
     clsp_threads(before);
     return status;
 }
@@ -163,6 +184,7 @@ clipspan_status clipspan_tracer_gradient(clipspan_tracer *t, const float *text, 
     clipspan_status status = check_ran(t, err);
     if (status != CLIPSPAN_OK) return status;
     int before = clsp_threads(t->threads);
+    CLSP_TRY(need_pass(t, CLSP_PASS_PLAIN, err));
     CLSP_TRY(clsp_backward_begin(t, text, err));
     for (size_t l = t->layers; l-- > 0;) CLSP_TRY(clsp_backward_block(t, l, err));
     CLSP_TRY(clsp_backward_pixels(t, out, err));
