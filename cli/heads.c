@@ -47,6 +47,9 @@ static clipspan_status choose(settings *s, const clipspan_store_info *info, unsi
 {
     size_t count = 0, all = (size_t)info->layers * (size_t)info->heads;
     clipspan_status status = CLIPSPAN_OK;
+    if (!info->complete && s->find.span.texts.count == 0 && by_of(s->by) != CLIPSPAN_HEADS_BY_EFFECT) /* which say so themselves */
+        cli_warn("the store is unfinished: %llu images of %llu are used", (unsigned long long)info->images,
+                 (unsigned long long)info->listed);
     if (s->heads != NULL || s->find.span.texts.count > 0)
         status = clipspan_heads_parse(s->heads ? s->heads : "all", info->layers, info->heads, described, err);
     for (size_t h = 0; h < all; h++) count += described[h];

@@ -10,7 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { ANSWER_MILLISECONDS = 500, ANSWER_MOST = 256, WIDEST = 1000, CELL = 10, CELL_LEAST = 4, CELL_MOST = 100 };
+enum { ANSWER_MILLISECONDS = 500, ANSWER_MOST = 256, NARROWEST = 20, WIDEST = 1000, CELL = 10, CELL_LEAST = 4, CELL_MOST = 100 };
 
 static int is_set(const char *name)
 {
@@ -69,7 +69,7 @@ static void read_answer(int terminal, char *answer)
         length++;
         answer[length] = '\0';
         const char *device = strstr(answer, "\033[?");
-        if (answer[length - 1] == 'c' && device != NULL) break;
+        if (device != NULL && answer[length - 1] == 'c') break;
     }
 }
 
@@ -98,7 +98,7 @@ static int says_sixel(const char *answer)
 {
     const char *at = strstr(answer, "\033[?");
     if (at == NULL) return 0;
-    for (at += 3; *at != '\0' && *at != 'c'; at += *at == ';')  {
+    for (at += 3; *at != '\0' && *at != 'c'; at += *at == ';') {
         size_t length = strspn(at, "0123456789");
         if (length == 1 && *at == '4') return 1;
         at += length;
@@ -146,6 +146,7 @@ int cli_terminal_find(clipspan_terminal *out, const char *way)
     int number = way_number(way);
     *out = (clipspan_terminal)CLIPSPAN_TERMINAL_INIT;
     out->width = cli_terminal_width();
+    if (out->width < NARROWEST) out->width = NARROWEST;
     out->cell = cell_width();
     if (is("TERM_PROGRAM", "Apple_Terminal") || is("TERM", "linux")) out->colours = CLIPSPAN_COLOURS_256;
     if (number < 0 && !isatty(STDOUT_FILENO)) {

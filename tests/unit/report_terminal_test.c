@@ -241,6 +241,35 @@ static void test_layout(void **state)
     free(text);
 }
 
+static size_t count_of(const char *text, const char *what)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, what); at != NULL; at = strstr(at + strlen(what), what)) count++;
+    return count;
+}
+
+/* Half-blocks in lesser terminals: a palette of 256, and shades of plain text. */
+static void test_lesser_blocks(void **state)
+{
+    (void)state;
+    static unsigned char rgb[SIDE * SIDE * 3];
+    for (int i = 0; i < SIDE * SIDE / 2; i++) memcpy(rgb + 3 * i, (const unsigned char[]){215, 0, 95}, 3); /* one of the palette */
+    memset(rgb + sizeof rgb / 2, 255, sizeof rgb / 2);
+    const clipspan_tile tile = {.rgb = rgb, .width = SIDE, .height = SIDE};
+    const clipspan_sheet sheet = {.tiles = &tile, .count = 1, .columns = 1, .tile_side = SIDE};
+    clipspan_terminal terminal = {CLIPSPAN_GRAPHICS_BLOCKS, CLIPSPAN_COLOURS_256, SIDE, 10};
+    char *text = text_of(&sheet, &terminal);
+    assert_int_equal(count_of(text, "\033[38;5;161m\033[48;5;161m\xE2\x96\x80"), SIDE * SIDE / 4);
+    assert_int_equal(count_of(text, "\033[38;5;231m\033[48;5;231m\xE2\x96\x80"), SIDE * SIDE / 4);
+    free(text);
+    terminal.colours = CLIPSPAN_COLOURS_NONE;
+    text = text_of(&sheet, &terminal);
+    assert_int_equal(count_of(text, "\xE2\x96\x91"), SIDE * SIDE / 4); /* light shade */
+    assert_int_equal(count_of(text, "\xE2\x96\x88"), SIDE * SIDE / 4); /* full block */
+    assert_int_equal(count_of(text, "\033"), 0);
+    free(text);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -267,7 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels), cmocka_unit_test(test_many_colours), cmocka_unit_test(test_map_colours),
-        cmocka_unit_test(test_layout), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_layout), cmocka_unit_test(test_lesser_blocks), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
