@@ -55,6 +55,7 @@ struct serve_server {
     atomic_bool stopping;
     char token[130], url[SERVE_HOST_MOST + 200], cookie[64];
     connection *connections;
+    double looked; /* when they were last looked through */
     size_t body_bytes, working;
     pthread_mutex_t lock;
     struct serve_job *done; /* under the lock: those whose connections are to be taken up again */
@@ -125,11 +126,25 @@ static double patience(const serve_server *server, const connection *link)
     }
 }
 
+/* The client has closed its side, and all that it sent was read. */
+static bool is_closed(const connection *link)
+{
+    char byte;
+    ssize_t got = recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/* Now and then: who is too slow, and who has gone. An end that comes along with the last bytes escapes the library, which is
+ * told of changes alone. */
 static void cut_slow(serve_server *server)
 {
     double at = now();
-    for (connection *link = server->connections; link != NULL; link = link->next)
-        if (at - link->since > patience(server, link)) shutdown(link->fd, SHUT_RDWR); /* the library sees its end */
+    if (at - server->looked < 1e-3 * TICK_MILLISECONDS) return;
+    server->looked = at;
+    for (connection *link = server->connections; link != NULL; link = link->next) {
+        bool ended = link->phase != WORKING && link->phase != SENDING && is_closed(link);
+        if (ended || at - link->since > patience(server, link)) shutdown(link->fd, SHUT_RDWR); /* this is a change */
+    }
 }
 
 /* ---- work in the lanes ------------------------------------------------------------------------------------- */
@@ -138,10 +153,8 @@ static void cut_slow(serve_server *server)
 static int is_pointless(void *given, const clipspan_progress *progress)
 {
     exchange *x = given;
-    char byte;
     (void)progress;
-    ssize_t got = recv(x->link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    x->gone = got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    x->gone = is_closed(x->link);
     return x->gone || atomic_load(&x->server->stopping) || now() - x->begun > WORK_SECONDS;
 }
 
