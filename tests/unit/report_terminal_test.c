@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/base.h"
 #include "clipspan/memory_file.h"
 #include "clipspan/terminal.h"
 #include "report/colours.h"
@@ -292,11 +293,40 @@ static void test_refused(void **state)
     assert_int_equal(clipspan_terminal_maps(&none, &look, &terminal, "-", &err), CLIPSPAN_ERROR_ARGUMENT);
 }
 
+/* Whichever allocation fails, the picture is whole or there is none. */
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    static unsigned char rgb[SIDE * SIDE * 3];
+    static const float map[4] = {0.5F, -0.5F, 2.0F, 0.0F};
+    const clipspan_tile tile = {.rgb = rgb, .width = SIDE, .height = SIDE, .map = map, .map_side = 2, .caption = "words"};
+    const clipspan_sheet sheet = {.tiles = &tile, .count = 1, .columns = 1, .tile_side = SIDE, .title = "Title"};
+    for (int graphics = 0; graphics <= CLIPSPAN_GRAPHICS_KITTY; graphics++) {
+        const clipspan_terminal terminal = {(clipspan_graphics)graphics, CLIPSPAN_COLOURS_TRUE, 40, CELL};
+        unsigned long n = 1;
+        for (;; n++) {
+            clipspan_memory_file *file = NULL;
+            assert_int_equal(clipspan_memory_file_new(&file, &err), CLIPSPAN_OK);
+            clsp_alloc_fail_at(n);
+            clipspan_status status = clipspan_terminal_sheet(&sheet, &terminal, clipspan_memory_file_path(file), &err);
+            clsp_alloc_fail_at(0);
+            bool there = clipspan_memory_file_bytes(file, NULL) != NULL;
+            clipspan_memory_file_free(file);
+            assert_int_equal(there, status == CLIPSPAN_OK);
+            if (status == CLIPSPAN_OK) break;
+            assert_int_equal(status, CLIPSPAN_ERROR_MEMORY);
+        }
+        assert_true(n > 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels), cmocka_unit_test(test_many_colours), cmocka_unit_test(test_map_colours),
         cmocka_unit_test(test_layout), cmocka_unit_test(test_lesser_blocks), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
