@@ -71,7 +71,7 @@
       const { beside, other } = viewer.state, set = (value) => viewer.set({ other: value || null }, { step: true });
       if (beside === "image") {
         const file = async (chosen) => { try { set((await viewer.giveFile(chosen)).id); } catch (error) { panel.failed(error); } };
-        return [viewer.pictured() ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse((row) => set(`row:${row}`)) } }, "Choose from the store") : null,
+        return [viewer.pictured() ? el("button", { class: "button slim", type: "button", on: { click: () => viewer.browse((row) => set(viewer.refOf(row))) } }, "Choose from the store") : null,
           viewer.chooser("Choose a file", "slim", file)];
       }
       if (beside === "text") {

@@ -1,7 +1,7 @@
 /* The image: how it comes (dropped, pasted, chosen, or one of the store's), and its card.
  *
  *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, name, side, patches, row, error, problem}
- *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's
+ *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's; .refOf(row)
  *   clipspan.viewer.hold(ref, model) promise of {id, name, side, patches, row}: the server holds the picture for this model
  *   clipspan.viewer.again(ref, ask)  ask(held), and once more after giving the server a picture that it no longer holds
  *   clipspan.viewer.giveFile(file)   promise of the same, of a picture of the reader's
@@ -16,16 +16,34 @@
   const holds = new Map(); /* model and ref: promise */
   viewer.held = { status: "none" };
 
-  const rowOf = (ref) => (ref.startsWith("row:") ? Number(ref.slice(4)) : null);
+  /* {row, of}: an image of the store of model `of`; null: a picture of the reader's. */
+  function rowOf(ref) {
+    const found = /^row:(\d+)(?:@(\d))?$/.exec(ref);
+    return found && { row: Number(found[1]), of: Number(found[2] || 0) };
+  }
+  const refOf = (row, of = viewer.state.model) => `row:${row}${of ? `@${of}` : ""}`;
   const lost = () => Object.assign(new Error("Pictures of your own are held for a while only. Drop it here again, or choose another"), { kind: "lost" });
+  const asked = (model) => (model ? `model=${model}` : "");
+  const sendFile = (file, name, model) =>
+    clipspan.server.post(`images?name=${encodeURIComponent(name)}${model ? `&${asked(model)}` : ""}`, file);
 
-  function give(ref, model) {
-    const query = model ? `model=${model}` : "", row = rowOf(ref), file = files.get(ref);
-    if (row !== null) return clipspan.server.post("images", { row, model });
-    if (file) return clipspan.server.post(`images?name=${encodeURIComponent(file.name || "pasted")}${query ? "&" + query : ""}`, file);
-    const of = viewer.server.models[model].model;
-    const side = of.image_size, held = { id: ref, name: viewer.state.name || "a picture", side, patches: Math.round(side / of.patch_size) };
-    return clipspan.server.picture(`images/${ref}.png${query ? "?" + query : ""}`).then(probe).then(() => held);
+  async function give(ref, model) {
+    const place = rowOf(ref), file = files.get(ref);
+    if (place) return place.of === model ? clipspan.server.post("images", { row: place.row, model }) : carry(ref, place, model);
+    if (file) return sendFile(file, file.name || "pasted", model);
+    const of = viewer.server.models[model].model, side = of.image_size;
+    await probe(await clipspan.server.picture(`images/${ref}.png${model ? "?" + asked(model) : ""}`));
+    return { id: ref, name: viewer.state.name || "a picture", side, patches: Math.round(side / of.patch_size) };
+  }
+  /* An image of the other model's store: this store's own where that is the same image, else the picture as the other sees it. */
+  async function carry(ref, { row, of }, model) {
+    const first = await hold(ref, of), { store, pictures } = viewer.server.models[model], source = viewer.server.models[of].store;
+    if (store && pictures && source && store.images_path === source.images_path && row < store.images) {
+      const same = await clipspan.server.post("images", { row, model });
+      if (same.name === first.name) return same;
+    }
+    const address = await clipspan.server.picture(`images/${first.id}.png${of ? "?" + asked(of) : ""}`);
+    return sendFile(await (await fetch(address)).blob(), first.name, model);
   }
   function probe(address) {
     return new Promise((resolve, reject) => {
@@ -52,7 +70,7 @@
     } catch (error) {
       if (error.kind !== "lost") throw error;
       holds.delete(`${model} ${ref}`);
-      if (rowOf(ref) === null && !files.has(ref)) throw lost();
+      if (!rowOf(ref) && !files.has(ref)) throw lost();
       return ask(await hold(ref, model));
     }
   }
@@ -71,11 +89,11 @@
       const held = await hold(ref, model);
       if (current()) tellHeld({ ...held, status: "ready", ref });
     } catch (error) {
-      if (current()) tellHeld({ status: "failed", ref, error: error.kind === "gone" || rowOf(ref) !== null ? error : lost() });
+      if (current()) tellHeld({ status: "failed", ref, error: error.kind === "gone" || rowOf(ref) ? error : lost() });
     }
   }
 
-  const openRow = (row) => viewer.set({ image: `row:${row}`, name: null }, { step: true });
+  const openRow = (row) => viewer.set({ image: refOf(row), name: null }, { step: true });
 
   /* Gives the server a picture of the reader's. */
   async function giveFile(file) {
@@ -83,7 +101,7 @@
     const refuse = (why) => { throw Object.assign(new Error(`${name} ${why}`), { kind: "refused" }); };
     if (file.type && !TYPES.includes(file.type)) refuse("is neither JPEG, PNG nor WebP");
     if (limit && file.size > limit) refuse(`has ${clipspan.count(Math.ceil(file.size / 1024))} KB; the server takes at most ${clipspan.count(Math.floor(limit / 1024))}`);
-    const held = await clipspan.server.post(`images?name=${encodeURIComponent(name)}${viewer.query("&")}`, file);
+    const held = await sendFile(file, name, viewer.state.model);
     files.set(held.id, file);
     holds.set(`${viewer.state.model} ${held.id}`, Promise.resolve(held));
     return held;
@@ -148,5 +166,5 @@
     show(holder);
     if (viewer.state.image) follow();
   };
-  Object.assign(viewer, { hold, again, openRow, openFile, giveFile, chooser });
+  Object.assign(viewer, { hold, again, refOf, openRow, openFile, giveFile, chooser });
 })();

@@ -14,7 +14,7 @@
 (function () {
   const state = {
     model: 0,        /* 0 or 1 (serve --beside) */
-    image: null,     /* "row:66", or the id of a picture that the server holds */
+    image: null,     /* "row:66", "row:66@1" of the second model's store, or the id of a picture that the server holds */
     name: null,      /* of a picture that is not the store's */
     texts: ["", ""], /* as typed; blank ones are not asked for */
     look: 0,         /* position of the text that maps and grid are of */

@@ -15,7 +15,7 @@
 
   function start(row, head, heads) {
     const typed = viewer.asked().length > 0, mine = head.texts[0].text, other = textsOf(heads).find((text) => text !== mine);
-    viewer.set({ image: `row:${row}`, name: null, head: head.name, ...(typed ? {} : { texts: [mine, other || ""], look: 0, minus: null }) }, { step: true });
+    viewer.set({ image: viewer.refOf(row), name: null, head: head.name, ...(typed ? {} : { texts: [mine, other || ""], look: 0, minus: null }) }, { step: true });
   }
 
   function card(head, heads) {
