@@ -190,24 +190,33 @@ static shown_head weigh(const report_side *side, int layer, int head)
     return shown;
 }
 
-/* The heads of the largest weights, each of another role. */
+/* Whether the head is among those chosen, or (apart) one of its role is. */
+static int is_taken(const shown_head *chosen, size_t count, const shown_head *one, int apart)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((chosen[i].layer == one->layer && chosen[i].head == one->head) ||
+            (apart && one->attribute != SIZE_MAX && chosen[i].attribute == one->attribute))
+            return 1;
+    return 0;
+}
+
+/* The heads of the largest weights: of a role each, then of any. */
 static size_t choose(const report_side *side, shown_head out[SHOWN_HEADS])
 {
     const clipspan_store_info *info = clipspan_store_get_info(side->store);
     size_t count = 0;
-    while (count < SHOWN_HEADS) {
+    for (int apart = 1; count < SHOWN_HEADS && apart >= 0;) {
         shown_head best = {.weight = 0};
         for (int h = 0; h < info->layers * info->heads; h++) {
             shown_head one = weigh(side, h / info->heads, h % info->heads);
-            int taken = 0;
-            for (size_t i = 0; i < count; i++)
-                taken |= (out[i].layer == one.layer && out[i].head == one.head) ||
-                         (one.attribute != SIZE_MAX && out[i].attribute == one.attribute);
-            if (!taken && one.weight > best.weight) best = one;
+            if (one.weight > best.weight && !is_taken(out, count, &one, apart)) best = one;
         }
-        if (!(best.weight > 0)) break;
-        best.query = query_of(side, best.layer, best.head);
-        out[count++] = best;
+        if (best.weight > 0) {
+            best.query = query_of(side, best.layer, best.head);
+            out[count++] = best;
+        } else {
+            apart--;
+        }
     }
     return count;
 }
