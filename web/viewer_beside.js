@@ -48,7 +48,7 @@
 
   function column(one, limit, headLimit) {
     const figure = clipspan.maps.view({ name: `${one.held.name}, ${one.name}`, values: one.values, side: one.side, limit, unit: one.unit, width: SIDE, height: SIDE, caption: el("span", { class: "small soft" }, one.held.name) });
-    clipspan.server.picture(`images/${one.held.id}.png${one.model ? `?model=${one.model}` : ""}`).then((src) => figure.update({ src }), () => null);
+    clipspan.server.picture(one.held.path).then((src) => figure.update({ src }), () => null);
     const known = one.head && viewer.knownHead(one.head);
     return el("div", { class: "beside-side" }, el("h3", null, one.name), figure,
       el("dl", { class: "facts" }, el("div", null, el("dt", null, "cosine, whole model"), el("dd", { class: "numbers" }, clipspan.number(one.score))),

@@ -76,7 +76,7 @@
         viewKey = key;
         view = { caption: el("span", { class: "numbers" }) };
         view.figure = clipspan.maps.view({ name: `${viewer.held.name}, head ${name}`, values, side: answer.side, limit, unit: answer.unit, width: 200, height: 200, caption: view.caption });
-        clipspan.server.picture(`images/${viewer.held.id}.png${viewer.query()}`).then((src) => view.figure.update({ src }), () => null);
+        clipspan.server.picture(viewer.held.path).then((src) => view.figure.update({ src }), () => null);
         clipspan.fill(place, view.figure);
       }
       clipspan.fill(view.caption, words);

@@ -1,8 +1,9 @@
 /* The image: how it comes (dropped, pasted, chosen, or one of the store's), and its card.
  *
- *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, name, side, patches, row, error, problem}
+ *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, path, name, side, patches, row, error, problem}
+ *                                  path: of its picture
  *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's; .refOf(row)
- *   clipspan.viewer.hold(ref, model) promise of {id, name, side, patches, row}: the server holds the picture for this model
+ *   clipspan.viewer.hold(ref, model) promise of {id, path, name, side, patches, row}: the server holds the picture for this model
  *   clipspan.viewer.again(ref, ask)  ask(held), and once more after giving the server a picture that it no longer holds
  *   clipspan.viewer.giveFile(file)   promise of the same, of a picture of the reader's
  *   clipspan.viewer.chooser(words, looks, onFile)   a button that chooses a file
@@ -24,6 +25,7 @@
   const refOf = (row, of = viewer.state.model) => `row:${row}${of ? `@${of}` : ""}`;
   const lost = () => Object.assign(new Error("Pictures of your own are held for a while only. Drop it here again, or choose another"), { kind: "lost" });
   const asked = (model) => (model ? `model=${model}` : "");
+  const pathOf = (id, model) => `images/${id}.png${model ? "?" + asked(model) : ""}`;
   const sendFile = (file, name, model) =>
     clipspan.server.post(`images?name=${encodeURIComponent(name)}${model ? `&${asked(model)}` : ""}`, file);
 
@@ -32,7 +34,7 @@
     if (place) return place.of === model ? clipspan.server.post("images", { row: place.row, model }) : carry(ref, place, model);
     if (file) return sendFile(file, file.name || "pasted", model);
     const of = viewer.server.models[model].model, side = of.image_size;
-    await probe(await clipspan.server.picture(`images/${ref}.png${model ? "?" + asked(model) : ""}`));
+    await probe(await clipspan.server.picture(pathOf(ref, model)));
     return { id: ref, name: viewer.state.name || "a picture", side, patches: Math.round(side / of.patch_size) };
   }
   /* An image of the other model's store: this store's own where that is the same image, else the picture as the other sees it. */
@@ -42,8 +44,7 @@
       const same = await clipspan.server.post("images", { row, model });
       if (same.name === first.name) return same;
     }
-    const address = await clipspan.server.picture(`images/${first.id}.png${of ? "?" + asked(of) : ""}`);
-    return sendFile(await (await fetch(address)).blob(), first.name, model);
+    return sendFile(await clipspan.server.bytes(first.path), first.name, model);
   }
   function probe(address) {
     return new Promise((resolve, reject) => {
@@ -57,7 +58,7 @@
   function hold(ref, model = viewer.state.model) {
     const key = `${model} ${ref}`;
     if (!holds.has(key)) {
-      const made = give(ref, model);
+      const made = give(ref, model).then((held) => ({ ...held, path: pathOf(held.id, model) }));
       holds.set(key, made);
       made.catch(() => holds.delete(key));
     }
@@ -103,7 +104,7 @@
     if (limit && file.size > limit) refuse(`has ${clipspan.count(Math.ceil(file.size / 1024))} KB; the server takes at most ${clipspan.count(Math.floor(limit / 1024))}`);
     const held = await sendFile(file, name, viewer.state.model);
     files.set(held.id, file);
-    holds.set(`${viewer.state.model} ${held.id}`, Promise.resolve(held));
+    holds.set(`${viewer.state.model} ${held.id}`, Promise.resolve({ ...held, path: pathOf(held.id, viewer.state.model) }));
     return held;
   }
 
@@ -148,7 +149,7 @@
     const picture = el("div", { class: "picture", "aria-busy": held.status === "loading" ? "true" : null });
     const shown = held.id && held.status !== "failed";
     if (held.status === "failed") picture.append(clipspan.server.failure(held.error, held.error.kind === "lost" ? null : follow));
-    else if (shown) picture.append(viewer.thumb(`images/${held.id}.png${viewer.query()}`, held.name, held.side));
+    else if (shown) picture.append(viewer.thumb(held.path, held.name, held.side));
     else if (some) picture.append(el("div", { class: "skeleton" }));
     else picture.append(el("p", { class: "picture-empty soft" }, "Drop a picture here, or paste one"));
     clipspan.fill(holder, el("h2", null, "Image"), picture, held.problem ? clipspan.server.failure(held.problem) : null,

@@ -107,7 +107,7 @@
       if (!view || of !== held.id + shown.side) {
         of = held.id + shown.side;
         view = clipspan.maps.view({ name: held.name, values: part.values, side: shown.side, limit: shown.limit, unit: shown.unit, width: side, height: side, caption: title });
-        clipspan.server.picture(`images/${held.id}.png${viewer.query()}`).then((src) => view.update({ src }), () => null);
+        clipspan.server.picture(held.path).then((src) => view.update({ src }), () => null);
         clipspan.fill(figures, view, legend, clipspan.maps.opacity(whole));
       }
       view.update({ values: part.values, limit: shown.limit });

@@ -4,6 +4,7 @@
  *   clipspan.server.post(path, body, {signal})    body: an object, or a Blob (a picture)
  *   clipspan.server.latest()                      a function ask(path, body): as post, but a new call ends the one before,
  *                                                 which then answers with null; ask.stop() ends it
+ *   clipspan.server.bytes(path)                   a Blob
  *   clipspan.server.picture(path)                 an address for <img src>; kept, so that the same path costs one request
  *   clipspan.server.failure(error, again)         an element that says what happened and what to do, with a button if again
  *   clipspan.server.onReach(f)                    f(true or false): the server answers again, or does not answer
@@ -105,10 +106,12 @@
     return ask;
   }
 
+  const bytes = async (path) => (await call(path, { headers: headers() })).blob();
+
   const HELD = 600, pictures = new Map();
   function picture(path) {
     if (pictures.has(path)) return pictures.get(path);
-    const made = token() ? call(path, { headers: headers() }).then((answer) => answer.blob()).then((blob) => URL.createObjectURL(blob))
+    const made = token() ? bytes(path).then((blob) => URL.createObjectURL(blob))
       : Promise.resolve("api/" + path);
     pictures.set(path, made);
     made.catch(() => pictures.delete(path));
@@ -130,5 +133,5 @@
   }
 
   takeToken();
-  clipspan.server = { get, post, latest, picture, failure, onReach: (f) => listeners.push(f), token };
+  clipspan.server = { get, post, latest, bytes, picture, failure, onReach: (f) => listeners.push(f), token };
 })();
