@@ -1,6 +1,7 @@
 /* What lasts between requests, opened and closed. */
 #include "session.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,31 @@ static void subject_close(serve_subject *subject)
     pthread_mutex_destroy(&subject->once);
 }
 
+static void *warm(void *given)
+{
+    static const char *const word = "a";
+    serve_session *session = given;
+    for (size_t i = 0; i < session->count; i++) {
+        serve_subject *subject = &session->subjects[i];
+        clipspan_error ignored; /* a text that is asked for says what is wrong */
+        float *vector = calloc((size_t)subject->info->embed_dim, sizeof *vector);
+        if (vector != NULL)
+            serve_texts_embed(subject->texts, subject->side->engine, &subject->engine, &word, 1, vector, NULL, &ignored);
+        free(vector);
+    }
+    return NULL;
+}
+
+/* Signals are for the thread that reads requests. */
+static void start_warming(serve_session *session)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    session->warm = pthread_create(&session->warming, NULL, warm, session) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 clipspan_status serve_session_open(serve_session *session, const serve_options *options, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -92,11 +118,13 @@ clipspan_status serve_session_open(serve_session *session, const serve_options *
         size_t i = session->count++;
         status = subject_open(&session->subjects[i], &options->sides[i], options, err);
     }
+    if (status == CLIPSPAN_OK) start_warming(session);
     return status;
 }
 
 void serve_session_close(serve_session *session)
 {
+    if (session->warm) pthread_join(session->warming, NULL);
     for (size_t i = 0; i < session->count; i++) subject_close(&session->subjects[i]);
     *session = (serve_session){0};
 }

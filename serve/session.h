@@ -65,6 +65,8 @@ typedef struct serve_subject {
 
 typedef struct serve_session {
     const serve_options *options;
+    pthread_t warming; /* packs the text towers' weights, so that nobody's first text has to */
+    bool warm;         /* it was started */
     serve_subject subjects[SERVE_SIDES];
     size_t count;
 } serve_session;
