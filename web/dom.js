@@ -96,7 +96,8 @@ window.clipspan = clipspan;
   clipspan.theme = (button) => {
     const root = document.documentElement, system = matchMedia("(prefers-color-scheme: dark)");
     const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-    const name = () => { button.textContent = dark() ? "Light" : "Dark"; button.setAttribute("aria-label", `Use the ${dark() ? "light" : "dark"} theme`); };
+    const name = () => { button.textContent = dark() ? "Light"
+      : "Dark"; button.setAttribute("aria-label", `Use the ${dark() ? "light" : "dark"} theme`); };
     if (kept()) root.dataset.theme = kept();
     button.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; keep(root.dataset.theme); name(); });
     system.addEventListener("change", name);

@@ -40,7 +40,8 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
     el("tr", null, el("th", { scope: "row" }, String(l)), Array.from({ length: heads }, (_, h) => makeCell(l, h))));
   const top = el("tr", null, el("th", { class: "grid-corner" }, el("span", { class: "visually-hidden" }, "Layer")),
     Array.from({ length: heads }, (_, h) => el("th", { scope: "col" }, String(h))));
-  const table = el("table", { role: "grid", class: "grid", "aria-label": name, style: { "--heads": heads } }, el("thead", null, top), el("tbody", null, body));
+  const table = el("table", { role: "grid", class: "grid", "aria-label": name, style: { "--heads": heads } }, el("thead", null, top),
+    el("tbody", null, body));
   const readout = el("p", { class: "grid-readout numbers", "aria-hidden": "true" });
   const frame = el("div", { class: "grid-frame" }, table);
   grid.element = el("div", { class: "grid-whole" },
@@ -123,7 +124,8 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
 
   grid.svg = (legend) => {
     const side = 22, left = 34, topEdge = 34;
-    const text = (x, y, anchor, what, fill = "#615d55", size = 10) => clipspan.svg("text", { x, y, "text-anchor": anchor, fill, "font-size": size, "font-family": "sans-serif" }, what);
+    const text = (x, y, anchor, what, fill = "#615d55", size = 10) =>
+      clipspan.svg("text", { x, y, "text-anchor": anchor, fill, "font-size": size, "font-family": "sans-serif" }, what);
     const parts = cells.map(({ l, h }) => {
       const what = cell(l, h), rgb = what.rgb || [240, 238, 234], x = left + h * side, y = topEdge + l * side;
       return [clipspan.svg("rect", { x, y, width: side - 1, height: side - 1, fill: `rgb(${rgb})` }, clipspan.svg("title", null, words(l, h, what))),

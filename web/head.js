@@ -20,14 +20,16 @@
   const el = (...args) => clipspan.el(...args), percent = (...args) => clipspan.percent(...args), term = (...args) => clipspan.words.term(...args);
 
   function fact(name, value, note) {
-    return el("div", null, el("dt", null, name), el("dd", { class: "numbers" }, value, note ? el("span", { class: "soft small" }, " " + note) : null));
+    return el("div", null, el("dt", null, name), el("dd", { class: "numbers" }, value,
+      note ? el("span", { class: "soft small" }, " " + note) : null));
   }
 
   function drop(effect) {
     const d = effect.direct && effect.direct.logit_drop;
     if (!d) return null;
     const interval = Number.isFinite(d.low) ? `${clipspan.signed(d.low, 2)} to ${clipspan.signed(d.high, 2)}` : null;
-    return fact(term("direct", "direct effect"), `${clipspan.signed(d.value, 2)} logit`, interval ? `lost without it (${interval})` : "lost without it");
+    return fact(term("direct", "direct effect"), `${clipspan.signed(d.value, 2)} logit`,
+      interval ? `lost without it (${interval})` : "lost without it");
   }
 
   function facts({ head, effect }) {
@@ -68,7 +70,8 @@
     const a = head.activation, unit = (doc.units && doc.units.activation) || "contribution . text";
     return [strip({ images: a.most, picture, title: "Images where it writes this most", open, level }),
       strip({ images: a.least, picture, title: "\u2026 and least", open, level }),
-      clipspan.charts.histogram({ title: `All ${clipspan.count(doc.images)} images along \u201c${a.text}\u201d`, unit, low: a.low, high: a.high, counts: a.counts,
+      clipspan.charts.histogram({ title: `All ${clipspan.count(doc.images)} images along \u201c${a.text}\u201d`, unit, low: a.low,
+        high: a.high, counts: a.counts,
         marks: Number.isFinite(a.mean) ? [{ value: a.mean, name: "mean" }] : [] })];
   }
 
@@ -82,13 +85,19 @@
     const limit = doc.scale || clipspan.maps.limitOf(doc.maps, doc.side);
     const views = doc.maps.map((m) => {
       const at = picture(m.row) || { src: "", width: 224, height: 224 };
-      return clipspan.maps.view({ src: at.src, width: at.width, height: at.height, name: at.name || `row ${m.row}`, values: clipspan.maps.values(m, doc.side), side: doc.side,
-        limit, unit: doc.unit, caption: [el("span", { class: "said" }, m.text), el("span", { class: "soft small numbers" }, `in all ${clipspan.signed(m.effect, 2)} `)] });
+      return clipspan.maps.view({ src: at.src, width: at.width, height: at.height, name: at.name || `row ${m.row}`,
+        values: clipspan.maps.values(m, doc.side), side: doc.side,
+        limit, unit: doc.unit, caption: [el("span", { class: "said" }, m.text),
+          el("span", { class: "soft small numbers" }, `in all ${clipspan.signed(m.effect, 2)} `)] });
     });
-    const largest = Math.max(...doc.maps.map((m) => m.limit)), beyond = largest > limit * 1.01 ? `The strongest colour stands for all beyond ${clipspan.number(limit, 2)}; the largest is ${clipspan.number(largest, 2)}.` : "";
+    const largest = Math.max(...doc.maps.map((m) => m.limit)),
+      beyond = largest > limit * 1.01
+        ? `The strongest colour stands for all beyond ${clipspan.number(limit, 2)}; the largest is ${clipspan.number(largest, 2)}.` : "";
     const group = clipspan.maps.group({ views, limit, unit: doc.unit, note: `One scale for these maps. ${beyond}` }), commands = commandsOf(doc);
     return el("section", { class: "head-maps" }, el("div", { class: "spread" }, el("h" + level, null, term("map", "Where it sees its texts")),
-      clipspan.save.menu({ name: `maps-${head.name}`, picture: () => group, csv: () => mapRows(head, doc), json: () => doc.maps.map((m) => ({ ...m, unit: doc.unit, side: doc.side, values: Array.from(clipspan.maps.values(m, doc.side)) })), command: commands.length ? commands : null })),
+      clipspan.save.menu({ name: `maps-${head.name}`, picture: () => group, csv: () => mapRows(head, doc),
+        json: () => doc.maps.map((m) => ({ ...m, unit: doc.unit, side: doc.side, values: Array.from(clipspan.maps.values(m, doc.side)) })),
+          command: commands.length ? commands : null })),
     group, commands.length ? clipspan.save.made(commands) : null);
   }
 
@@ -105,7 +114,8 @@
         clipspan.save.menu({ name: `head-${head.name}`, picture: () => whole, csv: known ? () => csv(head) : null, json: () => head, command }))),
       facts(options),
       known ? texts(head, doc) : clipspan.notice("This head has no texts yet.", "Give a pool of texts: --texts POOL."),
-      head.activation ? activation(inside) : !known ? null : clipspan.notice("Single images are not kept.", "The store holds moments alone; decompose without --moments to see images along a head."),
+      head.activation ? activation(inside) : !known ? null : clipspan.notice("Single images are not kept.",
+        "The store holds moments alone; decompose without --moments to see images along a head."),
       of && of.maps.length > 0 ? maps(inside) : null,
       command ? clipspan.save.made(command) : null);
     return whole;

@@ -41,7 +41,8 @@
       headLink(name) {
         if (!clipspan.headOf(name)) return name;
         return el("a", { class: "head-link numbers", href: clipspan.address.link({ [key("head")]: name, [key("with")]: null }), on: {
-          click: (event) => { if (event.ctrlKey || event.metaKey || event.shiftKey) return; event.preventDefault(); this.openHead(name, true); } } }, name);
+          click: (event) => { if (event.ctrlKey || event.metaKey || event.shiftKey) return; event.preventDefault(); this.openHead(name,
+            true); } } }, name);
       },
     };
   }
@@ -49,7 +50,8 @@
   const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
 
   function failure(what, error) {
-    return clipspan.notice(`${what} could not be drawn.`, `Its data is not as expected (${error.message}). Write the report anew with the same version of clipspan; if it comes back, tell us with this line.`, true);
+    return clipspan.notice(`${what} could not be drawn.`,
+      `Its data is not as expected (${error.message}). Write the report anew with the same version of clipspan; if it comes back, tell us with this line.`, true);
   }
 
   function drawSide(section, place) {
@@ -65,12 +67,14 @@
     if (parts.every(([, drawn, absent]) => !drawn && absent.length === 0)) return null;
     const bodies = parts.map(([place, drawn, absent]) => el("div", { class: "side" },
       place.two ? el("h3", { class: "side-name" }, place.name) : null, drawn,
-      drawn && absent.length === 0 ? null : absent.map((a) => clipspan.notice(drawn ? "Not everything is shown here." : "Not in this report.", a.why)),
+      drawn && absent.length === 0 ? null : absent.map((a) =>
+        clipspan.notice(drawn ? "Not everything is shown here." : "Not in this report.", a.why)),
       !drawn && absent.length === 0 ? clipspan.notice("Not in this report.", "Only the other store was asked for this.") : null));
     return el("section", { id: section.id, class: `part part-${section.id}`, "aria-labelledby": `${section.id}-title` },
       el("div", { class: "part-head" }, el("h2", { id: `${section.id}-title`, tabindex: -1 }, section.title),
         section.intro ? el("p", { class: "soft" }, section.intro(places[0])) : null,
-        section.id === "first" && places.length === 1 && places[0].side.sample ? el("p", { class: "soft small" }, sentence(places[0].side.sample)) : null),
+        section.id === "first" && places.length === 1 && places[0].side.sample
+          ? el("p", { class: "soft small" }, sentence(places[0].side.sample)) : null),
       el("div", { class: "sides" }, bodies));
   }
 
@@ -95,7 +99,9 @@
 
   function known(side, level) {
     const words = (v) => (Array.isArray(v) ? v.join(", ") : typeof v === "boolean" ? (v ? "yes" : "no") : v === "" ? "\u2013" : String(v));
-    const list = (of, title) => (of ? [el("h" + level, null, title), el("dl", { class: "known" }, Object.entries(of).map(([k, v]) => el("div", null, el("dt", null, k.replace(/_/g, " ")), el("dd", { class: "numbers" }, words(v)))))] : null);
+    const list = (of, title) => (of ? [el("h" + level, null, title),
+      el("dl", { class: "known" }, Object.entries(of).map(([k, v]) =>
+        el("div", null, el("dt", null, k.replace(/_/g, " ")), el("dd", { class: "numbers" }, words(v)))))] : null);
     return [list(side.model, "The model"), list(side.store, "The store")];
   }
 
@@ -106,7 +112,8 @@
         place.two ? el("h3", { class: "side-name" }, place.name) : null,
         place.side.sample ? el("p", null, sentence(place.side.sample)) : null,
         el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), known(place.side, place.level)),
-        (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"), el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", a.why)))] : null))),
+        (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"),
+          el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", a.why)))] : null))),
       el("details", { class: "made", id: "words" }, el("summary", null, "The words used here"), clipspan.words.list()),
       el("p", { class: "soft small" }, `Written by clipspan ${data.version}. The file is whole in itself: it loads nothing and sends nothing.`));
   }
@@ -117,7 +124,8 @@
       clipspan.address.write({ at: id });
       show(id);
     };
-    return el("ul", null, sections.map((s) => el("li", null, el("a", { href: clipspan.address.link({ at: s.id }), on: { click: go(s.id) } }, s.short))));
+    return el("ul", null, sections.map((s) => el("li", null,
+      el("a", { href: clipspan.address.link({ at: s.id }), on: { click: go(s.id) } }, s.short))));
   }
   function show(id) {
     const title = document.getElementById(`${id}-title`);
@@ -143,7 +151,9 @@
     let data;
     try { data = readData(); } catch (error) {
       document.getElementById("contents").remove();
-      clipspan.fill(main, clipspan.notice("This report cannot be read.", [error.message, " Ask the sender for the file again, or write it anew: ", el("code", { class: "command" }, "clipspan report STORE -o report.html")], true));
+      clipspan.fill(main, clipspan.notice("This report cannot be read.",
+        [error.message, " Ask the sender for the file again, or write it anew: ",
+          el("code", { class: "command" }, "clipspan report STORE -o report.html")], true));
       return;
     }
     const shared = { redraw: [] }, places = data.sides.map((side, i) => placeOf(side, i, data, shared));

@@ -23,24 +23,29 @@ clipspan.report = clipspan.report || { sections: [] };
     return el("li", { class: "story" },
       el("div", { class: "story-words" },
         el("p", { class: "story-text" }, `\u201c${text.text}\u201d`),
-        el("p", { class: "small soft numbers" }, place.headLink(head.name), head.role ? ` tells ${head.role}` : "", ` \u00b7 ${clipspan.percent(text.explained, 0)} of its variance`),
-        head.texts.length > 1 ? el("p", { class: "small soft" }, "then ", head.texts.slice(1, 3).map((t) => `\u201c${t.text}\u201d`).join(", ")) : null),
+        el("p", { class: "small soft numbers" }, place.headLink(head.name), head.role ? ` tells ${head.role}` : "",
+          ` \u00b7 ${clipspan.percent(text.explained, 0)} of its variance`),
+        head.texts.length > 1 ? el("p", { class: "small soft" }, "then ",
+          head.texts.slice(1, 3).map((t) => `\u201c${t.text}\u201d`).join(", ")) : null),
       images.length ? el("ul", { class: "images story-images" }, images.map((i) => {
         const at = place.picture(i.row, i.name);
-        return el("li", null, at ? el("img", { src: at.src, alt: i.name, width: at.width, height: at.height }) : el("span", { class: "no-picture" }, el("span", null, i.name)));
+        return el("li", null, at ? el("img", { src: at.src, alt: i.name, width: at.width, height: at.height })
+          : el("span", { class: "no-picture" }, el("span", null, i.name)));
       })) : null);
   }
 
   function stories(place, of) {
     const doc = of.heads[0].data, chosen = worth(doc);
     if (chosen.length === 0)
-      return clipspan.notice("No head has texts yet.", ["Write the report with a pool of texts: ", el("code", { class: "command" }, "clipspan report STORE --texts POOL -o report.html")]);
+      return clipspan.notice("No head has texts yet.", ["Write the report with a pool of texts: ",
+        el("code", { class: "command" }, "clipspan report STORE --texts POOL -o report.html")]);
     return el("ol", { class: "stories" }, chosen.map((head) => story(head, place)));
   }
 
   clipspan.report.sections.push({
     id: "first", kinds: ["heads"], title: "Heads that say it plainly", short: "Highlights",
-    intro: () => ["Each line is one ", term("head"), ": the text that its writing varies along most, and the images where it writes this text most strongly."],
+    intro: () => ["Each line is one ", term("head"),
+      ": the text that its writing varies along most, and the images where it writes this text most strongly."],
     draw: stories,
   });
 
@@ -48,11 +53,14 @@ clipspan.report = clipspan.report || { sections: [] };
   function colourings(place) {
     const all = place.shared.places.map((p) => p.first("heads")).filter(Boolean), list = [];
     const limit = Math.max(...all.flatMap((doc) => doc.heads.map((h) => h.share)).filter(Number.isFinite));
-    list.push({ key: "share", name: "share of variance", word: "share", ...scaled("most", limit, (h) => h.share, "share of the variance of all heads", clipspan.percent, "of all heads' variance") });
+    list.push({ key: "share", name: "share of variance", word: "share",
+      ...scaled("most", limit, (h) => h.share, "share of the variance of all heads", clipspan.percent, "of all heads' variance") });
     const effects = place.shared.places.flatMap((p) => [...effectsOf(p).values()].map(logit)).filter(Number.isFinite);
     if (effects.length) {
       const most = Math.max(...effects.map(Math.abs)), mine = effectsOf(place);
-      list.push({ key: "effect", name: "direct effect", word: "direct", ...scaled("zero", most, (h) => (mine.has(h.name) ? logit(mine.get(h.name)) : null), "direct effect: right class's logit lost without the head",
+      list.push({ key: "effect", name: "direct effect", word: "direct",
+        ...scaled("zero", most, (h) => (mine.has(h.name) ? logit(mine.get(h.name)) : null),
+          "direct effect: right class's logit lost without the head",
         (v) => clipspan.signed(v, 2), "logit lost without it", ["helps without", "worth having"]) });
     }
     if (all.some((doc) => doc.heads.some((h) => h.role))) list.push({ key: "role", name: "role", word: "role", ...byRole(all) });
@@ -85,24 +93,31 @@ clipspan.report = clipspan.report || { sections: [] };
   function byRole(docs) {
     const roles = [...new Set(docs.flatMap((doc) => doc.heads.map((h) => h.role)).filter(Boolean))].sort(), marks = lettersOf(roles);
     const rgb = (role) => clipspan.colours.washed(roles.indexOf(role));
-    return { cell: (h) => (h.role ? { rgb: rgb(h.role), mark: marks.get(h.role), said: `tells ${h.role}, ${clipspan.percent(excess(h), 0)} of its variance beyond chance` } : { rgb: null, mark: "", said: "no role known" }),
-      scale: { unit: "the attribute that the head tells best", items: roles.map((role) => ({ name: role, mark: marks.get(role), rgb: rgb(role) })) } };
+    return { cell: (h) => (h.role ? { rgb: rgb(h.role), mark: marks.get(h.role),
+      said: `tells ${h.role}, ${clipspan.percent(excess(h), 0)} of its variance beyond chance` } : { rgb: null, mark: "", said: "no role known" }),
+      scale: { unit: "the attribute that the head tells best",
+        items: roles.map((role) => ({ name: role, mark: marks.get(role), rgb: rgb(role) })) } };
   }
 
   function allHeads(doc, place) {
-    const columns = [["head", (h) => h.layer * 1e4 + h.head, (h) => place.headLink(h.name)], ["share of variance", (h) => -h.share, (h) => clipspan.percent(h.share)]];
+    const columns = [["head", (h) => h.layer * 1e4 + h.head, (h) => place.headLink(h.name)],
+      ["share of variance", (h) => -h.share, (h) => clipspan.percent(h.share)]];
     if (doc.heads.some((h) => h.role)) columns.push(["role", (h) => h.role || "\uffff", (h) => h.role || ""]);
     columns.push(["first texts", null, (h) => (h.texts || []).slice(0, 3).map((t) => t.text).join("; ")]);
     const body = el("tbody", null), details = el("details", { class: "made all-heads" }, el("summary", null, "All heads as a table"));
-    const header = columns.map(([name, by], i) => el("th", { scope: "col", class: i === 1 ? "number" : null }, by ? el("button", { type: "button", class: "sorter", on: { click: () => fill(i) } }, name) : name));
+    const header = columns.map(([name, by], i) => el("th", { scope: "col", class: i === 1 ? "number" : null },
+      by ? el("button", { type: "button", class: "sorter", on: { click: () => fill(i) } }, name) : name));
     function fill(by) {
       const value = columns[by][1], less = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0);
       header.forEach((th, i) => (i === by ? th.setAttribute("aria-sort", by === 1 ? "descending" : "ascending") : th.removeAttribute("aria-sort")));
-      clipspan.fill(body, [...doc.heads].sort(less).map((h) => el("tr", null, columns.map(([, , show], i) => (i === 0 ? el("th", { scope: "row" }, show(h)) : el("td", { class: i === 1 ? "number" : null }, show(h)))))));
+      clipspan.fill(body, [...doc.heads].sort(less).map((h) =>
+        el("tr", null, columns.map(([, , show], i) => (i === 0 ? el("th", { scope: "row" }, show(h))
+          : el("td", { class: i === 1 ? "number" : null }, show(h)))))));
     }
     details.fillNow = () => {
       if (details.childElementCount > 1) return;
-      details.append(el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "All heads" }, el("table", { class: "small" }, el("caption", { class: "visually-hidden" }, "All heads"), el("thead", null, el("tr", null, header)), body)));
+      details.append(el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "All heads" },
+        el("table", { class: "small" }, el("caption", { class: "visually-hidden" }, "All heads"), el("thead", null, el("tr", null, header)), body)));
       fill(0);
     };
     details.addEventListener("toggle", () => { if (details.open) details.fillNow(); });
@@ -111,8 +126,10 @@ clipspan.report = clipspan.report || { sections: [] };
 
   function csvOf(doc, effects) {
     const deep = Math.max(0, ...doc.heads.map((h) => (h.texts || []).length)), numbered = Array.from({ length: deep }, (_, i) => i);
-    return [["layer", "head", "variance", "share", "rank", "role", "excess", "direct_effect_logit", ...numbered.flatMap((i) => [`text_${i + 1}`, `explained_${i + 1}`])],
-      ...doc.heads.map((h) => [h.layer, h.head, h.variance, h.share, h.rank, h.role, h.role ? excess(h) : null, effects.has(h.name) ? logit(effects.get(h.name)) : null,
+    return [["layer", "head", "variance", "share", "rank", "role", "excess", "direct_effect_logit",
+      ...numbered.flatMap((i) => [`text_${i + 1}`, `explained_${i + 1}`])],
+      ...doc.heads.map((h) => [h.layer, h.head, h.variance, h.share, h.rank, h.role, h.role ? excess(h) : null,
+        effects.has(h.name) ? logit(effects.get(h.name)) : null,
         ...numbered.flatMap((i) => (h.texts && h.texts[i] ? [h.texts[i].text, h.texts[i].explained] : [null, null]))])];
   }
 
@@ -121,7 +138,8 @@ clipspan.report = clipspan.report || { sections: [] };
     const headOf = (l, h) => byName.get(clipspan.headName(l, h)), effects = effectsOf(place), ways = colourings(place);
     const mapsDoc = place.first("head-maps"), keys = { first: place.key("head"), second: place.key("with") };
     const shown = { first: null, second: null, way: ways[0] };
-    const legend = el("div", { class: "explorer-legend" }), panels = { first: el("div", { class: "panel" }), second: el("div", { class: "panel panel-second" }) };
+    const legend = el("div", { class: "explorer-legend" }), panels = { first: el("div", { class: "panel" }),
+      second: el("div", { class: "panel panel-second" }) };
 
     const grid = clipspan.grid({ layers: doc.layers, heads: doc.heads_a_layer, name: `Heads of ${place.name}`,
       cell: (l, h) => (headOf(l, h) ? shown.way.cell(headOf(l, h)) : { rgb: null, mark: "", said: "not known" }),
@@ -142,11 +160,13 @@ clipspan.report = clipspan.report || { sections: [] };
       whole.classList.toggle("choosing", mode === "second");
       if (mode === "second") clipspan.announce("Choose the head to compare with in the grid");
     }
-    const close = () => el("button", { type: "button", class: "button slim", on: { click: () => { choose("second", null); grid.focus(...clipspan.headOf(shown.first)); } } }, "Close");
+    const close = () => el("button", { type: "button", class: "button slim",
+      on: { click: () => { choose("second", null); grid.focus(...clipspan.headOf(shown.first)); } } }, "Close");
 
     function drawPanel(which) {
       const head = byName.get(shown[which]);
-      clipspan.fill(panels[which], head ? clipspan.head({ head, doc, picture: place.picture, effect: effects.get(head.name), maps: mapsOf(head), level: place.level, command,
+      clipspan.fill(panels[which], head ? clipspan.head({ head, doc, picture: place.picture, effect: effects.get(head.name),
+        maps: mapsOf(head), level: place.level, command,
         actions: which === "first" ? compare : close() }) : null);
       whole.classList.toggle("comparing", Boolean(shown.second));
     }
@@ -180,12 +200,14 @@ clipspan.report = clipspan.report || { sections: [] };
       whole.querySelectorAll(".switch input").forEach((input) => { input.checked = input.value === shown.way.key; });
     }
     const choice = el("fieldset", { class: "switch" }, el("legend", null, "Coloured by"), ways.map((way) => el("label", null,
-      el("input", { type: "radio", name: `colour-${place.index}`, value: way.key, on: { change: () => { clipspan.address.write({ colour: way.key }); place.shared.redraw.forEach((f) => f(clipspan.address.read())); } } }),
+      el("input", { type: "radio", name: `colour-${place.index}`, value: way.key,
+        on: { change: () => { clipspan.address.write({ colour: way.key }); place.shared.redraw.forEach((f) => f(clipspan.address.read())); } } }),
       el("span", null, way.name))));
 
     const follow = (state) => { colour(state.colour); set("first", state[keys.first] || worthFirst()); set("second", state[keys.second]); };
     const worthFirst = () => (worth(doc)[0] || doc.heads[doc.heads.length - 1]).name;
-    const menu = clipspan.save.menu({ name: place.file("heads"), picture: () => grid.saved(), csv: () => csvOf(doc, effects), json: () => doc, command });
+    const menu = clipspan.save.menu({ name: place.file("heads"), picture: () => grid.saved(), csv: () => csvOf(doc, effects),
+      json: () => doc, command });
     grid.saved = () => {
       const svg = grid.svg(shown.way.scale);
       saved.replaceChildren(svg);
@@ -193,7 +215,8 @@ clipspan.report = clipspan.report || { sections: [] };
     };
     const saved = el("div", { class: "off-page", "aria-hidden": "true" });
     clipspan.fill(whole, el("div", { class: "explorer-grid" }, el("div", { class: "spread" }, choice, menu), grid.element, legend,
-      el("p", { class: "soft small keys" }, "Arrow keys move, ", el("kbd", null, "Enter"), " opens, ", el("kbd", null, "Shift"), " with a click or ", el("kbd", null, "Enter"), " compares."),
+      el("p", { class: "soft small keys" }, "Arrow keys move, ", el("kbd", null, "Enter"), " opens, ", el("kbd", null, "Shift"),
+        " with a click or ", el("kbd", null, "Enter"), " compares."),
       el("p", { class: "soft small fingers" }, "A cell opens its head; Compare, then another cell, shows two beside each other."),
       allHeads(doc, place), clipspan.save.made(command), saved), panels.first, panels.second);
     place.shared.redraw.push(follow);

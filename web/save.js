@@ -85,7 +85,8 @@
     copied.setAttribute("height", height);
     copied.setAttribute("viewBox", `${-EDGE} ${-EDGE - head} ${width} ${height}`);
     copied.prepend(clipspan.svg("rect", { x: -EDGE, y: -EDGE - head, width, height, fill: "#fff" }));
-    if (title) copied.append(clipspan.svg("text", { x: 0, y: -12, fill: "#22211e", "font-family": "sans-serif", "font-size": 13, "font-weight": 600 }, title));
+    if (title) copied.append(clipspan.svg("text", { x: 0, y: -12, fill: "#22211e", "font-family": "sans-serif", "font-size": 13,
+      "font-weight": 600 }, title));
     return new XMLSerializer().serializeToString(copied);
   }
 
@@ -99,7 +100,8 @@
   /* A canvas as an image of the same look, whatever the page's styles say of images. */
   function stillCanvas(canvas) {
     const look = getComputedStyle(canvas), style = { filter: "none", "object-fit": "fill", "max-width": "none" };
-    for (const name of ["position", "top", "left", "width", "height", "opacity", "display", "border-radius", "aspect-ratio"]) style[name] = look.getPropertyValue(name);
+    for (const name of ["position", "top", "left", "width", "height", "opacity", "display", "border-radius",
+      "aspect-ratio"]) style[name] = look.getPropertyValue(name);
     return clipspan.el("img", { src: canvas.toDataURL("image/png"), style });
   }
 
@@ -107,7 +109,8 @@
   function enclosed(element) {
     const copied = element.cloneNode(true), box = element.getBoundingClientRect();
     const drawn = element.querySelectorAll("canvas"), images = element.querySelectorAll("img");
-    copied.querySelectorAll("img").forEach((image, i) => { if (images[i].naturalWidth > 0) image.src = stillOf(images[i]); image.removeAttribute("loading"); });
+    copied.querySelectorAll("img").forEach((image,
+      i) => { if (images[i].naturalWidth > 0) image.src = stillOf(images[i]); image.removeAttribute("loading"); });
     copied.querySelectorAll("canvas").forEach((canvas, i) => canvas.replaceWith(stillCanvas(drawn[i])));
     copied.querySelectorAll(".save, .made, .numbers-of, .button, .map-opacity, script, [popover]").forEach((part) => part.remove());
     const rules = [...document.styleSheets].flatMap((sheet) => {
@@ -126,7 +129,8 @@
 
   /* The height that an element takes at a width, tried out of sight where the same rules hold for it. */
   function heightAt(element, parent, width) {
-    const aside = clipspan.el("div", { "aria-hidden": "true", style: { position: "absolute", left: "-300vw", top: "0", width: `${width}px` } }, element);
+    const aside = clipspan.el("div", { "aria-hidden": "true",
+      style: { position: "absolute", left: "-300vw", top: "0", width: `${width}px` } }, element);
     parent.append(aside);
     const height = Math.ceil(element.getBoundingClientRect().height);
     aside.remove();
@@ -160,7 +164,8 @@
 
   function menu(options) {
     const list = clipspan.el("ul", { class: "save-items", role: "menu", "aria-label": `Export: ${options.name}`, hidden: true });
-    const button = clipspan.el("button", { type: "button", class: "save-open", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": `Export: ${options.name}` }, "Export");
+    const button = clipspan.el("button", { type: "button", class: "save-open", "aria-haspopup": "menu", "aria-expanded": "false",
+      "aria-label": `Export: ${options.name}` }, "Export");
     const element = clipspan.el("div", { class: "save" }, button, list);
     const show = (open) => { list.hidden = !open; button.setAttribute("aria-expanded", String(open)); };
     const act = (action) => async () => {
@@ -171,7 +176,8 @@
     const within = () => [...list.querySelectorAll("button")];
     function open(at) {
       clipspan.fill(list, items(options).map(([label, action]) =>
-        clipspan.el("li", { role: "none" }, clipspan.el("button", { type: "button", role: "menuitem", tabindex: -1, on: { click: act(action) } }, label))));
+        clipspan.el("li", { role: "none" }, clipspan.el("button",
+          { type: "button", role: "menuitem", tabindex: -1, on: { click: act(action) } }, label))));
       show(true);
       within().at(at).focus();
     }

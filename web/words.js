@@ -43,7 +43,8 @@
     logit: ["logit", "An image's score for a class, before it becomes a probability: the cosine between image and text, times the model's " +
       "scale (often 100)."],
     cosine: ["cosine", "How alike the directions of an image and a text are in the joint space; 1 is the same direction, 0 unrelated."],
-    iou: ["intersection over union", "Pixels that both masks hold, divided by the pixels that either holds: 1 when they agree, 0 when they are apart."],
+    iou: ["intersection over union",
+      "Pixels that both masks hold, divided by the pixels that either holds: 1 when they agree, 0 when they are apart."],
     space: ["a head's space", "Images compared by what one head writes for them, and nothing else: near means alike in what this head looks at."],
     excess: ["share beyond chance", "The share of the head's variance that lies between images of different value, with what random values would " +
       "reach taken out."],
@@ -64,7 +65,8 @@
   function term(key, text) {
     const { name, means } = of(key), id = `word-${++count}`;
     const note = clipspan.el("span", { class: "word-note", id, popover: "auto", role: "note" }, clipspan.el("strong", null, name), " ", means);
-    const button = clipspan.el("button", { type: "button", class: "word", popovertarget: id, "aria-label": `${text || name}: what it means` }, text || name);
+    const button = clipspan.el("button", { type: "button", class: "word", popovertarget: id,
+      "aria-label": `${text || name}: what it means` }, text || name);
     note.addEventListener("toggle", (event) => { if (event.newState === "open") place(button, note); });
     addEventListener("scroll", () => { if (note.matches(":popover-open")) note.hidePopover(); }, { passive: true });
     return clipspan.el("span", { class: "word-whole" }, button, note);
