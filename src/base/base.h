@@ -138,6 +138,8 @@ typedef struct clsp_output {
     bool unsynced;   /* set between _open and _commit: not waited for the disk; a power cut may leave any bytes */
 } clsp_output;
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);
+/* The same for files that clipspan names, such as a cache's: a pipe or device there is refused. */
+clipspan_status clsp_output_open_file(clsp_output *output, const char *path, clipspan_error *err);
 /* Right after _open: writes 2 MB at a time, for files that are mapped later; not where there is _seek, which would read as much. */
 clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err);
 clipspan_status clsp_output_write(clsp_output *output, const void *bytes, size_t length, clipspan_error *err);
@@ -150,14 +152,14 @@ bool clsp_memory_file_put(const char *path, clsp_buffer *bytes);
 
 /* ---- hashes (XXH3, 128 bits) -------------------------------------------------------------------------- */
 
-enum { CLSP_HASH_HEX = 33 };
+enum { CLSP_HASH_HEX = 33, CLSP_HASH_BYTES = 16 /* in the order of the hex digits */ };
 typedef struct clsp_hasher clsp_hasher;
 clsp_hasher *clsp_hasher_new(void);
 void clsp_hasher_add(clsp_hasher *hasher, const void *bytes, size_t length);
 void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX]); /* 32 hex digits and NUL */
+void clsp_hasher_take(clsp_hasher *hasher, unsigned char out[CLSP_HASH_BYTES]); /* and begins anew */
 void clsp_hasher_free(clsp_hasher *hasher);
 void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length);
-enum { CLSP_HASH_BYTES = 16 }; /* in the order of the hex digits */
 void clsp_hash_bytes(unsigned char out[CLSP_HASH_BYTES], const void *bytes, size_t length);
 
 /* ---- threads ------------------------------------------------------------------------------------------ */

@@ -38,9 +38,22 @@ static void to_hex(char out[CLSP_HASH_HEX], XXH128_hash_t hash)
     snprintf(out, CLSP_HASH_HEX, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
 }
 
+static void to_bytes(unsigned char out[CLSP_HASH_BYTES], XXH128_hash_t hash)
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, hash);
+    memcpy(out, canonical.digest, CLSP_HASH_BYTES);
+}
+
 void clsp_hasher_hex(const clsp_hasher *hasher, char out[CLSP_HASH_HEX])
 {
     to_hex(out, XXH3_128bits_digest(hasher->state));
+}
+
+void clsp_hasher_take(clsp_hasher *hasher, unsigned char out[CLSP_HASH_BYTES])
+{
+    to_bytes(out, XXH3_128bits_digest(hasher->state));
+    XXH3_128bits_reset(hasher->state);
 }
 
 void clsp_hasher_free(clsp_hasher *hasher)
@@ -62,7 +75,5 @@ void clsp_hash_hex(char out[CLSP_HASH_HEX], const void *bytes, size_t length)
 
 void clsp_hash_bytes(unsigned char out[CLSP_HASH_BYTES], const void *bytes, size_t length)
 {
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, hash_of(bytes, length));
-    memcpy(out, canonical.digest, CLSP_HASH_BYTES);
+    to_bytes(out, hash_of(bytes, length));
 }

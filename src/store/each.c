@@ -134,8 +134,7 @@ static clipspan_status read_batch(player *p, const playing *s, size_t at, size_t
     }
     for (size_t i = 0; i < n; i++) p->index[i] = row + at + i;
     p->batch.images = n;
-    bool good = clsp_slices_take(p->slices, p->slice_count);
-    return good ? CLIPSPAN_OK : clsp_store_damaged(p->store, s->number, err);
+    return clsp_slices_take(p->store, s->number, p->slices, p->slice_count, err);
 }
 
 /* Batches of whole blocks over the whole shard are compared while they are read; others need a pass before them. */

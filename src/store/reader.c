@@ -278,7 +278,7 @@ clipspan_status clsp_store_verify_shard(const clipspan_store *store, size_t s, c
     CLSP_ALLOC(slices, clsp_alloc(store->slices, sizeof *slices));
     CLSP_ALLOC(which, clsp_alloc(store->slices, sizeof *which));
     count = unverified(store, s, file, wanted, sums, slices, which);
-    if (!clsp_slices_take(slices, count)) CLSP_TRY(clsp_store_damaged(store, s, err));
+    CLSP_TRY(clsp_slices_take(store, s, slices, count, err));
     for (size_t i = 0; i < count; i++) clsp_store_set_verified(store, s, which[i]);
 out:
     clsp_free(slices);

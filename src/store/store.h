@@ -345,8 +345,9 @@ typedef struct clsp_slice {
     const unsigned char *sum; /* [blocks, CLSP_HASH_BYTES]; NULL: not compared */
     size_t block;             /* bytes of a block; the last may be shorter */
 } clsp_slice;
-/* Compares and widens them on all threads. false: a checksum differs. */
-bool clsp_slices_take(const clsp_slice *slices, size_t count);
+/* Compares and widens slices of shard `s` on all threads; it is an error if a checksum differs. */
+clipspan_status clsp_slices_take(const clipspan_store *store, size_t s, const clsp_slice *slices, size_t count,
+                                 clipspan_error *err);
 /* Finds a mapped shard's checksums, themselves as the manifest says: [slices, blocks, 16]. NULL: of version 1, where the
  * whole file was compared, unless it was before. */
 clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, const clsp_safetensors *file,
