@@ -93,7 +93,7 @@ static void offer(scan *s, clsp_nearest *best, uint64_t first, const double *sco
     }
 }
 
-enum { STRETCH = 64 };
+enum { STRETCH = 64, RUN = 8 };
 
 /* Whether one of n scores is at least `worst` or not finite. Without a jump, so that it is a few vectors. */
 CLSP_CLONES static bool any_worth(const double *scores, size_t n, double worst)
@@ -139,7 +139,9 @@ static clipspan_status scan_all(const clipspan_retrieval *r, const clsp_query *q
               .threads = (size_t)r->source.threads, .broken = UINT64_MAX};
     clsp_nearest all = {.hits = hits, .k = s.k};
     CLSP_TRY(scan_open(&s, err));
-#pragma omp parallel for schedule(dynamic) num_threads(r->source.threads)
+    /* Blocks that a thread takes one after another, so that what was fetched ahead is for itself; fewer where there are few. */
+    size_t run = clsp_max(1, clsp_min(RUN, r->source.block_count / (RUN * s.threads)));
+#pragma omp parallel for schedule(dynamic, run) num_threads(r->source.threads)
     for (size_t b = 0; b < r->source.block_count; b++) scan_block(&s, &r->source.blocks[b]);
     if (s.broken != UINT64_MAX) CLSP_TRY(clsp_space_broken(&r->space, s.broken, err));
     for (size_t t = 0; t < s.threads; t++)

@@ -267,25 +267,20 @@ void clsp_query_close(clsp_query *query)
 }
 
 /* scores[i] = ((dots[i] + t0 + t1 mu[i] + t2 sigma[i]) scale_of(i) - offset) factor weight[i], in the order in which it is
- * written. shared, weight: whether those parts are there. */
+ * written; weight: may be NULL. */
 CLSP_CLONES static void finish_scores(double *restrict scores, const float *dots, const float *mu, const float *sigma,
                                       const float *norm, const float *weight, size_t n, const clsp_space *space,
                                       const clsp_query *query)
 {
-    const double t0 = query->tail[0], t1 = query->tail[1], t2 = query->tail[2];
-    if (space->shared)
-        for (size_t i = 0; i < n; i++) scores[i] = (double)dots[i] + (t0 + t1 * (double)mu[i] + t2 * (double)sigma[i]);
-    else
-        for (size_t i = 0; i < n; i++) scores[i] = (double)dots[i];
-    if (space->convention != CLIPSPAN_PAPER && !space->whole)
-        for (size_t i = 0; i < n; i++) scores[i] *= 1 / (double)sigma[i];
-    if (space->convention == CLIPSPAN_PAPER && space->whole)
-        for (size_t i = 0; i < n; i++) scores[i] *= 1 / (double)norm[i];
-    if (space->convention == CLIPSPAN_PAPER && !space->whole)
-        for (size_t i = 0; i < n; i++) scores[i] *= 1 / ((double)sigma[i] * (double)norm[i]);
-    for (size_t i = 0; i < n; i++) scores[i] = (scores[i] - query->offset) * query->factor;
-    if (weight != NULL)
-        for (size_t i = 0; i < n; i++) scores[i] *= (double)weight[i];
+    const double t0 = query->tail[0], t1 = query->tail[1], t2 = query->tail[2], offset = query->offset, factor = query->factor;
+    const bool shared = space->shared > 0, by_sigma = !space->whole, by_norm = space->convention == CLIPSPAN_PAPER;
+    for (size_t i = 0; i < n; i++) {
+        double score = (double)dots[i], below = by_sigma ? (double)sigma[i] : 1;
+        if (shared) score += t0 + t1 * (double)mu[i] + t2 * (double)sigma[i];
+        if (by_norm) below *= (double)norm[i];
+        score = (score * (1 / below) - offset) * factor;
+        scores[i] = weight != NULL ? score * (double)weight[i] : score;
+    }
 }
 
 void clsp_query_scores(const clsp_query *query, const clsp_space *space, const clsp_block *block, double *scores,
