@@ -254,6 +254,15 @@ clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan
     return status;
 }
 
+clipspan_status clsp_output_open_file(clsp_output *output, const char *path, clipspan_error *err)
+{
+    struct stat old;
+    *output = (clsp_output){0};
+    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
+        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a regular file", path);
+    return clsp_output_open(output, path, err);
+}
+
 /* At multiples of 2 MB in the file: the system then keeps it in large pages, which are mapped at once. In pages of 4 KB,
  * reading a store takes twice as long. */
 clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err)

@@ -198,7 +198,7 @@ clipspan_status clsp_pool_cache_save(const clsp_pool_cache *cache, const clsp_pr
     CLSP_ALLOC(entries, clsp_alloc(count + cache->entries, sizeof *entries));
     CLSP_ALLOC(hasher, clsp_hasher_new());
     size_t n = collect(entries, cache, prompts, which, count, embeddings);
-    CLSP_TRY(clsp_output_open(&output, cache->path, err));
+    CLSP_TRY(clsp_output_open_file(&output, cache->path, err));
     CLSP_TRY(write_file(&output, hasher, cache, entries, n, err));
 out:
     clsp_output_discard(&output);

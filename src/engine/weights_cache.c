@@ -94,7 +94,7 @@ void clsp_weights_cache_keep(const void *block, const clsp_weights_key *key)
         CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_IO, "%s has changed since it was opened", key->model->path));
     CLSP_ALLOC(header, header_new(block, key));
     CLSP_TRY(clsp_directory_make(key->model->cache, err));
-    CLSP_TRY(clsp_output_open(&output, path, err));
+    CLSP_TRY(clsp_output_open_file(&output, path, err));
     output.unsynced = true;
     CLSP_TRY(clsp_output_write(&output, header, header_size(key), err));
     CLSP_TRY(clsp_output_write(&output, block, key->bytes, err));

@@ -58,7 +58,7 @@ static clipspan_status remember(const clipspan_model *model, const char *path, c
     char check[CLSP_HASH_HEX];
     make_check(check, key, model->fingerprint);
     CLSP_TRY(clsp_directory_make(model->cache, err));
-    CLSP_TRY(clsp_output_open(&output, path, err));
+    CLSP_TRY(clsp_output_open_file(&output, path, err));
     CLSP_TRY(clsp_output_write(&output, model->fingerprint, HEX, err));
     CLSP_TRY(clsp_output_write(&output, check, HEX, err));
     CLSP_TRY(clsp_output_commit(&output, err));

@@ -29,6 +29,10 @@ again deleted
 echo >no-folder
 clipspan embed $model --images scenes -o again.npy --threads 2 --batch 4 --cache=no-folder/kept 2>&1 | sed 's|: no-folder.*||' | sort -u
 cmp one.npy again.npy && echo "nowhere to keep it: the same"
+mkdir pipes # nobody reads them: a cache that waited for that would hang
+for name in $(ls kept); do mkfifo "pipes/$name"; done
+clipspan embed $model --images scenes -o again.npy --threads 2 --batch 4 --cache=pipes 2>&1 | sed 's|pipes/[^:]*|PIPE|' | sort -u
+cmp one.npy again.npy && echo "pipes in the files' places: the same"
 (clipspan embed $model --images scenes -o a.npy --threads 1 --batch 4 --cache=both & clipspan embed $model --images scenes -o b.npy --threads 1 --batch 4 --cache=both; wait)
 cmp one.npy a.npy && cmp one.npy b.npy && ls both | wc -l | tr -d ' '
 CLIPSPAN_MAX_ISA=portable clipspan embed $model --images scenes -o plain.npy --threads 2 --batch 4
