@@ -122,6 +122,26 @@ static clipspan_status read_option(const cli_command *command, const char *const
     return set_option(option, value, settings, err);
 }
 
+/* "--cache DIR" in place of "--cache=DIR": the option behind which a word stands alone, or NULL. */
+static const cli_option *split_option(const cli_command *command, const char *const *words, int count)
+{
+    for (int i = 0; i + 1 < count && strcmp(words[i], "--") != 0; i++) {
+        const cli_option *option = strncmp(words[i], "--", 2) == 0 ? find_option(command, words[i] + 2, strlen(words[i] + 2)) : NULL;
+        if (option != NULL && option->kind == CLI_OPTIONAL && words[i + 1][0] != '-') return option;
+    }
+    return NULL;
+}
+
+static clipspan_status word_too_many(const cli_command *command, const char *const *words, int count, const char *word,
+                                     clipspan_error *err)
+{
+    const cli_option *split = split_option(command, words, count);
+    if (split == NULL)
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "one word too many: %s (see clipspan %s --help)", word, command->name);
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "one word too many: %s; --%s takes its value as --%s=%s", word, split->name,
+                    split->name, split->value);
+}
+
 static clipspan_status read_words(const cli_command *command, const char *const *words, int count, void *settings,
                                   clipspan_error *err)
 {
@@ -141,8 +161,7 @@ static clipspan_status read_words(const cli_command *command, const char *const 
         else if (given < CLI_ARGUMENTS && command->arguments[given] != NULL)
             arguments[given++] = words[i];
         else
-            status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "one word too many: %s (see clipspan %s --help)", words[i],
-                              command->name);
+            status = word_too_many(command, words, count, words[i], err);
         if (status != CLIPSPAN_OK) return status;
     }
     if (all != NULL && all->count > 0) given = 1;

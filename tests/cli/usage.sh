@@ -3,6 +3,7 @@ fails clipspan 2>/dev/null; head -n 1 "$scratch/err"
 fails clipspan nonsense
 fails clipspan info
 fails clipspan info one two
+fails clipspan embed one --cache two
 fails clipspan info --bogus x
 fails clipspan embed model
 fails clipspan embed model --images a --texts b -o c
