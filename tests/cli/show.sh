@@ -18,7 +18,7 @@ map --show=blocks --scale 0.25 -o said.txt | sed 's/\x1b\[[0-9;]*m//g' | grep 'c
 # the report first, then the pictures; several rows, more tiles than a line holds
 map --show=blocks | sed -n '1,2p' | cut -c1-40
 COLUMNS=40 clipspan map model scenes/labels.csv --rows 1-2 -t snow -t night --show=blocks --evidence for -o said.txt >two.txt
-check blocks two.txt | head -n 1
+check blocks two.txt | sed -n 1p
 grep -c '^images\|^what the model sees\|^night' two.txt
 sed 's/\x1b\[[0-9;]*m//g' two.txt | grep 'change in cosine$' | cut -c1-2
 clipspan decompose model scenes/labels.csv -o store --tokens --quiet
