@@ -166,6 +166,8 @@ void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A progress bar with rate and remaining time on a terminal, nothing in a pipe; Ctrl-C asks the job to stop. */
 const clipspan_hooks *cli_hooks(void);
 void cli_progress_end(void); /* clears the bar */
+/* Ctrl-C and SIGTERM also call this, inside the signal handler; NULL: nothing. */
+void cli_interrupt_also(void (*call)(void));
 
 extern int cli_quiet;
 extern const cli_command cli_serve, cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan, cli_heads_command,

@@ -14,12 +14,14 @@
 int cli_quiet;
 
 static volatile sig_atomic_t interrupted;
+static void (*volatile interrupt_also)(void);
 
 /* The first Ctrl-C asks, the second (the default action is back) ends. */
 static void on_interrupt(int number)
 {
     interrupted = 1;
     signal(number, SIG_DFL);
+    if (interrupt_also != NULL) interrupt_also();
 }
 
 static int interrupt_asked(void)
@@ -240,6 +242,12 @@ const clipspan_hooks *cli_hooks(void)
         signal(SIGTERM, on_interrupt);
     }
     return &hooks;
+}
+
+void cli_interrupt_also(void (*call)(void))
+{
+    interrupt_also = call;
+    cli_hooks(); /* Ctrl-C is listened to from now on */
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------ */

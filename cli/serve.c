@@ -1,7 +1,6 @@
 /* clipspan serve: the viewer in a browser, and the JSON API under it. The server itself is in serve/. */
 #include "heads_find.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -129,12 +128,11 @@ static void close_side(side *of)
 
 /* ---- running --------------------------------------------------------------------------------------------------- */
 
-static serve_server *running; /* what the signals stop */
+static serve_server *running; /* what Ctrl-C stops */
 
-static void on_signal(int number)
+static void stop(void)
 {
-    signal(number, SIG_DFL); /* the second one ends at once */
-    if (running != NULL) serve_stop(running);
+    serve_stop(running);
 }
 
 static void show_in_browser(const char *url)
@@ -150,15 +148,13 @@ static clipspan_status run_server(const serve_options *options, int open, clipsp
 {
     clipspan_status status = serve_open(&running, options, err);
     if (status != CLIPSPAN_OK) return status;
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    cli_interrupt_also(stop);
     printf("%s\n", serve_url(running));
     fflush(stdout);
     if (open) show_in_browser(serve_url(running));
     status = serve_run(running, err);
-    serve_server *ended = running;
-    running = NULL;
-    serve_free(ended);
+    cli_interrupt_also(NULL);
+    serve_free(running);
     return status;
 }
 

@@ -586,6 +586,20 @@ class Hardship(unittest.TestCase):
                 self.assertEqual(server.post("/api/scores", {"image": image, "texts": [f"turn {turn}"]}).status, 200)
             self.assertEqual(server.post("/api/nearest", {"row": 1}).status, 200)
 
+    def test_ends_while_heads_are_found(self):
+        """What the command itself does for the server listens to the same signals."""
+        for before in (True, False):
+            with Server(SCRATCH, DEMO, "store", "--texts", POOL) as server:
+                answers = []
+                thread = threading.Thread(target=lambda: answers.append(server.get("/api/heads")))
+                thread.start()
+                if before:
+                    thread.join(PATIENCE)
+                self.assertEqual(server.get("/api/state").status, 200)
+                self.assertEqual(server.stop(signal.SIGINT), 0)
+                thread.join(PATIENCE)
+                self.assertIn(answers[0].status, (200,) if before else (200, 503))
+
     def test_ends_in_the_middle_of_work(self):
         with open(POOL, encoding="utf-8") as file:
             pool = [f"{text} {n}" for n in range(6) for text in file.read().splitlines()][:5000]
@@ -597,8 +611,6 @@ class Hardship(unittest.TestCase):
                 for thread in threads:
                     thread.start()
                 self.assertEqual(server.post("/api/scores", {"image": image, "texts": ["a"]}).status, 200)
-                while server.get("/api/state").json()["version"] == "":
-                    pass
                 self.assertEqual(server.stop(number), 0)
                 for thread in threads:
                     thread.join(PATIENCE)
