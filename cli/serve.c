@@ -1,6 +1,9 @@
 /* clipspan serve: the viewer in a browser, and the JSON API under it. The server itself is in serve/. */
 #include "heads_find.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +19,8 @@ typedef struct settings {
     cli_model_settings model;
     cli_engine_settings engine;
 } settings;
+
+extern char **environ;
 
 enum { HELD_MOST = 1000, TIMEOUT_MOST = 3600 };
 
@@ -137,11 +142,17 @@ static void stop(void)
 
 static void show_in_browser(const char *url)
 {
-    pid_t child = fork();
-    if (child != 0) return; /* nobody waits for it */
-    if (freopen("/dev/null", "w", stdout) == NULL || freopen("/dev/null", "w", stderr) == NULL) _exit(1);
-    execlp("xdg-open", "xdg-open", url, (char *)NULL);
-    _exit(1);
+    char name[] = "xdg-open", *address = strdup(url), *words[] = {name, address, NULL};
+    posix_spawn_file_actions_t quiet;
+    pid_t child;
+    signal(SIGCHLD, SIG_IGN); /* nobody waits for it */
+    posix_spawn_file_actions_init(&quiet);
+    posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&quiet, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    if (address == NULL || posix_spawnp(&child, name, &quiet, NULL, words, environ) != 0)
+        cli_warn("xdg-open cannot be started: open %s yourself", url);
+    posix_spawn_file_actions_destroy(&quiet);
+    free(address);
 }
 
 static clipspan_status run_server(const serve_options *options, int open, clipspan_error *err)

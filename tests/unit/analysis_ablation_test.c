@@ -46,6 +46,11 @@ static void the_means(void **state)
                             ablation_mean(&terms, terms.cls[l], e), 1);
         }
         assert_true(largest > 0.01); /* means of nothing would agree too */
+        clipspan_means *alone = NULL;
+        assert_int_equal(clipspan_means_open_heads(&alone, terms.store, c, NULL), CLIPSPAN_OK);
+        assert_memory_equal(clipspan_means_heads(alone), clipspan_means_heads(means), ABLATION_HEADS * FAKE_EMBED * sizeof(float));
+        assert_true(clipspan_means_mlps(alone) == NULL && clipspan_means_cls(alone) == NULL);
+        clipspan_means_free(alone);
         clipspan_means_free(means);
     }
 }
@@ -136,6 +141,7 @@ static void what_is_refused(void **state)
     ablation_terms_close(&bare);
     clipspan_means_free(means);
     assert_int_equal(clipspan_means_open(&means, terms.store, 7, 0, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_means_open_heads(&means, terms.store, 7, &err), CLIPSPAN_ERROR_ARGUMENT);
     assert_null(means);
 }
 
