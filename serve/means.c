@@ -33,17 +33,11 @@ static clipspan_status add_batch(void *user, const clipspan_batch *batch, clipsp
     return CLIPSPAN_OK;
 }
 
-clipspan_status serve_class_means_of(serve_subject *subject, const clipspan_hooks *hooks, const float **out,
-                                     clipspan_error *err)
+static clipspan_status find_class_means(serve_subject *subject, const clipspan_hooks *hooks, clipspan_error *err)
 {
     clipspan_store_selection select = CLIPSPAN_STORE_SELECTION_INIT;
     size_t values = serve_head_count(subject) * (size_t)subject->info->head_dim;
     sums s = {calloc(values, sizeof *s.z), 0};
-    *out = subject->class_means;
-    if (*out != NULL) {
-        free(s.z);
-        return CLIPSPAN_OK;
-    }
     float *means = calloc(values, sizeof *means);
     select.parts = 0;
     clipspan_status status = s.z && means ? CLIPSPAN_OK : serve_no_memory(err);
@@ -51,8 +45,19 @@ clipspan_status serve_class_means_of(serve_subject *subject, const clipspan_hook
     for (size_t i = 0; status == CLIPSPAN_OK && i < values; i++) means[i] = (float)(s.z[i] / (double)s.images);
     free(s.z);
     if (status == CLIPSPAN_OK)
-        *out = subject->class_means = means;
+        subject->class_means = means;
     else
         free(means);
+    return status;
+}
+
+clipspan_status serve_class_means_of(serve_subject *subject, const clipspan_hooks *hooks, const float **out,
+                                     clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    pthread_mutex_lock(&subject->passing);
+    if (subject->class_means == NULL) status = find_class_means(subject, hooks, err);
+    *out = subject->class_means;
+    pthread_mutex_unlock(&subject->passing);
     return status;
 }

@@ -57,6 +57,7 @@ static clipspan_status subject_open(serve_subject *subject, const serve_side *si
     serve_gate_open(&subject->engine);
     pthread_mutex_init(&subject->lock, NULL);
     pthread_mutex_init(&subject->once, NULL);
+    pthread_mutex_init(&subject->passing, NULL);
     subject->held_most = options->held ? options->held : fitting(subject->info);
     subject->pictures = calloc(subject->held_most, sizeof(serve_picture *));
     clipspan_status status = subject->pictures ? CLIPSPAN_OK : serve_no_memory(err);
@@ -83,6 +84,7 @@ static void subject_close(serve_subject *subject)
     serve_gate_close(&subject->engine);
     pthread_mutex_destroy(&subject->lock);
     pthread_mutex_destroy(&subject->once);
+    pthread_mutex_destroy(&subject->passing);
 }
 
 static void *warm(void *given)

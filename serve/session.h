@@ -54,9 +54,10 @@ typedef struct serve_subject {
 
     pthread_mutex_t once;
     clipspan_means *means; /* of the store's heads, once asked for */
+    pthread_mutex_t passing;
+    float *class_means; /* once asked for */
 
     /* the long lane's alone, each once asked for */
-    float *class_means;
     clipspan_memory_file *heads; /* the answer to GET /api/heads */
     serve_space spaces[SERVE_RETRIEVALS];
     unsigned long space_clock;
@@ -103,7 +104,7 @@ void serve_pictures_close(serve_subject *subject);
 /* ---- what is worked out once (means.c) ------------------------------------------------------------------------ */
 
 clipspan_status serve_means_of(serve_subject *subject, const clipspan_means **out, clipspan_error *err);
-/* [L, H, 1, d]: every head's mean output at the class token, as an intervention takes it. Of the long lane alone. */
+/* [L, H, 1, d]: every head's mean output at the class token, as an intervention takes it; a pass over the store. */
 clipspan_status serve_class_means_of(serve_subject *subject, const clipspan_hooks *hooks, const float **out,
                                      clipspan_error *err);
 
