@@ -11,9 +11,11 @@
 
 typedef struct clsp_ablation_limits {
     size_t maps;      /* bytes of all layers' maps: more are made layer by layer for every batch */
-    size_t evaluated; /* classes of an image that are evaluated for a layer or an MLP: beyond, a product of all classes */
+    size_t evaluated; /* classes of an image that are evaluated for an MLP: beyond, a product of all classes */
+    size_t open;      /* classes that a product leaves open which are left for later, to be evaluated for all images together: of
+                       * more, a few will do */
 } clsp_ablation_limits;
-#define CLSP_ABLATION_LIMITS_INIT {.maps = (size_t)512 << 20, .evaluated = 24}
+#define CLSP_ABLATION_LIMITS_INIT {.maps = (size_t)512 << 20, .evaluated = 24, .open = 64}
 
 /* clipspan_ablation_study_run within these limits. */
 clipspan_status clsp_ablation_study_run(clipspan_ablation_study **out, const clipspan_store *store, const float *classifier,

@@ -12,8 +12,9 @@ enum { PAD = 16 };
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------ */
 
-/* s of columns [first, first + n) of rows [C + 1, stride]; 1 where no class differs. */
-static void find_sizes(float *size, const float *rows, size_t stride, size_t classes, size_t n)
+/* s of n columns of rows [C + 1, stride]; 1 where no class differs. spread: [n] of what they are multiplied with, or
+ * NULL: all alike. */
+static void find_sizes(float *size, const float *rows, size_t stride, size_t classes, size_t n, const float *spread)
 {
     const float *mean = rows + classes * stride;
     for (size_t j = 0; j < n; j++) size[j] = 0;
@@ -22,7 +23,10 @@ static void find_sizes(float *size, const float *rows, size_t stride, size_t cla
             float x = rows[c * stride + j] - mean[j];
             size[j] += x * x;
         }
-    for (size_t j = 0; j < n; j++) size[j] = size[j] > 0 && isfinite(size[j]) ? sqrtf(size[j] / (float)classes) : 1;
+    for (size_t j = 0; j < n; j++) {
+        float s = sqrtf(sqrtf(size[j] / (float)classes) / (spread != NULL ? spread[j] : 1));
+        size[j] = s > 0 && isfinite(s) ? s : 1;
+    }
 }
 
 /* Rounded up: the sums behind it are of floats. */
@@ -31,9 +35,9 @@ static float upwards(double value)
     return (float)(value * (1 + 1e-4));
 }
 
-/* mean: [C + 1], times `part`. squares, rest: [C + 1] sums that this one's are added to, or NULL. */
+/* mean: [C + 1], or NULL. reach: [C] of each class out, or NULL. */
 static clsp_bound find_bound(const float *rows, size_t stride, size_t classes, size_t n, const float *centre,
-                             const float *size, const float *mean, double *squares, double *rest)
+                             const float *size, const float *mean, float *reach)
 {
     const float *middle = rows + classes * stride;
     double most = 0, left = 0, norm = 0, e_middle = mean ? (double)mean[classes] : 0;
@@ -47,10 +51,7 @@ static clsp_bound find_bound(const float *rows, size_t stride, size_t classes, s
             whole += (double)row[j] * (double)row[j];
             e -= (double)centre[j] * (double)row[j];
         }
-        if (squares != NULL) {
-            squares[c] += square;
-            rest[c] += e - e_middle;
-        }
+        if (reach != NULL) reach[c] = upwards(sqrt(square));
         most = fmax(most, square);
         left = fmax(left, fabs(e - e_middle));
         norm = fmax(norm, whole);
@@ -60,9 +61,9 @@ static clsp_bound find_bound(const float *rows, size_t stride, size_t classes, s
 
 clsp_bound clsp_ablation_maps_texts_bound(const clsp_ablation_maps *maps, float *size)
 {
-    find_sizes(size, maps->texts, maps->embed_dim, maps->classes, maps->embed_dim);
+    find_sizes(size, maps->texts, maps->embed_dim, maps->classes, maps->embed_dim, NULL);
     clsp_bound bound = find_bound(maps->texts, maps->embed_dim, maps->classes, maps->embed_dim, maps->texts, size, NULL,
-                                  NULL, NULL);
+                                  NULL);
     bound.left = 0; /* such vectors are centred by their own mean */
     return bound;
 }
@@ -74,7 +75,8 @@ static void bound_head(clsp_ablation_maps *m, size_t layer, size_t head, const f
     size_t d = m->head_dim, c = m->classes, w = m->width, at = m->heads * d;
     const float *mean = m->mean_heads + (layer * m->heads + head) * (c + 1), *centre = m->centre + layer * w;
     const float *own = rows + head * d, *shared = rows + at;
-    *bound = find_bound(own, w, c, d, centre + head * d, m->size + layer * w + head * d, NULL, NULL, NULL);
+    *bound = find_bound(own, w, c, d, centre + head * d, m->size + layer * w + head * d, NULL,
+                        m->reach + (layer * m->heads + head) * c);
     double left = 0, middle = 0;
     for (size_t i = c + 1; i-- > 0;) {
         double e = (double)mean[i];
@@ -91,15 +93,38 @@ static void bound_layer(clsp_ablation_maps *m, size_t layer, const float *rows)
 {
     size_t w = m->width, c = m->classes, at = m->heads * m->head_dim;
     const float *centre = m->centre + layer * w, *size = m->size + layer * w;
-    m->common[layer] = find_bound(rows + at, w, c, m->shared, centre + at, size + at, NULL, NULL, NULL);
-    m->layer[layer] = find_bound(rows, w, c, w, centre, size, m->mean_layers + layer * (c + 1), m->squares, m->rest);
-    clsp_bound *up_to = &m->up_to[layer];
-    double most = 0, left = 0;
-    for (size_t i = 0; i < c; i++) {
-        most = fmax(most, m->squares[i]);
-        left = fmax(left, fabs(m->rest[i]));
+    m->common[layer] = find_bound(rows + at, w, c, m->shared, centre + at, size + at, NULL, NULL);
+    m->layer[layer] = find_bound(rows, w, c, w, centre, size, m->mean_layers + layer * (c + 1), NULL);
+}
+
+/* ---- products ------------------------------------------------------------------------------------------------------ */
+
+/* v = (middle - row) / size, rounded. most, lost: raised to its length and to what rounding took, squared. */
+static void round_row(float *v, const clsp_ablation_maps *m, const float *row, const float *middle, const float *size,
+                      double *most, double *lost)
+{
+    double square = 0, taken = 0;
+    for (size_t j = 0; j < m->width; j++) {
+        float exact = (middle[j] - row[j]) / size[j];
+        v[j] = m->type == CLSP_TYPE_BF16 ? clsp_bf16_to_f32(clsp_f32_to_bf16(exact)) : exact;
+        square += (double)v[j] * (double)v[j];
+        taken += ((double)exact - (double)v[j]) * ((double)exact - (double)v[j]);
     }
-    *up_to = (clsp_bound){upwards(sqrt(most)), upwards(left), m->layer[layer].norm};
+    *most = fmax(*most, square);
+    *lost = fmax(*lost, taken);
+}
+
+static void pack_layer(clsp_ablation_maps *m, size_t layer, const float *rows)
+{
+    size_t w = m->width, c = m->classes;
+    double most = 0, lost = 0;
+    clsp_ablation_product *product = &m->products[m->all ? layer : 0];
+#pragma omp parallel for schedule(static) num_threads(m->threads) reduction(max : most, lost)
+    for (size_t i = 0; i < c; i++)
+        round_row(m->unpacked + i * w, m, rows + i * w, rows + c * w, m->size + layer * w, &most, &lost);
+    clsp_packed_fill(&product->packed, m->packed + (m->all ? layer : 0) * m->packed_stride, m->unpacked, false);
+    product->most = upwards(sqrt(most));
+    product->lost = upwards(sqrt(lost));
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */
@@ -128,7 +153,7 @@ clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *m, size_t layer, cl
         if (one != CLIPSPAN_OK) worst = one;
     }
     if (worst != CLIPSPAN_OK) return clsp_fail(err, worst, "the heads' maps could not be made");
-    find_sizes(m->size + layer * w, rows, w, m->classes, w);
+    find_sizes(m->size + layer * w, rows, w, m->classes, w, m->spread + layer * w);
 #pragma omp parallel for schedule(static) num_threads(m->threads)
     for (size_t h = 0; h <= m->heads; h++) {
         if (h < m->heads)
@@ -136,12 +161,18 @@ clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *m, size_t layer, cl
         else
             bound_layer(m, layer, rows);
     }
+    pack_layer(m, layer, rows);
     return CLIPSPAN_OK;
 }
 
 const float *clsp_ablation_maps_rows(const clsp_ablation_maps *m, size_t layer)
 {
     return m->rows + (m->all ? layer * (m->classes + 1) * m->width : 0);
+}
+
+const clsp_ablation_product *clsp_ablation_maps_product(const clsp_ablation_maps *m, size_t layer)
+{
+    return &m->products[m->all ? layer : 0];
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
@@ -157,6 +188,18 @@ clipspan_status clsp_ablation_maps_cosines(const clsp_ablation_maps *m, float **
     CLSP_TRY(clsp_sgemm(*out, c, vectors, e, false, m->texts, e, true, count, c, e, 1.0F, 0.0F, err));
 out:
     return status;
+}
+
+/* A column that hardly varies has a little of what the others do, so that s stays within bounds. */
+static void copy_spread(clsp_ablation_maps *m, const clipspan_means *means, size_t layer)
+{
+    size_t d = m->head_dim, own = m->heads * d, k = clsp_head_width(m->basis, m->convention);
+    const float *from = means->spread + layer * m->heads * k;
+    float *spread = m->spread + layer * m->width, sum = 0;
+    for (size_t h = 0; h < m->heads; h++) memcpy(spread + h * d, from + h * k, d * sizeof *spread);
+    memcpy(spread + own, from + d, m->shared * sizeof *spread);
+    for (size_t j = 0; j < own; j++) sum += spread[j];
+    for (size_t j = 0; j < m->width; j++) spread[j] = sum > 0 ? spread[j] + 1e-3F * sum / (float)own : 1;
 }
 
 static clipspan_status means_open(clsp_ablation_maps *m, const clipspan_means *means, clipspan_error *err)
@@ -176,6 +219,7 @@ static clipspan_status means_open(clsp_ablation_maps *m, const clipspan_means *m
         for (size_t h = 0; h < m->heads; h++)
             memcpy(centre + h * d, means->factors + (l * m->heads + h) * k, d * sizeof *centre);
         memcpy(centre + m->heads * d, means->factors + l * m->heads * k + d, m->shared * sizeof *centre);
+        copy_spread(m, means, l);
     }
 out:
     return status;
@@ -192,6 +236,22 @@ static void copy_texts(clsp_ablation_maps *m, const float *classifier)
     }
 }
 
+static clipspan_status products_open(clsp_ablation_maps *m, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t layers = m->all ? m->layers : 1, bytes;
+    m->type = m->all && clsp_bf16_is_fast() ? CLSP_TYPE_BF16 : CLSP_TYPE_F32;
+    CLSP_ALLOC(m->products, clsp_alloc_zero(layers, sizeof *m->products));
+    for (size_t l = 0; l < layers; l++)
+        CLSP_TRY(clsp_packed_init(&m->products[l].packed, m->type, m->width, m->classes, err));
+    m->packed_stride = (m->products[0].packed.bytes + 63) / 64 * 64;
+    if (!clsp_mul(&bytes, layers, m->packed_stride)) CLSP_TRY(clsp_fail_memory(err));
+    CLSP_ALLOC(m->packed, clsp_alloc_aligned(bytes, 1));
+    CLSP_ALLOC(m->unpacked, clsp_alloc_aligned(m->classes * m->width, sizeof *m->unpacked));
+out:
+    return status;
+}
+
 static clipspan_status rooms_open(clsp_ablation_maps *m, size_t most, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -205,13 +265,14 @@ static clipspan_status rooms_open(clsp_ablation_maps *m, size_t most, clipspan_e
     memset(m->rows, 0, (m->all ? all : layer) * sizeof *m->rows);
     CLSP_ALLOC(m->centre, clsp_alloc_zero(cells, sizeof *m->centre));
     CLSP_ALLOC(m->size, clsp_alloc_zero(cells, sizeof *m->size));
+    CLSP_ALLOC(m->spread, clsp_alloc(cells, sizeof *m->spread));
+    for (size_t i = 0; i < cells; i++) m->spread[i] = 1;
     CLSP_ALLOC(m->head, clsp_alloc_zero(m->layers * m->heads, sizeof *m->head));
+    CLSP_ALLOC(m->reach, clsp_alloc_zero(m->layers * m->heads, m->classes * sizeof *m->reach));
     CLSP_ALLOC(m->common, clsp_alloc_zero(m->layers, sizeof *m->common));
     CLSP_ALLOC(m->layer, clsp_alloc_zero(m->layers, sizeof *m->layer));
-    CLSP_ALLOC(m->up_to, clsp_alloc_zero(m->layers, sizeof *m->up_to));
     CLSP_ALLOC(m->map, clsp_alloc_aligned((size_t)m->threads * k * m->embed_dim, sizeof *m->map));
-    CLSP_ALLOC(m->squares, clsp_alloc_zero(m->classes + 1, sizeof *m->squares));
-    CLSP_ALLOC(m->rest, clsp_alloc_zero(m->classes + 1, sizeof *m->rest));
+    CLSP_TRY(products_open(m, err));
 out:
     return status;
 }
@@ -237,7 +298,7 @@ out:
 
 void clsp_ablation_maps_close(clsp_ablation_maps *m)
 {
-    void *const blocks[] = {m->texts, m->rows, m->mean_heads, m->mean_layers, m->centre, m->size, m->head,
-                            m->common, m->layer, m->up_to, m->map, m->squares, m->rest};
+    void *const blocks[] = {m->texts, m->rows, m->mean_heads, m->mean_layers, m->centre, m->size, m->spread, m->head, m->reach,
+                            m->common, m->layer, m->products, m->packed, m->map, m->unpacked};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
 }

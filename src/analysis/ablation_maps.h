@@ -10,7 +10,11 @@
  *     w m[c] - y . U[c] = (the same of row C) + w (e[c] - e[C]) - (y - w a) . (U[c] - U[C]),      e = m - a U'
  *     |...| <= w max |e[c] - e[C]| + |s (y - w a)| max |(U[c] - U[C]) / s|
  *
- * where s, the size of U's columns over the classes, makes the second product tight.
+ * where s, the root of a column of U's size over the classes by y's over the images, makes the second product tight: it is
+ * the s for which the product of the lengths, on the whole, is least.
+ *
+ * Products. V[c] = (U[C] - U[c]) / s is packed for products with x = s (y - w a), in bf16 where there are instructions for it: then
+ * they are off by no more than |x - x~| |V~[c]| + |x| |V[c] - V~[c]|, with ~ for what is rounded, and by the rounding of sums.
  *
  * Letters: L layers, H heads, d head width, E joint dimension, C classes, k factors of a head.
  */
@@ -22,12 +26,18 @@
 #endif
 
 #include "analysis/means.h"
+#include "compute/compute.h"
 
 typedef struct clsp_bound {
     float most; /* max |(U[c] - U[C]) / s| */
     float left; /* max |e[c] - e[C]| */
     float norm; /* max |U[c]|, for rounding */
 } clsp_bound;
+
+typedef struct clsp_ablation_product {
+    clsp_packed packed; /* V~: [C, W] */
+    float most, lost;   /* max |V~[c]|; max |V[c] - V~[c]| */
+} clsp_ablation_product;
 
 typedef struct clsp_ablation_maps {
     const clipspan_basis *basis;
@@ -40,12 +50,16 @@ typedef struct clsp_ablation_maps {
     float *mean_heads;   /* [L, H, C + 1]; zeros where terms are replaced by zero */
     float *mean_layers;  /* [L, C + 1] */
     float *centre, *size; /* [L, W]: a, s */
+    float *spread;       /* [L, W]: y's, for s; 1 where it is not known */
     clsp_bound *head;    /* [L, H]: of a head's own columns */
+    float *reach;        /* [L, H, C]: |(U[c] - U[C]) / s| of them, whose largest is `most` */
     clsp_bound *common;  /* [L]: of the shared ones */
     clsp_bound *layer;   /* [L] */
-    clsp_bound *up_to;   /* [L]: of layers 0 .. l together, where all are there */
-    float *map;          /* [threads, k, E] scratch */
-    double *squares, *rest; /* [C + 1] scratch: running sums over layers for up_to */
+    clsp_ablation_product *products; /* [L or 1] */
+    unsigned char *packed;           /* their bytes, packed_stride apart */
+    size_t packed_stride;
+    clsp_type type;                  /* bf16 only where all layers' rows are there, to evaluate what it leaves open */
+    float *map, *unpacked;           /* [threads, k, E], [C, W] scratch */
 } clsp_ablation_maps;
 
 /* classifier: [C, E]; means NULL: terms are replaced by zero; most: bytes of the rows of all layers, above which one layer's
@@ -57,6 +71,7 @@ void clsp_ablation_maps_close(clsp_ablation_maps *maps);
 /* Makes the layer's rows, where they are not there already. */
 clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *maps, size_t layer, clipspan_error *err);
 const float *clsp_ablation_maps_rows(const clsp_ablation_maps *maps, size_t layer);
+const clsp_ablation_product *clsp_ablation_maps_product(const clsp_ablation_maps *maps, size_t layer);
 /* out: [count, C + 1] = vectors [count, E] by the classes and their mean. vectors NULL: zeros. The caller's to free. */
 clipspan_status clsp_ablation_maps_cosines(const clsp_ablation_maps *maps, float **out, const float *vectors, size_t count,
                                            clipspan_error *err);

@@ -10,32 +10,22 @@
 
 enum { CHUNK = 8 };
 
-/* out: [count] = y . rows[which] of one term, its own columns segment by segment. */
-static void own_products(float *out, const clsp_term *term, const int32_t *which, size_t count)
-{
-    float part[CHUNK];
-    memset(out, 0, count * sizeof *out);
-    for (size_t at = 0; at < term->n; at += term->segment) {
-        clsp_dots(part, term->y + at, term->rows + at, term->stride, which, count, term->segment);
-        for (size_t j = 0; j < count; j++) out[j] += part[j];
-    }
-}
-
 void clsp_terms_values(float *out, const clsp_term *terms, size_t term_count, const int32_t *which, size_t count)
 {
     float own[CHUNK], shared[CHUNK] = {0};
     for (size_t first = 0; first < count; first += CHUNK) {
         size_t n = clsp_min(CHUNK, count - first);
+        const int32_t *at = which + first;
         memset(out + first, 0, n * sizeof *out);
         for (size_t t = 0; t < term_count; t++) {
             const clsp_term *term = &terms[t];
-            own_products(own, term, which + first, n);
+            clsp_dots(own, term->y, term->rows, term->stride, at, n, term->n, term->segment);
             if (term->n_shared > 0)
-                clsp_dots(shared, term->y_shared, term->shared, term->stride, which + first, n, term->n_shared);
+                clsp_dots(shared, term->y_shared, term->shared, term->stride, at, n, term->n_shared, term->n_shared);
             else
                 memset(shared, 0, sizeof shared);
             for (size_t j = 0; j < n; j++)
-                out[first + j] += term->weight * term->mean[which[first + j]] - (own[j] + term->share * shared[j]);
+                out[first + j] += term->weight * term->mean[at[j]] - (own[j] + term->share * shared[j]);
         }
     }
 }
@@ -93,65 +83,37 @@ void clsp_top_fill(clsp_top *top, const float *values, size_t classes)
 
 /* ---- ranks ------------------------------------------------------------------------------------------------------ */
 
-/* Classes that bounds do not decide, CHUNK by CHUNK. */
-typedef struct count {
-    const clsp_rank_query *query;
-    size_t before, evaluated, waiting;
-    int32_t which[CHUNK];
-} count;
-
-static void compare(count *c, int32_t which, float moved)
+size_t clsp_rank_evaluate(const clsp_rank_query *q, size_t before, const int32_t *open, size_t count)
 {
-    const clsp_rank_query *q = c->query;
-    float value = q->base[which] + moved;
-    c->before += (size_t)which < q->right ? value >= q->value : value > q->value;
-}
-
-static void evaluate(count *c)
-{
-    float values[CHUNK];
-    clsp_terms_values(values, c->query->terms, c->query->term_count, c->which, c->waiting);
-    for (size_t j = 0; j < c->waiting; j++) compare(c, c->which[j], values[j]);
-    c->evaluated += c->waiting;
-    c->waiting = 0;
-}
-
-/* true: nothing more need be known. */
-static bool decide(count *c, int32_t which)
-{
-    const clsp_rank_query *q = c->query;
-    for (size_t k = 0; k < q->known_count; k++)
-        if (q->known[k] == which) {
-            compare(c, which, q->known_values[k]);
-            return c->before >= CLSP_RANK_MOST;
-        }
-    c->which[c->waiting++] = which;
-    if (c->waiting == CHUNK || c->before + c->waiting >= CLSP_RANK_MOST) evaluate(c);
-    return c->before >= CLSP_RANK_MOST || c->evaluated >= q->limit;
-}
-
-static size_t counted(count *c)
-{
-    if (c->before < CLSP_RANK_MOST && c->waiting > 0) evaluate(c);
-    return clsp_min(c->before, CLSP_RANK_MOST);
-}
-
-size_t clsp_rank_by_top(const clsp_rank_query *query, const clsp_top *top)
-{
-    count c = {.query = query};
-    float least = query->value - query->shift - query->radius, most = query->value - query->shift + query->radius;
-    size_t j = 0;
-    for (; j < top->count && !(top->value[j] < least) && c.before < CLSP_RANK_MOST; j++) {
-        if ((size_t)top->which[j] == query->right) continue;
-        if (top->value[j] > most) {
-            c.before++;
-        } else if (decide(&c, top->which[j])) {
-            if (c.before < CLSP_RANK_MOST) return CLSP_RANK_UNKNOWN;
+    float moved[CHUNK];
+    for (size_t at = 0, n; at < count && before < CLSP_RANK_MOST; at += n) {
+        n = clsp_min(clsp_min(CHUNK, CLSP_RANK_MOST - before), count - at);
+        clsp_terms_values(moved, q->terms, q->term_count, open + at, n);
+        for (size_t j = 0; j < n; j++) {
+            size_t which = (size_t)open[at + j];
+            before += clsp_is_before(which, q->base[which] + moved[j], q->right, q->value);
         }
     }
-    size_t rank = counted(&c);
+    return clsp_min(before, CLSP_RANK_MOST);
+}
+
+size_t clsp_rank_by_top(const clsp_rank_query *q, const clsp_top *top, size_t limit)
+{
+    float least = q->value - q->shift - q->radius, most = q->value - q->shift + q->radius;
+    size_t before = 0, count = 0, j = 0;
+    int32_t open[CLSP_TOP_MOST];
+    for (; j < top->count && !(top->value[j] < least) && before < CLSP_RANK_MOST; j++) {
+        if ((size_t)top->which[j] == q->right) continue;
+        float slack = q->reach != NULL ? q->far * (q->most - q->reach[top->which[j]]) : 0;
+        if (top->value[j] > most - slack)
+            before++;
+        else if (!(top->value[j] < least + slack))
+            open[count++] = top->which[j];
+    }
     bool all = j < top->count || top->below < least;
-    return all || rank == CLSP_RANK_MOST ? rank : CLSP_RANK_UNKNOWN;
+    if (before < CLSP_RANK_MOST && count > limit) return CLSP_RANK_UNKNOWN;
+    before = clsp_rank_evaluate(q, before, open, count);
+    return all || before == CLSP_RANK_MOST ? before : CLSP_RANK_UNKNOWN;
 }
 
 /* above[0]: how many exceed most; above[1]: how many are not below least. */
@@ -166,20 +128,21 @@ CLSP_CLONES static void two_counts(const float *near, size_t n, float least, flo
     above[1] = low;
 }
 
-size_t clsp_rank_by_all(const clsp_rank_query *query, const float *near)
+size_t clsp_rank_sift(const clsp_rank_query *q, const float *near, int32_t *open, size_t *count)
 {
-    count c = {.query = query};
-    float least = query->value - query->shift - query->radius, most = query->value - query->shift + query->radius;
+    float least = q->value - q->shift - q->radius, most = q->value - q->shift + q->radius;
     uint32_t above[2];
-    two_counts(near, query->classes, least, most, above);
-    bool self = near[query->right] > most;
-    c.before = above[0] - self;
-    if (c.before >= CLSP_RANK_MOST) return CLSP_RANK_MOST;
-    if (above[1] == above[0] + !self && !(near[query->right] < least)) return c.before;
-    for (size_t j = 0; j < query->classes; j++) {
-        if (j == query->right || near[j] < least || near[j] > most) continue;
-        if (decide(&c, (int32_t)j)) break;
-    }
-    if (c.before < CLSP_RANK_MOST && c.evaluated >= query->limit) return CLSP_RANK_UNKNOWN;
-    return counted(&c);
+    two_counts(near, q->classes, least, most, above);
+    bool self = near[q->right] > most, self_open = !self && !(near[q->right] < least);
+    size_t before = clsp_min(above[0] - self, CLSP_RANK_MOST), n = 0;
+    *count = before < CLSP_RANK_MOST ? above[1] - above[0] - self_open : 0;
+    for (size_t j = 0; j < q->classes && n < *count; j++)
+        if (j != q->right && !(near[j] < least || near[j] > most)) open[n++] = (int32_t)j;
+    return before;
+}
+
+size_t clsp_rank_by_all(const clsp_rank_query *query, const float *near, int32_t *open)
+{
+    size_t count, before = clsp_rank_sift(query, near, open, &count);
+    return clsp_rank_evaluate(query, before, open, count);
 }

@@ -48,16 +48,26 @@ typedef struct clsp_rank_query {
     size_t right;
     float value;          /* the right class's logit */
     float shift, radius;  /* rounding included */
+    const float *reach;   /* [C]: a class's own radius is smaller by far (most - reach[c]); or NULL */
+    float far, most;
     const clsp_term *terms;
     size_t term_count;
-    const int32_t *known; /* classes [known_count] of which the terms' values are known */
-    const float *known_values;
-    size_t known_count;
-    size_t limit;         /* classes that are evaluated at most, known ones apart; beyond: CLSP_RANK_UNKNOWN */
 } clsp_rank_query;
-/* Classes before the right one, CLSP_RANK_MOST for that many or more. The lower class is first on a tie. top: of base. */
-size_t clsp_rank_by_top(const clsp_rank_query *query, const clsp_top *top);
-/* The same by a look at every class. near: [C] base, or base and terms as a product gave them. */
-size_t clsp_rank_by_all(const clsp_rank_query *query, const float *near);
+/* Classes before the right one, CLSP_RANK_MOST for that many or more. The lower class is first on a tie. top: of base. More
+ * than `limit` classes that would have to be evaluated: CLSP_RANK_UNKNOWN. */
+size_t clsp_rank_by_top(const clsp_rank_query *query, const clsp_top *top, size_t limit);
+/* The same by a look at every class. near: [C] base, or base and terms as a product gave them; open: [C] scratch. */
+size_t clsp_rank_by_all(const clsp_rank_query *query, const float *near, int32_t *open);
+/* Its two steps. The classes that are before for certain; open: those that are to be evaluated, none where CLSP_RANK_MOST are
+ * before already. */
+size_t clsp_rank_sift(const clsp_rank_query *query, const float *near, int32_t *open, size_t *count);
+/* `before` and how many of the classes open[0 .. count) are. */
+size_t clsp_rank_evaluate(const clsp_rank_query *query, size_t before, const int32_t *open, size_t count);
+
+/* Whether a class with the logit `value` is before the right one. */
+static inline bool clsp_is_before(size_t which, float value, size_t right, float right_value)
+{
+    return which < right ? value >= right_value : value > right_value;
+}
 
 #endif

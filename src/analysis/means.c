@@ -7,6 +7,7 @@
  * summed over one pass of the store. Everything is summed in double, image after image. */
 #include "analysis/means.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "compute/compute.h"
@@ -141,21 +142,26 @@ static clipspan_status heads_from_moments(clipspan_means *means, const clipspan_
     size_t heads = (size_t)basis->heads, all = (size_t)basis->layers * heads;
     clipspan_moments *moments = NULL;
     float *map = NULL;
-    double *y = NULL;
+    double *y = NULL, *second = NULL;
     CLSP_TRY(clipspan_store_moments(store, &moments, err));
     CLSP_ALLOC(map, clsp_alloc(k * e, sizeof *map));
     CLSP_ALLOC(y, clsp_alloc(k + e, sizeof *y));
+    CLSP_ALLOC(second, clsp_alloc(k * k, sizeof *second));
     for (size_t h = 0; h < all; h++) {
         int layer = (int)(h / heads), head = (int)(h % heads);
-        clsp_moments_head(moments, means->convention, layer, head, y, NULL);
+        clsp_moments_head(moments, means->convention, layer, head, y, second);
         clsp_head_map(basis, means->convention, layer, head, map);
         head_mean(y, map, k, e, y + k, means->heads + h * e);
-        for (size_t i = 0; i < k; i++) means->factors[h * k + i] = (float)y[i];
+        for (size_t i = 0; i < k; i++) {
+            means->factors[h * k + i] = (float)y[i];
+            means->spread[h * k + i] = (float)sqrt(fmax(second[i * k + i] - y[i] * y[i], 0));
+        }
     }
 out:
     clipspan_moments_free(moments);
     clsp_free(map);
     clsp_free(y);
+    clsp_free(second);
     return status;
 }
 
@@ -179,6 +185,9 @@ clipspan_status clipspan_means_open_heads(clipspan_means **out, const clipspan_s
     CLSP_ALLOC(means->factors, clsp_alloc((size_t)info->layers * (size_t)info->heads *
                                               clsp_head_width(clipspan_store_basis(store), convention),
                                           sizeof *means->factors));
+    CLSP_ALLOC(means->spread, clsp_alloc((size_t)info->layers * (size_t)info->heads *
+                                             clsp_head_width(clipspan_store_basis(store), convention),
+                                         sizeof *means->spread));
     CLSP_TRY(heads_from_moments(means, store, err));
     *out = means;
     means = NULL;
@@ -208,6 +217,7 @@ void clipspan_means_free(clipspan_means *means)
     clsp_free(means->model);
     clsp_free(means->fingerprint);
     clsp_free(means->factors);
+    clsp_free(means->spread);
     clsp_free(means->heads);
     clsp_free(means->mlps);
     clsp_free(means->cls);

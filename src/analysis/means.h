@@ -14,6 +14,7 @@ struct clipspan_means {
     uint64_t images;
     char *model, *fingerprint; /* of the store */
     float *factors;            /* [L, H, k]: of the heads' factors */
+    float *spread;             /* [L, H, k]: standard deviations of them */
     float *heads;              /* [L, H, E]: the same by the heads' maps */
     float *mlps;               /* [L + 1, E]; NULL: the store has no such part */
     float *cls;                /* [L, E]; NULL likewise */

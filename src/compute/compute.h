@@ -87,11 +87,16 @@ void clsp_widen(float *out, const void *values, bool half, size_t count);
 
 /* ---- one vector against picked rows --------------------------------------------------------------------- */
 
-/* out[j] = a . rows[which[j]]: rows of n floats, `stride` apart. On the calling thread; sums in f32, whose order is the
- * same on every processor and does not depend on which other rows are asked for. */
-void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n);
-/* Sum over n of (size (a - times centre))^2. Likewise. */
-float clsp_weighted_square(const float *a, const float *centre, float times, const float *size, size_t n);
+/* out[j] = a . rows[which[j]]: rows of n floats, `stride` apart; products of `segment` floats (n a multiple) are added up in
+ * their order. On the calling thread; sums in f32, whose order is the same on every processor and does not depend on which
+ * other rows are asked for, nor on which of two rows is a. */
+void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n,
+               size_t segment);
+/* out: [count] products of rows of two matrices [count, n]. Likewise. */
+void clsp_products(float *out, const float *a, const float *b, size_t count, size_t n);
+/* out: [count] sums over n of (size (a - times centre))^2, all of them [count, n]. Likewise. */
+void clsp_weighted_squares(float *out, const float *a, const float *centre, float times, const float *size, size_t count,
+                           size_t n);
 
 /* ---- norms and conversions ---------------------------------------------------------------------------- */
 
@@ -141,6 +146,7 @@ clipspan_status clsp_attention_run(clsp_attention *attention, void *out, const c
 
 /* For products and loops started from the calling thread; returns what was set before. 0: every processor. */
 int clsp_threads(int threads);
+bool clsp_bf16_is_fast(void);        /* there are instructions for products in bf16 */
 double clsp_bf16_gain(size_t width); /* fp32 time / bf16 time of a [256, width] x [width, width] product */
 /* The instructions that products use here: portable, avx2, avx512, avx512_bf16 or amx. The environment's variable
  * CLIPSPAN_MAX_ISA, one of these words, forbids the ones after it. bf16 runs on all of them, but is fast on the last

@@ -11,33 +11,55 @@ static inline float folded(clsp_lanes s)
     return s[0];
 }
 
-CLSP_CLONES static void dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count,
-                             size_t n)
+static inline __attribute__((always_inline)) float product(const float *a, const float *b, size_t n)
 {
     size_t whole = n / CLSP_LANES * CLSP_LANES;
+    clsp_lanes sums = {0}, x, y;
+    for (size_t c = 0; c < whole; c += CLSP_LANES) {
+        CLSP_LOAD(x, a + c);
+        CLSP_LOAD(y, b + c);
+        sums += x * y;
+    }
+    if (whole < n) {
+        CLSP_LOAD_TAIL(x, a + whole, n - whole);
+        CLSP_LOAD_TAIL(y, b + whole, n - whole);
+        sums += x * y;
+    }
+    return folded(sums);
+}
+
+CLSP_CLONES static void dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count,
+                             size_t n, size_t segment)
+{
     for (size_t j = 0; j < count; j++) {
-        const float *row = rows + (size_t)which[j] * stride;
-        clsp_lanes sums = {0}, x, y;
-        for (size_t c = 0; c < whole; c += CLSP_LANES) {
-            CLSP_LOAD(x, a + c);
-            CLSP_LOAD(y, row + c);
-            sums += x * y;
+        const float *row = rows + (size_t)which[j] * stride, *next = rows + (size_t)which[j + 1 < count ? j + 1 : j] * stride;
+        float sum = 0;
+        for (size_t at = 0; at < n; at += segment) {
+            for (size_t c = at; c < at + segment; c += CLSP_LANES) __builtin_prefetch(next + c, 0, 3);
+            sum += product(a + at, row + at, segment);
         }
-        if (whole < n) {
-            CLSP_LOAD_TAIL(x, a + whole, n - whole);
-            CLSP_LOAD_TAIL(y, row + whole, n - whole);
-            sums += x * y;
-        }
-        out[j] = folded(sums);
+        out[j] = sum;
     }
 }
 
-void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n)
+void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n,
+               size_t segment)
 {
-    dots(out, a, rows, stride, which, count, n);
+    dots(out, a, rows, stride, which, count, n, segment);
 }
 
-CLSP_CLONES static float weighted_square(const float *a, const float *centre, float times, const float *size, size_t n)
+CLSP_CLONES static void products(float *out, const float *a, const float *b, size_t count, size_t n)
+{
+    for (size_t i = 0; i < count; i++) out[i] = product(a + i * n, b + i * n, n);
+}
+
+void clsp_products(float *out, const float *a, const float *b, size_t count, size_t n)
+{
+    products(out, a, b, count, n);
+}
+
+static inline __attribute__((always_inline)) float weighted_square(const float *a, const float *centre, float times,
+                                                                   const float *size, size_t n)
 {
     size_t whole = n / CLSP_LANES * CLSP_LANES;
     clsp_lanes sums = {0}, x, y, z;
@@ -58,7 +80,14 @@ CLSP_CLONES static float weighted_square(const float *a, const float *centre, fl
     return folded(sums);
 }
 
-float clsp_weighted_square(const float *a, const float *centre, float times, const float *size, size_t n)
+CLSP_CLONES static void weighted_squares(float *out, const float *a, const float *centre, float times, const float *size,
+                                         size_t count, size_t n)
 {
-    return weighted_square(a, centre, times, size, n);
+    for (size_t i = 0; i < count; i++) out[i] = weighted_square(a + i * n, centre + i * n, times, size + i * n, n);
+}
+
+void clsp_weighted_squares(float *out, const float *a, const float *centre, float times, const float *size, size_t count,
+                           size_t n)
+{
+    weighted_squares(out, a, centre, times, size, count, n);
 }

@@ -65,6 +65,11 @@ const char *clsp_compute_name(void)
     return clsp_isa_name(clsp_tiles_supported() ? CLSP_ISA_AMX : clsp_isa());
 }
 
+bool clsp_bf16_is_fast(void)
+{
+    return clsp_tiles_supported() || clsp_isa() >= CLSP_ISA_AVX512_BF16;
+}
+
 /* ---- how fast bf16 is here ----------------------------------------------------------------------------- */
 
 static double now(void)

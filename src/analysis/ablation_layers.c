@@ -1,0 +1,171 @@
+/* Layers, and layers up to one, that bounds leave open: one product of all classes for many images, then bounds again, of what
+ * the product may be off. And the named set of heads, which is a product too. */
+#include <math.h>
+
+#include "analysis/ablation_pass.h"
+
+enum { PRODUCT_ROWS = 126 }; /* at a time: they and what comes of them stay in a thread's cache */
+
+/* ---- one product -------------------------------------------------------------------------------------------------- */
+
+CLSP_CLONES static void centre(float *restrict x, const float *restrict y, const float *restrict a, float weight,
+                               const float *restrict size, size_t n)
+{
+    for (size_t j = 0; j < n; j++) x[j] = (y[j] - weight * a[j]) * size[j];
+}
+
+CLSP_CLONES static void subtract_rounded(float *restrict x, const uint16_t *restrict rounded, size_t n)
+{
+    for (size_t j = 0; j < n; j++) x[j] -= clsp_float_of((uint32_t)rounded[j] << 16);
+}
+
+/* Row i's x~ as row `to` of what is gathered. Returns how far the product will be from what replacing the layer adds to a class
+ * beyond what it adds to the mean class (ablation_maps.h). */
+static float gather(const clsp_pass_rows *r, size_t to, size_t i, size_t layer)
+{
+    const clsp_ablation_maps *m = &r->p->maps;
+    const clsp_ablation_product *product = clsp_ablation_maps_product(m, layer);
+    size_t w = m->width;
+    float *x = r->s->one, weight = clsp_pass_weight(r, i), lost = 0;
+    float length = sqrtf(clsp_pass_state(r, i, layer)->square);
+    centre(x, clsp_pass_factors(r, i, layer), m->centre + layer * w, weight, m->size + layer * w, w);
+    if (m->type == CLSP_TYPE_BF16) {
+        uint16_t *rounded = (uint16_t *)r->s->gathered + to * w;
+        clsp_to_bf16(rounded, x, w);
+        subtract_rounded(x, rounded, w);
+        clsp_products(&lost, x, x, 1, w);
+        lost = sqrtf(lost);
+    } else {
+        memcpy(r->s->gathered + to * w, x, w * sizeof *x);
+    }
+    float sums = CLSP_ROUND * (float)(w + r->p->layers); /* of a product, and of products over layers */
+    return lost * product->most + length * product->lost + sums * (length + lost) * product->most + weight * m->layer[layer].left;
+}
+
+static clipspan_status multiply(const clsp_pass_rows *r, size_t layer, size_t n)
+{
+    clsp_linear *linear;
+    clipspan_status status = clsp_linear_new(&linear, r->s->workspace, &clsp_ablation_maps_product(&r->p->maps, layer)->packed,
+                                             CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, NULL);
+    if (status != CLIPSPAN_OK) return status;
+    status = clsp_linear_run(linear, r->s->product, r->p->classes, r->s->gathered, r->p->width, n, NULL);
+    clsp_linear_free(linear);
+    return status;
+}
+
+/* ---- what it says -------------------------------------------------------------------------------------------------- */
+
+static const clipspan_ablated kinds[] = {[CLSP_ASK_LAYER] = CLIPSPAN_ABLATED_LAYER, [CLSP_ASK_UP_TO] = CLIPSPAN_ABLATED_UP_TO,
+                                         [CLSP_ASK_UP_TO_MLPS] = CLIPSPAN_ABLATED_UP_TO_MLPS};
+
+CLSP_CLONES static void sum_of(float *restrict sum, const float *restrict a, const float *restrict b, size_t n)
+{
+    for (size_t c = 0; c < n; c++) sum[c] = a[c] + b[c];
+}
+
+/* x: [C], what products say that is added to base or with_mlps, but for the shift, to within the change's radius. */
+static void rank_by_product(const clsp_pass_rows *r, size_t i, size_t layer, unsigned char ask, const float *x,
+                            const clsp_change *change)
+{
+    const clsp_pass *p = r->p;
+    bool mlps = ask == CLSP_ASK_UP_TO_MLPS;
+    const float *base = clsp_pass_base(r, i, mlps);
+    const clsp_top *top = (mlps ? p->top_mlps : p->top) + r->first + i;
+    float *near = r->s->one;
+    int32_t *open = r->s->classes;
+    size_t first = ask == CLSP_ASK_LAYER ? layer : 0, count;
+    sum_of(near, base, x, p->classes);
+    const clsp_rank_query query = clsp_pass_query(r, i, base, top, change, r->s->terms + first, layer + 1 - first);
+    size_t rank = clsp_rank_sift(&query, near, open, &count);
+    if (count > p->study->limits.open || !clsp_pass_ask(r, i, layer, ask, open, count)) {
+        for (size_t l = first; l <= layer; l++) r->s->terms[l] = clsp_pass_layer_term(r, i, l);
+        rank = clsp_rank_evaluate(&query, rank, open, count);
+    }
+    clsp_pass_put(r, i, kinds[ask], layer, rank, query.value);
+}
+
+/* Where earlier layers' maps are gone, their sums are taken for what they are. */
+static void judge_sums(const clsp_pass_rows *r, size_t i, size_t layer, unsigned char ask, const float *x, float shift)
+{
+    size_t c = r->p->classes;
+    const float *base = clsp_pass_base(r, i, ask == CLSP_ASK_UP_TO_MLPS);
+    for (size_t k = 0; k < c; k++) r->s->one[k] = base[k] + x[k] + shift;
+    clsp_pass_judge(r, i, kinds[ask], layer, r->s->one);
+}
+
+/* x: [C], row i of the layer's product, off by `radius`. */
+static void settle_row(const clsp_pass_rows *r, size_t i, size_t layer, const float *x, float radius)
+{
+    clsp_pass *p = r->p;
+    size_t at = r->first + i, c = p->classes;
+    const clsp_layer_state *state = clsp_pass_state(r, i, layer);
+    clsp_change change = state->change, *up_to = &p->up_to[at];
+    float *known = p->known + at * c;
+    change.radius = radius;
+    if (state->ask & CLSP_ASK_LAYER) rank_by_product(r, i, layer, CLSP_ASK_LAYER, x, &change);
+    if (!p->whole[at]) return;
+    clsp_pass_add(known, x, c);
+    if (layer == 0) *up_to = (clsp_change){0};
+    clsp_change_add(up_to, &change);
+    for (unsigned char ask = CLSP_ASK_UP_TO; ask <= CLSP_ASK_UP_TO_MLPS; ask *= 2) {
+        if (!(state->ask & ask)) continue;
+        if (p->maps.all)
+            rank_by_product(r, i, layer, ask, known, up_to);
+        else
+            judge_sums(r, i, layer, ask, known, up_to->shift);
+    }
+}
+
+/* which: rows [count] to be asked of one product. */
+static clipspan_status settle(const clsp_pass_rows *r, size_t layer, const size_t *which, size_t count)
+{
+    float radius[PRODUCT_ROWS];
+    for (size_t j = 0; j < count; j++) radius[j] = gather(r, j, which[j], layer);
+    clipspan_status status = multiply(r, layer, count);
+    for (size_t j = 0; j < count && status == CLIPSPAN_OK; j++)
+        settle_row(r, which[j], layer, r->s->product + j * r->p->classes, radius[j]);
+    return status;
+}
+
+clipspan_status clsp_pass_layers(const clsp_pass_rows *r, size_t layer)
+{
+    const clsp_pass *p = r->p;
+    size_t m = 0, which[CLSP_PASS_ROWS];
+    for (size_t i = 0; i < r->n; i++) {
+        if (!clsp_pass_scored(r, i)) continue;
+        if ((clsp_pass_state(r, i, layer)->ask & CLSP_ASK_LAYER) || p->whole[r->first + i]) which[m++] = i;
+    }
+    clipspan_status status = CLIPSPAN_OK;
+    size_t parts = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
+    for (size_t k = 0; k < parts && status == CLIPSPAN_OK; k++)
+        status = settle(r, layer, which + m * k / parts, m * (k + 1) / parts - m * k / parts);
+    return status;
+}
+
+/* ---- the named set ------------------------------------------------------------------------------------------------ */
+
+/* One product of the layer's named heads; the rest of a row is zero. */
+clipspan_status clsp_pass_set(const clsp_pass_rows *r, size_t layer)
+{
+    clsp_pass *p = r->p;
+    const clsp_ablation_maps *m = &p->maps;
+    size_t named = 0, w = p->width, c = p->classes, d = m->head_dim;
+    const unsigned char *heads = p->study->heads + layer * p->heads;
+    float *product = r->s->product;
+    for (size_t h = 0; h < p->heads; h++) named += heads[h];
+    if (named == 0) return CLIPSPAN_OK;
+    for (size_t i = 0; i < r->n; i++) {
+        float *row = r->s->gathered + i * w;
+        memcpy(row, clsp_pass_factors(r, i, layer), w * sizeof *row);
+        for (size_t h = 0; h < p->heads; h++)
+            if (!heads[h]) memset(row + h * d, 0, d * sizeof *row);
+        for (size_t j = p->heads * d; j < w; j++) row[j] *= (float)named / (float)p->heads;
+    }
+    clipspan_status status = clsp_sgemm(product, c, r->s->gathered, w, false, clsp_ablation_maps_rows(m, layer), w, true, r->n, c,
+                                        w, 1.0F, 0.0F, NULL);
+    for (size_t i = 0; i < r->n && status == CLIPSPAN_OK; i++) {
+        clsp_pass_differ(product + i * c, p->mean_set + layer * (c + 1), clsp_pass_weight(r, i), c);
+        clsp_pass_add(p->set + (r->first + i) * c, product + i * c, c);
+    }
+    return status;
+}
