@@ -218,12 +218,19 @@ void cli_note(const char *format, ...)
     va_end(arguments);
 }
 
+/* The same twice in a row is said once: the report's commands each open the store. */
 void cli_warn(const char *format, ...)
 {
-    va_list arguments;
+    static char last[CLIPSPAN_ERROR_LENGTH];
+    char words[sizeof last];
+    va_list arguments, again;
     va_start(arguments, format);
-    print_line("warning: ", format, arguments);
+    va_copy(again, arguments);
+    vsnprintf(words, sizeof words, format, again);
+    va_end(again);
+    if (strcmp(words, last) != 0) print_line("warning: ", format, arguments);
     va_end(arguments);
+    memcpy(last, words, sizeof last);
 }
 
 static void on_warning(void *user, const char *message)
