@@ -27,7 +27,7 @@ enum {
     CONNECTIONS_EACH = 64,       /* of one address, where the host is not this machine alone */
     CONNECTION_BYTES = 64 << 10, /* for headers, and for what is read at a time */
     BODIES = 256 << 20,          /* bytes of all bodies that are being read or worked on */
-    DISCARD_MOST = 8 << 20,      /* a refused body is read to its end up to this size, so that the answer arrives */
+    DISCARD_MOST = 128 << 20,    /* a refused body is read to its end up to this size, so that the answer arrives */
     SLOW_SECONDS = 30,
     IDLE_SECONDS = 60,  /* between requests */
     SEND_SECONDS = 120, /* an answer on its way */

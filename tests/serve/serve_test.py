@@ -367,7 +367,8 @@ class Errors(unittest.TestCase):
         self.refused(400, "no JSON", self.server.ask("POST", "/api/maps", b" " * (1 << 18), kind))
         self.refused(413, "too large", self.server.ask("POST", "/api/textspan", b" " * ((2 << 20) + 1), kind))
         announced = b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
-        for length in ((32 << 20) + 1, 1 << 40, (1 << 64) - 1):
+        self.refused(413, "larger than 32 MiB", self.server.ask("POST", "/api/images", b"\0" * ((32 << 20) + 1), {"Content-Type": "image/png"}))
+        for length in (1 << 40, (1 << 64) - 1):
             self.assertIn(b" 413 ", raw(self.server, announced % length).split(b"\r\n")[0])
         self.assertRegex(raw(self.server, announced % (1 << 70)).split(b"\r\n")[0], rb" 4\d\d ")
         self.assertRegex(raw(self.server, b"GET /api/state HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200000 + b"\r\n\r\n"), rb"^HTTP/1.1 4\d\d |^$")
