@@ -378,6 +378,10 @@ class Errors(unittest.TestCase):
 
 
 class Holding(unittest.TestCase):
+    def test_heads_without_texts(self):
+        with Server(SCRATCH, DEMO, "store") as server:
+            self.assertEqual(server.get("/api/heads").json(), json.loads(command(SCRATCH, "heads", "store", "--json")))
+
     def test_images_make_way(self):
         with Server(SCRATCH, DEMO, "--held", "2") as server:
             first, second = server.hand_in(scene(0)), server.hand_in(scene(1))
