@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const size_t ENCODED_MOST = (size_t)512 << 20; /* bytes of the pictures that were handed in */
+
 /* ---- finding ----------------------------------------------------------------------------------------------- */
 
 /* Under the lock. */
@@ -60,28 +62,45 @@ void serve_pictures_close(serve_subject *subject)
     subject->picture_count = 0;
 }
 
-/* Makes room for one: the image that was asked for longest ago goes, unless a handler is at it. */
-static clipspan_status make_room(serve_subject *subject, serve_answer *answer, clipspan_error *err)
+/* Under the lock: one more image, of so many encoded bytes, would be too many. */
+static bool is_full(const serve_subject *subject, size_t bytes)
+{
+    size_t all = bytes;
+    for (size_t i = 0; i < subject->picture_count; i++) all += subject->pictures[i]->bytes;
+    return subject->picture_count == subject->held_most || (subject->picture_count > 0 && all > ENCODED_MOST);
+}
+
+/* Under the lock: the image that was asked for longest ago, unless a handler is at it; NULL: all are in use. */
+static serve_picture *drop_oldest(serve_subject *subject)
 {
     size_t oldest = SIZE_MAX;
-    serve_picture *gone = NULL;
-    pthread_mutex_lock(&subject->lock);
-    int full = subject->picture_count == subject->held_most;
-    for (size_t i = 0; full && i < subject->picture_count; i++) {
+    for (size_t i = 0; i < subject->picture_count; i++) {
         const serve_picture *picture = subject->pictures[i];
         if (picture->pins == 0 && (oldest == SIZE_MAX || picture->used < subject->pictures[oldest]->used)) oldest = i;
     }
-    if (oldest != SIZE_MAX) {
-        gone = subject->pictures[oldest];
-        clipspan_held_drop(subject->held, oldest);
-        subject->picture_count--;
-        memmove(subject->pictures + oldest, subject->pictures + oldest + 1,
-                (subject->picture_count - oldest) * sizeof(serve_picture *));
+    if (oldest == SIZE_MAX) return NULL;
+    serve_picture *gone = subject->pictures[oldest];
+    clipspan_held_drop(subject->held, oldest);
+    subject->picture_count--;
+    memmove(subject->pictures + oldest, subject->pictures + oldest + 1,
+            (subject->picture_count - oldest) * sizeof(serve_picture *));
+    return gone;
+}
+
+/* Makes room for one of so many encoded bytes. */
+static clipspan_status make_room(serve_subject *subject, size_t bytes, serve_answer *answer, clipspan_error *err)
+{
+    bool full = true, stuck = false;
+    while (full && !stuck) {
+        serve_picture *gone = NULL;
+        pthread_mutex_lock(&subject->lock);
+        if ((full = is_full(subject, bytes))) gone = drop_oldest(subject);
+        pthread_mutex_unlock(&subject->lock);
+        stuck = full && gone == NULL;
+        picture_free(gone);
     }
-    pthread_mutex_unlock(&subject->lock);
-    picture_free(gone);
-    if (!full || gone != NULL) return CLIPSPAN_OK;
-    return serve_refuse(answer, 503, err, "all %zu images that are held are in use: try again", subject->held_most);
+    if (!stuck) return CLIPSPAN_OK;
+    return serve_refuse(answer, 503, err, "the images that are held are all in use: try again");
 }
 
 /* ---- taking in --------------------------------------------------------------------------------------------- */
@@ -126,7 +145,7 @@ static clipspan_status decompose(serve_subject *subject, const serve_picture *pi
 static clipspan_status take(serve_subject *subject, serve_picture *picture, const clipspan_hooks *hooks, serve_picture **out,
                             serve_answer *answer, clipspan_error *err)
 {
-    clipspan_status status = make_room(subject, answer, err);
+    clipspan_status status = make_room(subject, picture->bytes, answer, err);
     if (status == CLIPSPAN_OK) status = decompose(subject, picture, hooks, err);
     if (status != CLIPSPAN_OK) {
         picture_free(picture);
@@ -168,6 +187,7 @@ clipspan_status serve_pictures_take(serve_subject *subject, const char *name, co
     if (subject->side->store != NULL) options.exif = clipspan_store_get_info(subject->side->store)->exif;
     clipspan_status status = clipspan_images_open_memory(&picture->own, name, bytes, length, &options, err);
     picture->list = picture->own;
+    picture->bytes = length;
     if (status == CLIPSPAN_OK) return take(subject, picture, hooks, out, answer, err);
     picture_free(picture);
     return status;

@@ -25,6 +25,7 @@ typedef struct serve_picture {
     clipspan_images *own;        /* a list of one; NULL: of the store's pictures */
     const clipspan_images *list; /* NULL: the picture itself is not at hand */
     size_t place;                /* in it */
+    size_t bytes;                /* of the picture that was handed in; 0: of the store's */
     const clipspan_batch *batch;
     unsigned pins;               /* handlers that look at it */
     unsigned long used;          /* when it was last asked for */

@@ -395,6 +395,14 @@ class Holding(unittest.TestCase):
             again = server.hand_in(scene(2))
             self.assertEqual((again, server.post("/api/maps", {"image": again, "texts": ["a"]}).body), (third, expected))
 
+    def test_large_pictures_make_way(self):
+        """Bytes behind a PNG's end are kept with it: 18 of 30 MB are more than 512 MiB."""
+        with Server(SCRATCH, DEMO, "--held", "40") as server:
+            body, ids = bytes_of(scene(0)) + b"\0" * 30_000_000, []
+            for number in range(18):
+                ids.append(server.ask("POST", "/api/images?name=large.png", body + bytes([number]), {"Content-Type": "image/png"}).json()["id"])
+            self.assertEqual([image["id"] for image in server.get("/api/state").json()["images"]], ids[1:])
+
     def test_two_models(self):
         with Server(SCRATCH, DEMO, "store", "--beside", "tiny") as server:
             state = server.get("/api/state").json()
