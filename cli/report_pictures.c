@@ -116,6 +116,10 @@ static clipspan_status say(const showing *v, clipspan_error *err)
                  report_count(named, v->named));
     snprintf(words, sizeof words, "%s of %s images have a picture in this page%s", report_count(shown, v->shown),
              report_count(images, clipspan_store_get_info(v->side->store)->images), rest);
+    if (v->shown == 0 && v->unread > 0)
+        return report_leave_out(v->side, "pictures",
+                                cli_fail(err, CLIPSPAN_ERROR_IO, "none of %s pictures could be read", report_count(named, v->unread)),
+                                err);
     cli_note("%s", words);
     if (v->unread > 0) cli_note("%zu pictures could not be read", v->unread);
     return clipspan_page_sample(v->side->page, words, err);
