@@ -47,7 +47,7 @@
       busy: (now) => { if (now) body.setAttribute("aria-busy", "true"); else body.removeAttribute("aria-busy"); } };
   }
 
-  /* What is built anew keeps the keyboard where it was: on the control of the same name, or on the first one. */
+  /* What is built anew keeps the keyboard where it was: on the control of the same name, the first one, or the whole. */
   function keepFocus(root, build) {
     const active = document.activeElement, held = root.contains(active);
     const key = (control) => `${control.tagName} ${control.value || ""} ${control.dataset.key || control.getAttribute("aria-label") || control.textContent}`;
@@ -56,7 +56,8 @@
     if (!held) return;
     const all = [...root.querySelectorAll("button:not(:disabled), input, select, summary, a")];
     const to = all.find((control) => key(control) === before) || all[0];
-    if (to) to.focus({ preventScroll: true });
+    if (!to) root.tabIndex = -1;
+    (to || root).focus({ preventScroll: true });
   }
 
   const skeleton = (height) => el("div", { class: "skeleton", style: { height }, role: "status" }, el("span", { class: "visually-hidden" }, "Loading"));
