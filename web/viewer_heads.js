@@ -40,6 +40,7 @@
       limit = largest(viewer.effects());
       grid.redraw();
       grid.select(clipspan.headOf(viewer.state.head));
+      grid.second(viewer.state.beside === "head" ? clipspan.headOf(viewer.state.other) : null);
       return limit;
     } };
   }
@@ -127,7 +128,7 @@
       else if (viewer.held.status === "failed") panel.empty("There is no image to look at.", "Drop or choose one.");
       else panel.empty("Type a text.", "The grid shows which heads speak for the first one and which against it.");
     }
-    viewer.on((changed) => { if (changed("scores", "off", "by", "head", "look", "minus", "known")) refresh(); });
+    viewer.on((changed) => { if (changed("scores", "off", "by", "head", "beside", "other", "look", "minus", "known")) refresh(); });
     refresh();
     return panel.element;
   };
