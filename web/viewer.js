@@ -31,7 +31,6 @@
   }
 
   function build() {
-    viewer.hello(at("hello"));
     viewer.imageCard(at("image"));
     viewer.textsCard(at("texts"));
     const welcome = viewer.welcomePanel();
@@ -54,11 +53,13 @@
   }
 
   async function start() {
-    clipspan.theme(at("theme"));
+    document.body.classList.toggle("begun", Boolean(clipspan.address.read().image)); /* nothing jumps when the server answers */
+    viewer.hello(at("hello"));
+    document.body.classList.add("started");
     try {
       viewer.server = await clipspan.server.get("state");
     } catch (error) {
-      return clipspan.fill(at("panels"), clipspan.server.failure(error, () => { clipspan.fill(at("panels"), viewer.skeleton("24rem")); start(); }));
+      return clipspan.fill(at("panels"), clipspan.server.failure(error, () => { clipspan.fill(at("panels"), viewer.skeleton("60rem")); start(); }));
     }
     viewer.start();
     build();
@@ -66,5 +67,6 @@
     document.body.classList.add("ready");
     return viewer.loadHeads();
   }
+  clipspan.theme(at("theme"));
   start();
 })();

@@ -124,7 +124,7 @@
       panel.busy(status === "loading");
       if (status === "failed") panel.failed(error, viewer.askAll);
       else if (answer && viewer.effects()) draw();
-      else if (status === "loading" || viewer.held.status === "loading") panel.wait("24rem");
+      else if (status === "loading" || viewer.held.status === "loading") panel.wait("56rem");
       else if (viewer.held.status === "failed") panel.empty("There is no image to look at.", "Drop or choose one.");
       else panel.empty("Type a text.", "The grid shows which heads speak for the first one and which against it.");
     }

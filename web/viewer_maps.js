@@ -149,6 +149,11 @@
       panel.remade();
       if (fresh) clipspan.announce(`Map of ${viewer.contrast()}, ${large.part.name}: ${clipspan.signed(large.part.effect)} ${shown.unit}`);
     }
+    /* About what the maps will take. */
+    function height() {
+      const { layers, heads } = viewer.shape();
+      return viewer.state.detail === "head" ? `${200 + layers * (2 + Math.min(72, 560 / heads))}px` : "30rem";
+    }
     function refresh() {
       const { status, error, answer: got } = viewer.maps;
       detail.set(viewer.state.detail);
@@ -157,7 +162,7 @@
       if (status === "failed") panel.failed(error, viewer.askAll);
       else if (got && viewer.held.status === "ready") draw();
       else if (got) return;
-      else if (status === "loading" || viewer.held.status === "loading") panel.wait("24rem");
+      else if (status === "loading" || viewer.held.status === "loading") panel.wait(height());
       else if (viewer.held.status === "failed") panel.empty("There is no image to look at.", "Drop or choose one.");
       else panel.empty("Type a text.", "The map of the first one appears as you type.");
     }

@@ -21,7 +21,7 @@
     const element = el("section", { class: "panel", id, "aria-labelledby": `${id}-title` },
       el("div", { class: "panel-head spread" }, el("h2", { id: `${id}-title` }, title), menu),
       lead ? el("p", { class: "panel-lead soft small" }, lead) : null, controls, body, made);
-    const filled = (some) => { element.classList.toggle("filled", some); if (menu) menu.hidden = !some; };
+    const filled = (some) => element.classList.toggle("filled", some); /* without, there is nothing to export */
     function show(...children) {
       clipspan.fill(body, ...children);
       filled(true);

@@ -55,7 +55,7 @@
       else clipspan.fill(heads, gallery, clipspan.notice("Its heads have no words yet.", "Start the server with a pool of texts (--texts POOL): then the heads that say most stand here."));
       return null;
     }
-    if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("24rem"));
+    if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("60rem"));
     else clipspan.fill(heads, prospect());
     viewer.on((changed) => { if (changed("known")) fill(); });
     return element;
