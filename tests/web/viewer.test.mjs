@@ -32,6 +32,7 @@ async function open(hash = '', { width, dark, at = server.url } = {}) {
 }
 /** Waits until everything that was asked for is there. */
 const settled = (page) => page.waitForFunction(() => {
+  if (!clipspan.viewer?.server) return false;
   const { scores, maps, held } = clipspan.viewer;
   return held.status === 'ready' && scores.status === 'ready' && maps.status === 'ready' && !document.querySelector('.panel-body[aria-busy]');
 });
@@ -129,6 +130,32 @@ describe('the viewer', () => {
       assert.deepEqual(faults, []);
       await page.close();
     }
+  });
+
+  test('nothing jumps while it loads', async () => {
+    for (const hash of ['', `${VIEW}&detail=head&head=L4.H3`]) {
+      const { page } = await watchedPage(context, [server.origin]);
+      await page.addInitScript(() => {
+        window.shifts = 0;
+        new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shifts += entry.value; })).observe({ type: 'layout-shift', buffered: true });
+      });
+      await page.goto(server.url + hash);
+      await page.locator(hash ? '#nearest .tile img' : '.telling img').first().waitFor();
+      if (hash) await settled(page);
+      assert.ok(await page.evaluate(() => window.shifts) < 0.02, `${await page.evaluate(() => window.shifts)} of the window moved`);
+      await page.close();
+    }
+  });
+
+  test('says so when the server cannot be reached at first', async () => {
+    const { page } = await watchedPage(context, [server.origin]);
+    await page.route('**/api/state', (route) => route.abort());
+    await page.goto(server.url + VIEW);
+    await page.locator('#panels').getByText('The server does not answer').waitFor();
+    await page.unroute('**/api/state');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await settled(page);
+    await page.close();
   });
 
   test('the address brings back the view', async () => {
