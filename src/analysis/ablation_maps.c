@@ -246,7 +246,7 @@ static clipspan_status products_open(clsp_ablation_maps *m, clipspan_error *err)
         CLSP_TRY(clsp_packed_init(&m->products[l].packed, m->type, m->width, m->classes, err));
     m->packed_stride = (m->products[0].packed.bytes + 63) / 64 * 64;
     if (!clsp_mul(&bytes, layers, m->packed_stride)) CLSP_TRY(clsp_fail_memory(err));
-    CLSP_ALLOC(m->packed, clsp_alloc_aligned(bytes, 1));
+    CLSP_ALLOC(m->packed, clsp_alloc_large(bytes));
     CLSP_ALLOC(m->unpacked, clsp_alloc_aligned(m->classes * m->width, sizeof *m->unpacked));
 out:
     return status;
@@ -261,7 +261,7 @@ static clipspan_status rooms_open(clsp_ablation_maps *m, size_t most, clipspan_e
         return clsp_fail_memory(err);
     m->all = bytes <= most;
     CLSP_ALLOC(m->texts, clsp_alloc_aligned((m->classes + 1) * m->embed_dim, sizeof *m->texts));
-    CLSP_ALLOC(m->rows, clsp_alloc_aligned(m->all ? all : layer, sizeof *m->rows));
+    CLSP_ALLOC(m->rows, clsp_alloc_large((m->all ? all : layer) * sizeof *m->rows));
     memset(m->rows, 0, (m->all ? all : layer) * sizeof *m->rows);
     CLSP_ALLOC(m->centre, clsp_alloc_zero(cells, sizeof *m->centre));
     CLSP_ALLOC(m->size, clsp_alloc_zero(cells, sizeof *m->size));

@@ -225,7 +225,7 @@ static clipspan_status buffers_open(clsp_pass *p, clipspan_error *err)
     CLSP_ALLOC(p->state, clsp_alloc(p->batch * p->layers, sizeof *p->state));
     CLSP_ALLOC(p->up_to, clsp_alloc(p->batch, sizeof *p->up_to));
     CLSP_ALLOC(p->whole, clsp_alloc(p->batch, 1));
-    CLSP_ALLOC(p->y, clsp_alloc_aligned((p->maps.all ? p->layers : 1) * p->batch * p->width, sizeof *p->y));
+    CLSP_ALLOC(p->y, clsp_alloc_large((p->maps.all ? p->layers : 1) * p->batch * p->width * sizeof *p->y));
     CLSP_ALLOC(p->scratch, clsp_alloc_zero((size_t)p->threads, sizeof *p->scratch));
     for (int t = 0; t < p->threads; t++) CLSP_TRY(scratch_open(&p->scratch[t], p, err));
 out:
