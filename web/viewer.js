@@ -25,7 +25,8 @@
   }
 
   function showReach(now) {
-    clipspan.fill(at("reach"), now ? null : clipspan.notice("The server does not answer.", "What you see is from before. Is “clipspan serve” still running? This page goes on by itself as soon as it answers.", true));
+    const todo = "What you see is from before. Is “clipspan serve” still running? This page goes on by itself as soon as it answers.";
+    clipspan.fill(at("reach"), now ? null : clipspan.notice("The server does not answer.", todo, true));
     if (now && viewer.held.status === "failed") viewer.tell("image");
     else if (now) viewer.tell("held");
   }

@@ -41,24 +41,29 @@
 
   function strongest(one, limit) {
     const list = [...(one.strongest || [])].sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, LISTED);
-    return el("table", { class: "ranking" }, el("caption", null, "Strongest heads"), el("thead", { class: "visually-hidden" }, el("tr", null, el("th", { scope: "col" }, "head"), el("th", { scope: "col" }, "effect"), el("td"))),
+    return el("table", { class: "ranking" }, el("caption", null, "Strongest heads"),
+      el("thead", { class: "visually-hidden" }, el("tr", null, el("th", { scope: "col" }, "head"), el("th", { scope: "col" }, "effect"), el("td"))),
       el("tbody", null, list.map((each) => el("tr", null, el("th", { scope: "row" }, each.head), el("td", { class: "number" }, clipspan.signed(each.effect)),
-        el("td", { class: "effect-cell", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(each.effect)) / limit}%`, background: clipspan.colours.css(clipspan.colours.zero(each.effect / limit)) } }))))));
+        viewer.effectCell(each.effect, limit)))));
   }
 
   function column(one, limit, headLimit) {
-    const figure = clipspan.maps.view({ name: `${one.held.name}, ${one.name}`, values: one.values, side: one.side, limit, unit: one.unit, width: SIDE, height: SIDE, caption: el("span", { class: "small soft" }, one.held.name) });
+    const figure = clipspan.maps.view({ name: `${one.held.name}, ${one.name}`, values: one.values, side: one.side, limit, unit: one.unit, width: SIDE, height: SIDE,
+      caption: el("span", { class: "small soft" }, one.held.name) });
     clipspan.server.picture(one.held.path).then((src) => figure.update({ src }), () => null);
     const known = one.head && viewer.knownHead(one.head);
     return el("div", { class: "beside-side" }, el("h3", null, one.name), figure,
       el("dl", { class: "facts" }, el("div", null, el("dt", null, "cosine, whole model"), el("dd", { class: "numbers" }, clipspan.number(one.score))),
-        el("div", null, el("dt", null, one.head ? `effect of ${one.head}` : "effect of all heads"), el("dd", { class: "numbers" }, clipspan.signed(one.part.effect), el("span", { class: "soft small" }, ` ${one.unit}`)))),
+        el("div", null, el("dt", null, one.head ? `effect of ${one.head}` : "effect of all heads"),
+          el("dd", { class: "numbers" }, clipspan.signed(one.part.effect), el("span", { class: "soft small" }, ` ${one.unit}`)))),
       one.head ? (known && known.texts ? clipspan.head.texts(known, viewer.heads) : null) : strongest(one, headLimit));
   }
 
   viewer.besidePanel = () => {
     let shown = null, asking = 0;
-    const command = () => shown.map((one) => `clipspan map ${viewer.command.model(one.model)} ${viewer.command.image(one.held)} -t ${viewer.command.quote(one.text)}${one.head ? ` --heads ${one.head}` : ""}`).join("\n");
+    const { command: words } = viewer;
+    const command = () => shown.map((one) => `clipspan map ${words.model(one.model)} ${words.image(one.held)} -t ${words.quote(one.text)}` +
+      (one.head ? ` --heads ${one.head}` : "")).join("\n");
     const table = () => [["side", "head", "effect"], ...shown.flatMap((one) => (one.strongest || []).map((each) => [one.name, each.head, each.effect]))];
     const panel = viewer.panel({ id: "beside", title: "Side by side", lead: "The same figures for two, on one scale.",
       save: { picture: () => panel.body, csv: table, json: () => shown.map(({ name, answer }) => ({ name, ...answer })), command } });
@@ -98,7 +103,7 @@
         const limit = clipspan.maps.limitOf(found.map((one) => one.values), found[0].side);
         const headLimit = Math.max(...found.flatMap((one) => (one.strongest || []).map((each) => Math.abs(each.effect)))) || 1;
         panel.show(el("div", { class: "maps" }, el("div", { class: "beside-sides" }, found.map((one) => column(one, limit, headLimit))),
-          clipspan.colours.legend({ kind: "zero", limit, unit: `${found[0].unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" })));
+          clipspan.colours.legend({ kind: "zero", over: true, limit, unit: `${found[0].unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" })));
       } catch (error) {
         if (mine === asking && !(error.kind === "gone" && shown)) { shown = null; panel.failed(error, refresh); }
       }

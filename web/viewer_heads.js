@@ -17,6 +17,10 @@
   viewer.toggleHead = toggle;
   const openHead = (name) => viewer.set({ head: viewer.state.head === name ? null : name }, { step: true });
 
+  /* A table's cell with an effect as a bar, in the grid's colour. */
+  viewer.effectCell = (value, limit) => el("td", { class: "effect-cell", "aria-hidden": "true" },
+    el("span", { style: { width: `${(100 * Math.abs(value)) / limit}%`, background: clipspan.colours.css(clipspan.colours.zero(value / limit)) } }));
+
   /* All heads by effect, largest first. */
   function ranked(effects) {
     return effects.flatMap((row, l) => row.map((value, h) => ({ name: clipspan.headName(l, h), value }))).sort((a, b) => b.value - a.value);
@@ -53,7 +57,7 @@
       el("td", null, el("label", { class: "tick" }, box)),
       el("th", { scope: "row" }, el("button", { class: "link", type: "button", on: { click: () => viewer.set({ head: name }, { step: true }) } }, name)),
       el("td", { class: "number" }, clipspan.signed(value)),
-      el("td", { class: "effect-cell", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.abs(value)) / limit}%`, background: clipspan.colours.css(clipspan.colours.zero(value / limit)) } })),
+      viewer.effectCell(value, limit),
       el("td", { class: "said-cell small soft" }, says));
   }
   function ranking(title, heads, limit) {
@@ -80,7 +84,8 @@
       off: [...viewer.off()], by: viewer.by(), texts: viewer.without(viewer.off()) });
     let made = null, limit = 1;
     const panel = viewer.panel({ id: "heads", title: "Which heads",
-      lead: ["Each cell is a head, coloured by its ", term("direct", "direct effect"), " on the text. Open one to see what it is about; switch some off to see what the texts’ probabilities owe to them."],
+      lead: ["Each cell is a head, coloured by its ", term("direct", "direct effect"), " on the text. Open one to see what it is about; ",
+        "switch some off to see what the texts’ probabilities owe to them."],
       save: { picture, csv: table, json: data, command } });
     const click = viewer.radios({ name: "click", legend: "A click", value: "open", options: [["open", "opens a head"], ["toggle", "switches it off"]],
       on: (value) => { if (made) made.grid.mode = value; mode = value; } });

@@ -113,7 +113,7 @@
       view.update({ values: part.values, limit: shown.limit });
       title.textContent = detail === "whole" ? text.text : `${detail === "head" ? "Head" : "Layer"} ${part.name}`;
       clipspan.fill(numbers, facts(shown, now));
-      clipspan.fill(legend, clipspan.colours.legend({ kind: "zero", limit: shown.limit, unit: `${shown.unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" }));
+      clipspan.fill(legend, clipspan.colours.legend({ kind: "zero", over: true, limit: shown.limit, unit: `${shown.unit}, by patch`, format: (v) => clipspan.signed(v, 2), low: "against", high: "for" }));
       small.update(shown, now);
     }
     clipspan.fill(whole, figures, el("div", { class: "stage-side" }, small.element, numbers));

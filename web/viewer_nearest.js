@@ -40,7 +40,9 @@
 
     function show() {
       const list = answer.spaces[0].nearest, unit = answer.similarity === "cosine" ? "cosine" : "inner product";
-      panel.show(el("p", { class: "small soft" }, `${asked.near === "text" ? `“${asked.text}”` : asked.name}, in ${answer.spaces[0].space === "the whole representation" ? answer.spaces[0].space : `the space of ${answer.spaces[0].space}`}. Below each: its ${unit}.`),
+      const of = asked.near === "text" ? `“${asked.text}”` : asked.name, { space: where } = answer.spaces[0];
+      const within = where === "the whole representation" ? where : `the space of ${where}`;
+      panel.show(el("p", { class: "small soft" }, `${of}, in ${within}. Below each: its ${unit}.`),
         el("div", { class: "tiles" }, list.map((each) => viewer.tile({ row: each.row, name: each.name, caption: clipspan.number(each.score), pictured: viewer.pictured() }))));
     }
 

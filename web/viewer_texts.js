@@ -38,8 +38,8 @@
     return { element, look, field, bar, said, gone };
   }
 
-  /* A probability with what can be told of it: "98.2 %", "0.42 %", "under 0.01 %". */
-  viewer.chance = (p) => (p > 0 && p < 5e-5 ? "under 0.01\u202f%" : clipspan.percent(p, p < 0.01 ? 2 : 1));
+  /* A probability with what can be told of it: "98.2 %", "0.42 %", "< 0.01 %". */
+  viewer.chance = (p) => (p > 0 && p < 5e-5 ? "<\u202f0.01\u202f%" : clipspan.percent(p, p < 0.01 ? 2 : 1));
 
   /* A cosine to three places: "0.291". */
   viewer.cosine = (x) => (Math.abs(x) < 5e-4 ? "0.000" : x.toFixed(3).replace("-", "\u2212"));

@@ -37,7 +37,8 @@
     ["Without heads", "What the texts’ probabilities are when you switch some off: at once, or with the network run again."]];
   const prospect = () => [el("section", null, el("h2", null, "What you will see"),
     el("ul", { class: "tellings" }, PROSPECT.map(([title, words]) => el("li", { class: "telling" }, el("h3", null, title), el("p", null, words))))),
-  el("section", null, el("h2", null, "With images of your own"), el("p", null, "Decompose a folder of images once, and this page also shows what each head says in words, for which images it says it most, and which images are near in its space:"),
+  el("section", null, el("h2", null, "With images of your own"), el("p", null, "Decompose a folder of images once, and this page also shows what each head says in words, ",
+    "for which images it says it most, and which images are near in its space:"),
     el("pre", { class: "notice" }, el("code", null, `clipspan decompose ${viewer.command.model()} IMAGES -o STORE\nclipspan serve ${viewer.command.model()} STORE --texts POOL`)))];
 
   viewer.welcomePanel = () => {
