@@ -154,6 +154,8 @@ typedef struct cli_output {
 } cli_output;
 /* Before long work: each output goes elsewhere, and the folder it goes to is there and can be written to. */
 clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clipspan_error *err);
+/* In the help of options that draw. */
+#define CLI_PICTURE_HELP "PNG, SVG or PDF by its ending"
 #define CLI_CHECK_OUTPUTS(err, ...)                                                                                   \
     cli_check_outputs((const cli_output[]){__VA_ARGS__},                                                              \
                       sizeof((const cli_output[]){__VA_ARGS__}) / sizeof(cli_output), err)

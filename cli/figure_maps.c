@@ -1,37 +1,23 @@
-/* Joint maps: `clipspan map` on the store's own model and pictures, one run a format. */
+/* Joint maps: `clipspan map` on the store's own model and pictures. */
 #include "figure.h"
 #include "map.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /* "0,7,20-25" as names of the store's images. */
 static clipspan_status name_rows(const figure_job *job, cli_list *names, clipspan_error *err)
 {
     const char *text = job->s->rows;
-    uint64_t count = clipspan_store_get_info(job->store)->images;
-    while (*text) {
-        char *end = NULL;
-        unsigned long long first = strtoull(text, &end, 10), last = first;
-        int good = end != text && *text != '-';
-        if (good && *end == '-') {
-            text = end + 1;
-            last = strtoull(text, &end, 10);
-            good = end != text && *text != '-';
-        }
-        if (!good || (*end != ',' && *end != '\0') || first > last)
+    size_t count = (size_t)clipspan_store_get_info(job->store)->images, first, last;
+    do {
+        if (!map_read_range(&text, &first, &last))
             return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rows %s: expected numbers and ranges, such as 0,7,20-25",
                             job->s->rows);
-        for (unsigned long long row = first; row <= last; row++) {
-            if (row >= count)
-                return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rows %s: the store has %llu images", job->s->rows,
-                                (unsigned long long)count);
-            if (names->count == CLI_LIST_MOST)
-                return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rows %s: at most %d images", job->s->rows, (int)CLI_LIST_MOST);
-            names->items[names->count++] = clipspan_store_image_name(job->store, (size_t)row);
-        }
-        text = end + (*end == ',');
-    }
+        if (last >= count)
+            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rows %s: the store has %zu images", job->s->rows, count);
+        if (last - first >= CLI_LIST_MOST - names->count)
+            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rows %s: at most %d images", job->s->rows, (int)CLI_LIST_MOST);
+        for (size_t row = first; row <= last; row++)
+            names->items[names->count++] = clipspan_store_image_name(job->store, row);
+    } while (*text);
     return CLIPSPAN_OK;
 }
 
@@ -39,7 +25,7 @@ clipspan_status figure_maps(figure_job *job, clipspan_error *err)
 {
     const figure_settings *s = job->s;
     const clipspan_store_info *info = clipspan_store_get_info(job->store);
-    char picture[4096], data[4096];
+    char pictures[FIGURE_FORMATS][4096], data[4096];
     map_settings map = *(const map_settings *)cli_map.defaults;
     if (s->mapped.count == 0) return figure_lacks(job, FIGURE_MAPS, "--map TEXT is missing", err);
     if (s->rows == NULL) return figure_lacks(job, FIGURE_MAPS, "--rows ROWS is missing", err);
@@ -55,13 +41,13 @@ clipspan_status figure_maps(figure_job *job, clipspan_error *err)
     map.detail = "head";
     map.top = 0;
     map.json = 1;
+    map.bare = s->bare;
+    map.output = data;
     clipspan_status status = name_rows(job, &map.names, err);
     if (status == CLIPSPAN_OK) status = figure_path(job, "maps", "json", data, sizeof data, err);
     for (size_t f = 0; f < job->format_count && status == CLIPSPAN_OK; f++) {
-        status = figure_path(job, "maps", job->formats[f], picture, sizeof picture, err);
-        map.png = picture;
-        map.output = data;
-        if (status == CLIPSPAN_OK) status = cli_map.run(&map, err);
+        status = figure_path(job, "maps", job->formats[f], pictures[f], sizeof pictures[f], err);
+        map.pictures.items[map.pictures.count++] = pictures[f];
     }
-    return status;
+    return status == CLIPSPAN_OK ? cli_map.run(&map, err) : status;
 }

@@ -1,5 +1,6 @@
 /* A contact sheet a head: its texts, and the images that rank highest along each. */
 #include "figure.h"
+#include "tiles.h"
 
 #include <stdlib.h>
 
@@ -10,7 +11,8 @@ typedef struct board {
     clipspan_images *images;
     size_t columns, rows;
     clipspan_tile *tiles;  /* [rows, columns] */
-    unsigned char *pixels; /* [rows, columns, SIDE, SIDE, 3] */
+    unsigned char *pixels; /* [rows, columns, detail, detail, 3] */
+    int detail;
     const char **texts;    /* [rows] */
 } board;
 
@@ -19,8 +21,12 @@ static clipspan_status open_board(board *b, clipspan_error *err)
     const figure_settings *s = b->job->s;
     b->columns = s->pictures;
     b->rows = s->span.size;
+    for (size_t f = 0; f < b->job->format_count; f++) { /* the most that one of them wants */
+        int detail = cli_tile_detail(b->job->formats[f], SIDE);
+        b->detail = detail > b->detail ? detail : b->detail;
+    }
     b->tiles = calloc(b->rows * b->columns, sizeof *b->tiles);
-    b->pixels = calloc(b->rows * b->columns, (size_t)SIDE * SIDE * 3);
+    b->pixels = calloc(b->rows * b->columns, (size_t)b->detail * (size_t)b->detail * 3);
     b->texts = calloc(b->rows, sizeof *b->texts);
     if (b->tiles == NULL || b->pixels == NULL || b->texts == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
@@ -35,17 +41,10 @@ static void close_board(board *b)
     free(b->texts);
 }
 
-/* A picture that cannot be read any more leaves its place grey. */
 static void show(board *b, size_t at, uint64_t row)
 {
-    clipspan_error ignored;
-    clipspan_tile *tile = &b->tiles[at];
-    unsigned char *rgb = b->pixels + at * SIDE * SIDE * 3;
-    size_t i = cli_store_picture(b->images, b->job->store, (size_t)row);
-    if (clipspan_images_thumbnail(b->images, i, SIDE, rgb, &tile->width, &tile->height, &ignored) == CLIPSPAN_OK)
-        tile->rgb = rgb;
-    else
-        cli_warn("%s", ignored.message);
+    cli_tile_fill(&b->tiles[at], b->pixels + at * (size_t)b->detail * (size_t)b->detail * 3, b->detail, b->images,
+                  cli_store_picture(b->images, b->job->store, (size_t)row));
 }
 
 static size_t fill(board *b, size_t head)

@@ -173,7 +173,7 @@ static const cli_option options[] = {
     CLI_CONVENTION_OPTION(groups_settings, convention),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(groups_settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a rule and measure", offsetof(groups_settings, csv)},
-    {"png", 0, CLI_TEXT, "FILE", "also draw every group's accuracy by rule", offsetof(groups_settings, png)},
+    {"png", 0, CLI_TEXT, "FILE", "also draw every group's accuracy by rule: " CLI_PICTURE_HELP, offsetof(groups_settings, png)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(groups_settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(groups_settings, scored.model)},
     CLI_VOCAB_OPTION(groups_settings, scored.vocab),

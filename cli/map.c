@@ -32,6 +32,15 @@ static clipspan_status check_subject(const map_settings *s, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
+static clipspan_status check_outputs(const map_settings *s, clipspan_error *err)
+{
+    cli_output outputs[CLI_LIST_MOST + 3] = {{"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM}};
+    size_t count = 2;
+    for (size_t i = 0; i < s->pictures.count; i++) outputs[count++] = (cli_output){"--png", s->pictures.items[i], CLI_FILE};
+    outputs[count++] = (cli_output){"--npy", s->npy, CLI_FILE};
+    return cli_check_outputs(outputs, count, err);
+}
+
 static clipspan_status check(const map_settings *s, clipspan_error *err)
 {
     if (s->texts.count == 0 && s->texts_file == NULL)
@@ -49,8 +58,7 @@ static clipspan_status check(const map_settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--show draws on standard output, where --json goes: give -o FILE");
     clipspan_status status = check_subject(s, err);
     if (status == CLIPSPAN_OK) status = cli_terminal_check(s->show, err);
-    return status == CLIPSPAN_OK ? CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
-                                               {"--png", s->png, CLI_FILE}, {"--npy", s->npy, CLI_FILE}) : status;
+    return status == CLIPSPAN_OK ? check_outputs(s, err) : status;
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
@@ -105,7 +113,7 @@ static clipspan_status choose(map_job *job, clipspan_error *err)
     if (status == CLIPSPAN_OK && map_draws(s) && job->row_count > PICTURES_MOST)
         status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                           "--%s shows at most %d images and there are %zu: choose some (--rows, --name, --limit)",
-                          s->png ? "png" : "show", (int)PICTURES_MOST, job->row_count);
+                          s->pictures.count ? "png" : "show", (int)PICTURES_MOST, job->row_count);
     if (status == CLIPSPAN_OK) status = open_engine(job, err);
     if (status == CLIPSPAN_OK) status = map_choose_texts(job, err);
     if (status == CLIPSPAN_OK && s->methods.count > 0)
@@ -200,15 +208,16 @@ static clipspan_status write_results(const map_job *job, clipspan_error *err)
                   : job->convention == CLIPSPAN_EXACT ? "decomposition, exact convention"
                                                       : "decomposition, paper's convention",
         .minus = s->minus ? s->minus : s->minus_mean ? "the mean of the texts" : NULL,
-        .unit = unit_of(job), .score_name = score_name(job), .note = note, .texts = job->texts, .parts = job->parts,
+        .unit = unit_of(job), .score_name = score_name(job), .note = s->bare ? NULL : note, .texts = job->texts, .parts = job->parts,
         .text_count = job->text_count, .part_count = job->part_count, .chosen = s->methods.count ? NULL : job->chosen,
         .layers = job->layers, .heads = job->heads, .side = job->side, .places = job->places, .strongest = s->top,
         .images = job->found, .image_count = job->count};
     clipspan_status status = CLIPSPAN_OK;
     if (s->csv != NULL) status = clipspan_report_maps(&maps, CLIPSPAN_CSV, s->csv, err);
     const clipspan_maps_look look = {evidence_of(s), s->methods.count > 0, job->scale, tile_side(job),
-                                     clipspan_model_get_info(job->model)->image_size, title};
-    if (status == CLIPSPAN_OK && s->png != NULL) status = clipspan_picture_maps(&maps, &look, s->png, err);
+                                     clipspan_model_get_info(job->model)->image_size, s->bare ? NULL : title};
+    for (size_t i = 0; i < s->pictures.count && status == CLIPSPAN_OK; i++)
+        status = clipspan_picture_maps(&maps, &look, s->pictures.items[i], err);
     if (status == CLIPSPAN_OK)
         status = clipspan_report_maps(&maps, s->json ? CLIPSPAN_JSON : CLIPSPAN_TEXT, s->output ? s->output : "-", err);
     clipspan_terminal terminal;
@@ -278,7 +287,8 @@ static const cli_option options[] = {
      offsetof(map_settings, methods)},
     CLI_CONVENTION_OPTION(map_settings, convention),
     {"evidence", 0, CLI_TEXT, "both|for|against", "what the picture shows (default both)", offsetof(map_settings, evidence)},
-    {"png", 0, CLI_TEXT, "FILE", "the maps laid over the pictures, with a legend", offsetof(map_settings, png)},
+    {"png", 0, CLI_LIST, "FILE", "the maps laid over the pictures, with a legend: " CLI_PICTURE_HELP "; may be given again and again",
+     offsetof(map_settings, pictures)},
     CLI_SHOW_OPTION(map_settings, show),
     {"scale", 0, CLI_TEXT, "X", "value of the picture's strongest colour (default: 99.5th percentile of the magnitudes)",
      offsetof(map_settings, scale)},

@@ -11,10 +11,10 @@ enum { MAP_PART_NAME = 40, MAP_METHODS_MOST = CLIPSPAN_RELEVANCES + 1 };
 
 typedef struct map_settings {
     const char *arguments[CLI_ARGUMENTS];
-    cli_list texts, names, methods;
+    cli_list texts, names, methods, pictures;
     const char *texts_file, *minus, *heads, *detail, *pick, *pool, *rows, *convention, *evidence, *scale;
-    const char *png, *show, *npy, *csv, *output, *model_path, *images_path;
-    int minus_mean, json;
+    const char *show, *npy, *csv, *output, *model_path, *images_path;
+    int minus_mean, json, bare; /* bare: pictures without a title, of the note the scale's alone; `figure` asks for it */
     size_t top, tile;
     cli_image_settings images;
     cli_engine_settings engine;
@@ -22,7 +22,7 @@ typedef struct map_settings {
 } map_settings;
 
 /* Pictures are wanted, in a file or on the terminal. */
-static inline int map_draws(const map_settings *s) { return s->png != NULL || s->show != NULL; }
+static inline int map_draws(const map_settings *s) { return s->pictures.count > 0 || s->show != NULL; }
 
 /* Letters: I chosen images, T texts, P parts, L layers, H heads, E joint dimension. */
 typedef struct map_job {
@@ -68,6 +68,8 @@ typedef struct map_job {
 } map_job;
 
 /* map_choose.c: which images, texts and heads. */
+/* One "7" or "3-9" of "0,7,20-25": advances *text to the next. 0: there is none. */
+int map_read_range(const char **text, size_t *first, size_t *last);
 clipspan_status map_choose_rows(map_job *job, clipspan_error *err);
 clipspan_status map_choose_texts(map_job *job, clipspan_error *err);
 clipspan_status map_choose_heads(map_job *job, clipspan_error *err);

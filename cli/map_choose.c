@@ -23,8 +23,7 @@ static size_t image_count(const map_job *job)
     return job->store ? (size_t)clipspan_store_get_info(job->store)->images : clipspan_images_count(job->images);
 }
 
-/* One "7" or "3-9" of --rows: advances *text. */
-static int read_range(const char **text, size_t *first, size_t *last)
+int map_read_range(const char **text, size_t *first, size_t *last)
 {
     char *end;
     if (!isdigit((unsigned char)**text)) return 0;
@@ -69,7 +68,7 @@ clipspan_status map_choose_rows(map_job *job, clipspan_error *err)
     clipspan_status status = CLIPSPAN_OK;
     if (image_count(job) == 0) return cli_fail(err, CLIPSPAN_ERROR_FORMAT, "%s holds no image", s->arguments[0]);
     for (const char *text = s->rows ? s->rows : ""; status == CLIPSPAN_OK && *text;) {
-        if (!read_range(&text, &first, &last))
+        if (!map_read_range(&text, &first, &last))
             return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--rows %s: expected numbers and ranges, such as 0,7,20-25", s->rows);
         status = add_rows(job, first, last, &room, err);
     }

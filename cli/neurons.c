@@ -7,6 +7,7 @@
 #include "clipspan/neurons.h"
 #include "clipspan/picture.h"
 #include "span.h"
+#include "tiles.h"
 
 typedef struct settings {
     const char *arguments[CLI_ARGUMENTS];
@@ -156,7 +157,8 @@ typedef struct sheet {
     clipspan_images *images;
     size_t side, columns; /* pictures a side and both */
     clipspan_tile *tiles; /* [count, columns] */
-    unsigned char *pixels;
+    unsigned char *pixels; /* [count, columns, detail, detail, 3] */
+    int detail;
     char (*captions)[32], (*names)[32];
     const char **rows, **heads;
 } sheet;
@@ -169,7 +171,8 @@ static clipspan_status sheet_new(sheet *p, const work *w, clipspan_error *err)
     p->columns = 2 * p->side;
     size_t tiles = count * p->columns;
     p->tiles = calloc(tiles, sizeof *p->tiles);
-    p->pixels = calloc(tiles, (size_t)THUMBNAIL * THUMBNAIL * 3);
+    p->detail = cli_tile_detail(w->s->png, THUMBNAIL);
+    p->pixels = calloc(tiles, (size_t)p->detail * (size_t)p->detail * 3);
     p->captions = calloc(tiles, sizeof *p->captions);
     p->names = calloc(count, sizeof *p->names);
     p->rows = calloc(count, sizeof *p->rows);
@@ -191,20 +194,14 @@ static void sheet_clear(sheet *p)
     free(p->heads);
 }
 
-/* A picture that cannot be read now is a grey place; the sheet is made all the same. */
 static void fill_tile(sheet *p, const work *w, size_t at, const clipspan_neuron_image *image)
 {
     clipspan_tile *tile = &p->tiles[at];
-    unsigned char *rgb = p->pixels + at * THUMBNAIL * THUMBNAIL * 3;
+    unsigned char *rgb = p->pixels + at * (size_t)p->detail * (size_t)p->detail * 3;
     size_t place = cli_store_picture(p->images, w->store, (size_t)image->image);
-    clipspan_error problem;
     snprintf(p->captions[at], sizeof p->captions[at], "%.3g", (double)image->activation);
     tile->caption = p->captions[at];
-    if (place == SIZE_MAX) return;
-    if (clipspan_images_thumbnail(p->images, place, THUMBNAIL, rgb, &tile->width, &tile->height, &problem) == CLIPSPAN_OK)
-        tile->rgb = rgb;
-    else
-        cli_warn("%s", problem.message);
+    cli_tile_fill(tile, rgb, p->detail, p->images, place);
 }
 
 static void fill_row(sheet *p, const work *w, size_t i, clipspan_neuron_image *top)
@@ -289,7 +286,7 @@ static const cli_option options[] = {
     CLI_CONVENTION_OPTION(settings, convention),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a neuron", offsetof(settings, csv)},
-    {"png", 0, CLI_TEXT, "FILE", "also draw each neuron's top images, one row a neuron", offsetof(settings, png)},
+    {"png", 0, CLI_TEXT, "FILE", "also draw each neuron's top images, one row a neuron: " CLI_PICTURE_HELP, offsetof(settings, png)},
     {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_STORE_IMAGES_OPTION(settings, images),
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(settings, model)},

@@ -416,7 +416,7 @@ static const cli_option options[] = {
     {"norms", 0, CLI_TEXT, "FILE", "keep the images' norms there, and take them from there next time", offsetof(settings, norms)},
     {"verify", 0, CLI_TEXT, "small|always|never",
      "compare checksums of what is read first (default: where that is at most 1 GB)", offsetof(settings, verify)},
-    {"png", 0, CLI_TEXT, "FILE", "also write a contact sheet of the pictures", offsetof(settings, png)},
+    {"png", 0, CLI_TEXT, "FILE", "also write a contact sheet of the pictures: " CLI_PICTURE_HELP, offsetof(settings, png)},
     CLI_STORE_IMAGES_OPTION(settings, images),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table", offsetof(settings, csv)},

@@ -1,5 +1,6 @@
 /* The contact sheet of a query's answers. */
 #include "retrieve.h"
+#include "tiles.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,24 +12,17 @@ typedef struct board {
     const clipspan_store *store;
     clipspan_images *images, *own; /* the store's; the query's file */
     clipspan_tile *tiles;
-    unsigned char *pixels;   /* [tiles, SIDE, SIDE, 3] */
+    unsigned char *pixels;   /* [tiles, detail, detail, 3] */
+    int detail;
     char (*captions)[CAPTION];
     const char **rows;
     size_t shown, columns, count; /* answers a space; tiles a row; tiles */
     int query;                    /* 1: there is a picture of it */
 } board;
 
-/* A picture that cannot be read any more leaves its place grey. */
 static void show(board *b, size_t at, const clipspan_images *images, size_t i)
 {
-    clipspan_error ignored;
-    clipspan_tile *tile = &b->tiles[at];
-    unsigned char *rgb = b->pixels + at * SIDE * SIDE * 3;
-    if (i == SIZE_MAX || images == NULL) return;
-    if (clipspan_images_thumbnail(images, i, SIDE, rgb, &tile->width, &tile->height, &ignored) == CLIPSPAN_OK)
-        tile->rgb = rgb;
-    else
-        cli_warn("%s", ignored.message);
+    cli_tile_fill(&b->tiles[at], b->pixels + at * (size_t)b->detail * (size_t)b->detail * 3, b->detail, images, i);
 }
 
 static void show_query(board *b, size_t at)
@@ -80,7 +74,7 @@ static clipspan_status plan(board *b, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--png: %zu rows do not fit one sheet; %d do (--heads)", r->count,
                         (int)MOST_ROWS);
     b->tiles = calloc(tiles + 1, sizeof *b->tiles);
-    b->pixels = calloc(tiles + 1, (size_t)SIDE * SIDE * 3);
+    b->pixels = calloc(tiles + 1, (size_t)b->detail * (size_t)b->detail * 3);
     b->captions = calloc(tiles + 1, sizeof *b->captions);
     b->rows = calloc(r->count + 1, sizeof *b->rows);
     if (b->tiles && b->pixels && b->captions && b->rows) return CLIPSPAN_OK;
@@ -104,7 +98,7 @@ static clipspan_status draw(const board *b, const char *path, clipspan_error *er
 clipspan_status cli_retrieve_sheet(const cli_answers *answers, const clipspan_store *store, const char *images_path,
                                    const char *path, clipspan_error *err)
 {
-    board b = {.answers = answers, .store = store};
+    board b = {.answers = answers, .store = store, .detail = cli_tile_detail(path, SIDE)};
     clipspan_images_options options = CLIPSPAN_IMAGES_OPTIONS_INIT;
     options.exif = clipspan_store_get_info(store)->exif;
     clipspan_status status = plan(&b, err);

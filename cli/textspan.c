@@ -85,7 +85,7 @@ static const cli_option options[] = {
      offsetof(settings, scored.column)},
     {"templates", 0, CLI_TEXT, "FILE", "--evaluate: " CLI_TEMPLATES_HELP, offsetof(settings, scored.templates)},
     {"classifier", 0, CLI_TEXT, "FILE.npy", "--evaluate: " CLI_CLASSIFIER_HELP, offsetof(settings, scored.classifier)},
-    {"plot", 0, CLI_TEXT, "FILE", "--evaluate: also draw accuracy against m, as PNG", offsetof(settings, plot)},
+    {"plot", 0, CLI_TEXT, "FILE", "--evaluate: also draw accuracy against m: " CLI_PICTURE_HELP, offsetof(settings, plot)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and text (--evaluate: a pool and size)",
      offsetof(settings, csv)},

@@ -121,6 +121,11 @@ void clsp_canvas_free(clsp_canvas *canvas)
     clsp_free(canvas);
 }
 
+bool clsp_canvas_is_vector(const clsp_canvas *canvas)
+{
+    return canvas->medium != PNG;
+}
+
 clipspan_status clsp_canvas_begin(clsp_canvas *canvas, double width, double height, clipspan_error *err)
 {
     double across = ceil(width * canvas->scale), down = ceil(height * canvas->scale);

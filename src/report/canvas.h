@@ -38,6 +38,7 @@ extern const clsp_rgb clsp_ink, clsp_soft_ink, clsp_rule; /* text; lesser text; 
 /* path: where it will be written; "-" is refused. */
 clipspan_status clsp_canvas_new(clsp_canvas **out, const char *path, double scale, clipspan_error *err);
 void clsp_canvas_free(clsp_canvas *canvas); /* NULL is fine */
+bool clsp_canvas_is_vector(const clsp_canvas *canvas);
 /* A white page; only measuring comes before. Refuses what PNG writers and memories cannot hold. */
 clipspan_status clsp_canvas_begin(clsp_canvas *canvas, double width, double height, clipspan_error *err);
 /* The whole file or none; ends the drawing. */

@@ -41,15 +41,16 @@ static void lay_out(layout *l)
     l->cell = clsp_max(grid->rows, grid->columns) <= 64 ? CELL : SMALL_CELL;
     label(widest, grid->row_prefix, grid->rows - 1);
     l->left = MARGIN + clsp_canvas_text_width(l->canvas, &l->small, widest) + 6;
-    l->width = fmax(l->left + (double)grid->columns * l->cell + MARGIN, 300);
+    double across = (double)grid->columns * l->cell, bar = fmin(fmax(across, 160), 220);
+    double unit = grid->unit ? clsp_canvas_text_width(l->canvas, &l->small, grid->unit) : 0;
+    l->width = fmax(l->left + fmax(across, fmax(bar, unit)) + MARGIN, grid->title || grid->note ? 300 : 0);
     double inside = l->width - 2 * MARGIN, y = MARGIN;
     if (grid->title)
         y += 8 + clsp_line_height(&l->title) * (double)clsp_canvas_paragraph(l->canvas, &l->title, 0, 0, inside,
                                                                              TITLE_LINES, true, grid->title);
     l->top = y + 14;
     l->legend_y = l->top + (double)grid->rows * l->cell + 10;
-    l->legend = (clsp_legend){grid->scale, l->limit, grid->unit, l->left, l->legend_y,
-                              fmin(fmax((double)grid->columns * l->cell, 160), 220), l->small};
+    l->legend = (clsp_legend){grid->scale, l->limit, grid->unit, l->left, l->legend_y, bar, l->small};
     l->note_y = l->legend_y + clsp_legend_height(&l->legend) + 6;
     size_t lines = grid->note ? clsp_canvas_paragraph(l->canvas, &l->small, 0, 0, inside, NOTE_LINES, true, grid->note) : 0;
     l->height = l->note_y + (double)lines * clsp_line_height(&l->small) + MARGIN - 4;

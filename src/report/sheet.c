@@ -8,6 +8,8 @@
 
 enum { TILES_MOST = 100000, SIDE_FEWEST = 16, SIDE_MOST = 4096, CAPTION_LINES = 3, HEADING_LINES = 4, NOTE_LINES = 6,
        TITLE_LINES = 2 };
+static const double VECTOR_DETAIL = 2;       /* a map's pixels a page's: 384 an inch */
+static const double VECTOR_SMALLEST = 1.35; /* the smallest letters have 6 points in print */
 static const clsp_rgb FRAMED = {0.902, 0.380, 0.0}, NO_PICTURE = {0.93, 0.93, 0.94};
 
 /* Where everything stands; u is what sizes are counted in, so that large tiles get large letters. */
@@ -135,7 +137,8 @@ static void lay_out(layout *l)
 
 static clipspan_status draw_map(const layout *l, const clipspan_tile *tile, const clsp_box *box, clipspan_error *err)
 {
-    int width = (int)ceil(box->width), height = (int)ceil(box->height);
+    double detail = clsp_canvas_is_vector(l->canvas) ? VECTOR_DETAIL : 1;
+    int width = (int)ceil(detail * box->width), height = (int)ceil(detail * box->height);
     unsigned char *pixels = clsp_alloc((size_t)width * (size_t)height, 3);
     if (pixels == NULL) return clsp_fail_memory(err);
     clsp_tile_pixels(pixels, tile, l->sheet->scale, l->limit, width, height);
@@ -239,7 +242,7 @@ static clipspan_status draw(const layout *l, clipspan_error *err)
 static void choose_fonts(layout *l)
 {
     l->side = l->sheet->tile_side;
-    l->u = fmin(fmax(l->side / 200, 0.85), 3);
+    l->u = fmin(fmax(l->side / 200, clsp_canvas_is_vector(l->canvas) ? VECTOR_SMALLEST : 0.85), 3);
     l->title = (clsp_font){17 * l->u, true, CLSP_ALIGN_LEFT, clsp_ink};
     l->heading = (clsp_font){13 * l->u, true, CLSP_ALIGN_LEFT, clsp_ink};
     l->small = (clsp_font){12 * l->u, false, CLSP_ALIGN_LEFT, clsp_soft_ink};

@@ -27,6 +27,9 @@ awk '/sum of the map/ { for (i = 1; i < NF; i++) { if ($i == "effect") e = $(i +
 clipspan decompose model $images -o store --tokens --shard-images 3 --quiet
 clipspan map store --rows 0,3 -t 'a red circle' -t snow --npy b.npy --png b.png >b.txt
 cmp a.npy b.npy && cmp a.png b.png && echo 'model and store agree'
+# one run, several pictures
+clipspan map store --rows 0,3 -t 'a red circle' -t snow --png c.png --png c.svg -o /dev/null && cmp a.png c.png && grep -c '</svg>' c.svg
+fails clipspan map store -t snow --png c.png --npy n.npy --png ./c.png
 clipspan map store -t snow --detail layer --heads last:2 --npy l.npy --png l.png --tile 64 --json -o l.json
 shape l.npy
 picture l.png 320 960
