@@ -8,6 +8,8 @@
 #include <cairo-svg.h>
 #include <cairo.h>
 
+#include "text/width.h"
+
 typedef enum medium { PNG, SVG, PDF } medium;
 
 struct clsp_canvas {
@@ -20,7 +22,8 @@ struct clsp_canvas {
     bool starved; /* an allocation of ours failed */
 };
 
-enum { SIDE_MOST = 32767, TEXT_MOST = 4096 };
+enum { SIDE_MOST = 32767, TEXT_MOST = 4096, UNKNOWN = 0xFFFD };
+static const char INSTEAD[] = "\xEF\xBF\xBD"; /* UNKNOWN in UTF-8 */
 static const double PIXELS_MOST = 400e6;
 static const double POINTS = 72.0 / 192; /* of a vector page, where a PNG has one pixel */
 static const double SLACK = 0.5; /* what was measured to fit is not cut for a rounding */
@@ -165,30 +168,20 @@ clipspan_status clsp_canvas_write(clsp_canvas *canvas, clipspan_error *err)
 
 /* ---- text ------------------------------------------------------------------------------------------------ */
 
-/* Length of the UTF-8 character at `text`; 0: it is none (overlong, surrogate, beyond Unicode, broken off). */
-static size_t character(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xC2 && text[0] < 0xE0 ? 2 : (text[0] & 0xF0) == 0xE0 ? 3
-                                                                             : text[0] >= 0xF0 && text[0] < 0xF5 ? 4 : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xC0) != 0x80) return 0;
-    if (length == 3 && ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] >= 0xA0))) return 0;
-    if (length == 4 && ((text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] >= 0x90))) return 0;
-    return length;
-}
-
-/* The first `limit` bytes of a text as cairo takes it: it refuses to draw what is not UTF-8. out: [TEXT_MOST]. */
+/* The first `limit` bytes of a text as cairo takes it: it refuses to draw what is not UTF-8. A last character that is broken
+ * off was cut by who had no room for it, and is left out. out: [TEXT_MOST]. */
 static void clean(char *out, const char *text, size_t limit)
 {
     size_t used = 0;
-    for (size_t at = 0; at < limit && text[at] && used + 8 < TEXT_MOST;) {
-        size_t length = character((const unsigned char *)text + at);
-        const char *from = length ? text + at : "\xEF\xBF\xBD";
-        size_t wide = length ? length : 3;
-        memcpy(out + used, from, wide);
-        if (length == 1 && ((unsigned char)*from < ' ' || *from == 0x7f)) out[used] = ' ';
+    for (size_t at = 0, length; at < limit && text[at] && used + 8 < TEXT_MOST; at += length) {
+        uint32_t rune;
+        length = clsp_text_step(text + at, &rune);
+        bool broken = rune == UNKNOWN && memcmp(text + at, INSTEAD, length) != 0;
+        size_t wide = broken ? sizeof INSTEAD - 1 : length;
+        if (broken && (unsigned char)text[at] >= 0xC2 && (unsigned char)text[at] < 0xF5 && text[at + length] == '\0') break;
+        memcpy(out + used, broken ? INSTEAD : text + at, wide);
+        if (rune < ' ' || rune == 0x7f) out[used] = ' ';
         used += wide;
-        at += length ? length : 1;
     }
     out[used] = '\0';
 }

@@ -10,7 +10,7 @@
 
 /* CELL: a space and three characters. BLOCKS: up to so many heads are described at length, of more each gets one of LINES. */
 enum { CELL = 4, TOTAL = 7, NARROWEST = 40, BLOCKS = 8, LINES = 24, ROLES = 26,
-       NUMBER = 11, BESIDE = 72 };
+       NUMBER = 11, BESIDE = 72, NAME_MOST = 80, TEXT_MOST = 200 };
 
 /* What the grid shows. */
 typedef struct grid {
@@ -258,7 +258,8 @@ static void describe_title(const grid *g, const clsp_head_place *at)
 {
     const char *role = clsp_heads_role(g->heads, at);
     char tells[160] = "", effect[64] = "";
-    if (role != NULL) snprintf(tells, sizeof tells, ", tells %.80s best (%.0f %%, chance taken out)", role, 100 * at->excess);
+    if (role != NULL) snprintf(tells, sizeof tells, ", tells %.*s best (%.0f %%, chance taken out)", clsp_text_bytes(role, NAME_MOST), role,
+                               100 * at->excess);
     if (!isnan(at->effect)) snprintf(effect, sizeof effect, ", effect %+.3g of a logit", at->effect);
     clsp_report_add(g->report, "\n");
     say(g, 2, "L%d.H%d: variance %.4g (%.2f %% of all heads'), rank %d%s%s", at->layer, at->head, at->spread->variance,
@@ -343,7 +344,8 @@ static void describe_activation(const grid *g, const clsp_head_place *at)
     const clipspan_activation *a = at->activation;
     int digits = a ? digits_of(a) : 0;
     if (a == NULL) return;
-    say(g, 2, "  along \"%.200s\", %s: mean %+.*f, deviation %.*f", clsp_heads_text(g->heads, at, 0),
+    const char *text = clsp_heads_text(g->heads, at, 0);
+    say(g, 2, "  along \"%.*s\", %s: mean %+.*f, deviation %.*f", clsp_text_bytes(text, TEXT_MOST), text,
         g->heads->table->convention == CLIPSPAN_PAPER ? "change in cosine" : "contribution . text", digits, a->mean, digits,
         a->deviation);
     draw_histogram(g, a, digits);

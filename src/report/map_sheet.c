@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "report/output.h"
 
-enum { TILES_MOST = 20000, HEADING = 512, NOTE = 1024 };
+enum { TILES_MOST = 20000, HEADING = 512, NAME_MOST = 240, NOTE = 1024 };
 
 /* The sheet and what it borrows. Rows are images x texts, or images alone where the texts are the columns. */
 typedef struct clsp_maps_composition {
@@ -89,11 +90,12 @@ static void name_row(const composition *c, size_t row)
 {
     const clipspan_maps *maps = c->maps;
     size_t image = c->by_text ? row : row / maps->text_count;
+    const char *text = maps->texts[row % maps->text_count], *name = maps->images[image].name;
     char *to = c->row_text[row];
     if (!c->by_text && maps->image_count > 1)
-        snprintf(to, HEADING, "%.240s\n%.240s", maps->texts[row % maps->text_count], maps->images[image].name);
+        snprintf(to, HEADING, "%.*s\n%.*s", clsp_text_bytes(text, NAME_MOST), text, clsp_text_bytes(name, NAME_MOST), name);
     else
-        snprintf(to, HEADING, "%.500s", c->by_text ? maps->images[image].name : maps->texts[row % maps->text_count]);
+        snprintf(to, HEADING, "%.*s", clsp_text_bytes(c->by_text ? name : text, HEADING - 1), c->by_text ? name : text);
     c->row_names[row] = to;
 }
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text/width.h"
+
 static const size_t REPORT_MAXIMUM = SIZE_MAX / 2;
 
 void clsp_report_open(clsp_report *report)
@@ -34,50 +36,73 @@ void clsp_report_add(clsp_report *report, const char *format, ...)
     clsp_free(large);
 }
 
-static bool begins_character(char c)
-{
-    return ((unsigned char)c & 0xC0) != 0x80;
-}
-
-size_t clsp_text_width(const char *text)
-{
-    size_t width = 0;
-    for (; *text; text++) width += begins_character(*text);
-    return width;
-}
-
-/* Bytes of the first `width` characters. */
-static size_t prefix(const char *text, size_t width)
+/* Bytes of the first characters that fill at most `columns`, and how many they fill. */
+static size_t prefix(const char *text, size_t columns, size_t *filled)
 {
     size_t at = 0;
-    for (size_t seen = 0; text[at]; at++) {
-        if (begins_character(text[at]) && seen++ == width) break;
+    *filled = 0;
+    while (text[at] != '\0') {
+        uint32_t rune;
+        size_t bytes = clsp_text_step(text + at, &rune), wide = clsp_rune_columns(rune);
+        if (wide > columns - *filled) break;
+        *filled += wide;
+        at += bytes;
     }
     return at;
 }
 
-/* Line ends and terminal commands that hide in a text or a file's name become spaces. */
+size_t clsp_text_width(const char *text)
+{
+    size_t width;
+    prefix(text, SIZE_MAX, &width);
+    return width;
+}
+
+int clsp_text_bytes(const char *text, size_t most)
+{
+    uint32_t rune;
+    size_t at = 0;
+    while (text[at] != '\0') {
+        size_t next = at + clsp_text_step(text + at, &rune);
+        if (next > most) break;
+        at = next;
+    }
+    return (int)at;
+}
+
+/* Line ends and terminal commands that hide in a text or a file's name become spaces: U+0000 to U+001F, U+007F, and U+0080 to
+ * U+009F, whose two bytes become those of U+00A0. */
 static bool append_plain(clsp_buffer *out, const char *text, size_t length)
 {
     size_t from = out->length;
     if (!clsp_buffer_append(out, text, length)) return false;
-    for (char *c = out->data + from; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+    for (unsigned char *c = (unsigned char *)out->data + from; *c; c++) {
+        if (*c < ' ' || *c == 0x7f) *c = ' ';
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) c[1] = 0xa0;
+    }
     return true;
+}
+
+/* Returns the columns that it fills. */
+static size_t cut(clsp_report *report, const char *text, size_t width)
+{
+    size_t filled, length = prefix(text, width < 2 ? SIZE_MAX : width, &filled);
+    bool whole = text[length] == '\0';
+    if (!whole) length = prefix(text, width - 2, &filled);
+    report->failed |= !append_plain(&report->text, text, length);
+    if (whole) return filled;
+    report->failed |= !clsp_buffer_text(&report->text, "..");
+    return filled + 2;
 }
 
 void clsp_report_cut(clsp_report *report, const char *text, size_t width)
 {
-    bool whole = clsp_text_width(text) <= width || width < 2;
-    size_t length = whole ? strlen(text) : prefix(text, width - 2);
-    report->failed |= !append_plain(&report->text, text, length);
-    if (!whole) report->failed |= !clsp_buffer_text(&report->text, "..");
+    cut(report, text, width);
 }
 
 void clsp_report_cell(clsp_report *report, const char *text, size_t width)
 {
-    clsp_report_cut(report, text, width);
-    for (size_t w = clsp_text_width(text); w < width; w++) report->failed |= !clsp_buffer_text(&report->text, " ");
+    for (size_t w = cut(report, text, width); w < width; w++) report->failed |= !clsp_buffer_text(&report->text, " ");
 }
 
 void clsp_report_wrap(clsp_report *report, size_t width, size_t indent, const char *text)

@@ -6,6 +6,7 @@
 #include "report/pixels.h"
 #include "report/terminal.h"
 #include "report/tile.h"
+#include "text/width.h"
 
 /* Characters: GAP between tiles; tiles take FEWEST to MOST (half-blocks) or what tile_side says. */
 enum { GAP = 1, FEWEST = 16, MOST_BLOCKS = 40, NARROWEST = 20, LINES = 3, WIDEST = 1000, CELL_MOST = 100 };
@@ -143,11 +144,13 @@ static void draw_tiles(const layout *l, const clipspan_tile *tiles, size_t count
 /* Bytes of the first line of `text` that is no wider than a tile: up to a space, or cut where a word is longer. */
 static size_t first_line(const layout *l, const char *text)
 {
-    size_t end = 0, wide = 0, at = 0;
-    for (; text[at] != '\0'; at++) {
-        if (text[at] == ' ' && wide <= l->cells) end = at;
-        wide += ((unsigned char)text[at] & 0xC0) != 0x80; /* characters, not bytes */
-        if (wide > l->cells) return end > 0 ? end : at;
+    size_t end = 0, wide = 0, at = 0, bytes;
+    for (; text[at] != '\0'; at += bytes) {
+        uint32_t rune;
+        bytes = clsp_text_step(text + at, &rune);
+        if (rune == ' ') end = at;
+        wide += clsp_rune_columns(rune);
+        if (wide > l->cells) return end > 0 ? end : at > 0 ? at : bytes;
     }
     return at;
 }
@@ -161,11 +164,12 @@ static void text_lines(const layout *l, size_t first, size_t count, const char *
         for (size_t i = 0; i < count; i++) any |= words(l, first + i) != NULL && words(l, first + i)[at[i]] != '\0';
         for (size_t i = 0; any && i < count; i++) {
             const char *text = words(l, first + i) ? words(l, first + i) + at[i] : "";
-            size_t length = first_line(l, text);
+            size_t length = line + 1 < LINES ? first_line(l, text) : strlen(text); /* the last one is cut, and shows it */
             char *piece = clsp_strndup(text, length);
             l->report->failed |= piece == NULL;
-            if (piece != NULL && i + 1 < count) clsp_report_cell(l->report, piece, l->cells + GAP);
+            if (piece != NULL && i + 1 < count) clsp_report_cell(l->report, piece, l->cells);
             if (piece != NULL && i + 1 == count) clsp_report_cut(l->report, piece, l->cells);
+            if (i + 1 < count) clsp_report_add(l->report, "%*s", GAP, "");
             clsp_free(piece);
             at[i] += length + strspn(text + length, " \n");
         }

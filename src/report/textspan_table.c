@@ -1,33 +1,42 @@
 /* TextSpan's result as a table for papers: LaTeX (with booktabs) or Markdown. */
-#include <stdio.h>
+#include <string.h>
 
 #include "report/output.h"
+#include "text/width.h"
 
 typedef struct markup {
-    const char *special;            /* characters that mean something */
-    const char *const *instead;     /* what stands for each */
-    const char *between, *row_end;  /* cells */
+    const char *special;           /* characters that mean something */
+    const char *const *instead;    /* what stands for each */
+    const char *pairs, *apart;     /* characters that mean something as a pair; what stands between the two */
+    const char *between, *row_end; /* cells */
 } markup;
 
-static const char LATEX_SPECIAL[] = "\\{}$&#_%~^";
-static const char *const LATEX_INSTEAD[] = {"\\textbackslash{}", "\\{", "\\}", "\\$", "\\&", "\\#",
-                                            "\\_", "\\%", "\\textasciitilde{}", "\\textasciicircum{}"};
-static const char MARKDOWN_SPECIAL[] = "\\|*_`<[";
-static const char *const MARKDOWN_INSTEAD[] = {"\\\\", "\\|", "\\*", "\\_", "\\`", "\\<", "\\["};
+/* In LaTeX's older font encodings < > | are other characters, ?` and -- ligatures; " is a command of babel's in some languages. */
+static const char LATEX_SPECIAL[] = "\\{}$&#_%~^<>|\"`";
+static const char *const LATEX_INSTEAD[] = {"\\textbackslash{}", "\\{", "\\}", "\\$", "\\&", "\\#", "\\_", "\\%",
+                                            "\\textasciitilde{}", "\\textasciicircum{}", "\\textless{}",
+                                            "\\textgreater{}", "\\textbar{}", "{\\char34}", "{\\char96}"};
+static const char MARKDOWN_SPECIAL[] = "\\|*_`<[~$&";
+static const char *const MARKDOWN_INSTEAD[] = {"\\\\", "\\|", "\\*", "\\_", "\\`", "\\<", "\\[", "\\~", "\\$", "\\&"};
 static const markup MARKUPS[] = {
-    [CLIPSPAN_LATEX] = {LATEX_SPECIAL, LATEX_INSTEAD, " & ", " \\\\\n"},
-    [CLIPSPAN_MARKDOWN] = {MARKDOWN_SPECIAL, MARKDOWN_INSTEAD, " | ", " |\n"},
+    [CLIPSPAN_LATEX] = {LATEX_SPECIAL, LATEX_INSTEAD, "-',", "{}", " & ", " \\\\\n"},
+    [CLIPSPAN_MARKDOWN] = {MARKDOWN_SPECIAL, MARKDOWN_INSTEAD, "", "", " | ", " |\n"},
 };
 
-/* A pool's text holds what its author wrote: it is quoted character by character. */
+/* A pool's text holds what its author wrote: it is quoted character by character; what is not UTF-8 becomes "?". */
 static void quoted(clsp_report *report, const markup *how, const char *text)
 {
-    for (const char *c = text; *c; c++) {
-        const char *special = strchr(how->special, *c);
+    uint32_t rune;
+    for (size_t length; *text; text += length) {
+        length = clsp_text_step(text, &rune);
+        const char *special = length == 1 ? strchr(how->special, *text) : NULL;
         if (special != NULL)
             clsp_report_add(report, "%s", how->instead[special - how->special]);
+        else if (length == 1 || rune == 0xfffd)
+            clsp_report_add(report, "%c", rune < ' ' || rune == 0x7f ? ' ' : rune == 0xfffd ? '?' : *text);
         else
-            clsp_report_add(report, "%c", (unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c);
+            clsp_report_add(report, "%.*s", (int)length, text);
+        if (text[0] == text[1] && strchr(how->pairs, *text) != NULL) clsp_report_add(report, "%s", how->apart);
     }
 }
 

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "text/width.h"
+
 void clsp_runes_free(clsp_runes *runes)
 {
     clsp_free(runes->at);
@@ -106,6 +108,19 @@ void clsp_runes_decode(clsp_runes *runes, const char *text, size_t length)
         i += decode_one(bytes + i, length - i, &rune);
         runes->at[runes->count++] = rune;
     }
+}
+
+size_t clsp_text_step(const char *text, uint32_t *rune)
+{
+    return decode_one((const unsigned char *)text, 4, rune); /* a NUL byte continues nothing */
+}
+
+size_t clsp_rune_columns(uint32_t rune)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)rune);
+    int columns = utf8proc_charwidth((utf8proc_int32_t)rune);
+    bool control = category == UTF8PROC_CATEGORY_CC, unknown = category == UTF8PROC_CATEGORY_CN;
+    return columns > 0 ? (size_t)columns : control || unknown;
 }
 
 size_t clsp_rune_encode(uint32_t rune, unsigned char out[4])

@@ -15,7 +15,7 @@
 
 enum { IMAGES = 70, EMBED = 24, HEADS = 4, TEXTS = 3 };
 static const world_spec spec = {2, 2, 8, EMBED, IMAGES, 3, 0.1, 0, 21};
-static const char *const odd_texts[] = {"a photo, with \"quotes\"", "caf\xC3\xA9 \033[31m sign", "two\nlines"};
+static const char *const odd_texts[] = {"a photo, with \"quotes\"", "caf\xC3\xA9 \033[31m\xC2\x9B" "31m sign", "two\nlines"};
 static const char *const sources[] = {"one pool.txt"};
 
 typedef struct scene {
@@ -131,6 +131,7 @@ static void test_text_and_csv(void **state)
     scene_open(&s, "heads_text");
     char *text = written(&s.table, &look, CLIPSPAN_TEXT);
     assert_null(strchr(text, '\033'));
+    assert_null(strstr(text, "\xC2\x9B"));
     assert_non_null(strstr(text, "two lines"));
     assert_non_null(strstr(text, "L1.H0: variance"));
     assert_null(strstr(text, "L0.H0:"));

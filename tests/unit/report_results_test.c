@@ -199,7 +199,7 @@ static void test_textspan_tables(void **state)
     (void)state;
     scene s = {0};
     clipspan_error err;
-    const char *names[3] = {"50 % \\of {a_b} & #1 $x^2~", "a|b *c* <d> [e]", "two\nlines"}, *path = scratch("table.tex");
+    const char *names[3] = {"50 % \\of {a_b} & #1 $x^2~", "a|b *c* <d> [e] ~f~", "two\nlines -- \"\xE2\x80\x9Cok\xE2\x80\x9D\" ?` '' caf\xC3\xA9 \xFF."}, *path = scratch("table.tex");
     clipspan_textspan *span = NULL;
     clipspan_moments *moments = NULL;
     clipspan_texts *texts = NULL;
@@ -215,7 +215,8 @@ static void test_textspan_tables(void **state)
     size_t heads = clipspan_textspan_head_count(span);
     assert_int_equal(count_of(latex, "50 \\% \\textbackslash{}of \\{a\\_b\\} \\& \\#1 \\$x\\textasciicircum{}2\\textasciitilde{} & "),
                      heads);
-    assert_int_equal(count_of(latex, "two lines & "), heads);
+    assert_int_equal(count_of(latex, "a\\textbar{}b *c* \\textless{}d\\textgreater{} [e] \\textasciitilde{}f"), heads);
+    assert_int_equal(count_of(latex, "two lines -{}- {\\char34}\xE2\x80\x9Cok\xE2\x80\x9D{\\char34} ?{\\char96} '{}' caf\xC3\xA9 ?. & "), heads);
     assert_int_equal(count_of(latex, " \\\\\n"), 1 + 3 * heads);
     assert_int_equal(count_of(latex, "\\addlinespace"), heads - 1);
     snprintf(share, sizeof share, " & %.1f \\\\\n", 100 * clipspan_textspan_get(span, 0)->texts[0].explained);
@@ -223,7 +224,7 @@ static void test_textspan_tables(void **state)
     assert_non_null(strstr(latex, "\nL1.H0 & "));
     assert_int_equal(clipspan_report_textspan_table(span, CLIPSPAN_MARKDOWN, path, &err), CLIPSPAN_OK);
     char *markdown = read_text(path);
-    assert_int_equal(count_of(markdown, "| a\\|b \\*c\\* \\<d> \\[e] | "), heads);
+    assert_int_equal(count_of(markdown, "| a\\|b \\*c\\* \\<d> \\[e] \\~f\\~ | "), heads);
     assert_int_equal(count_of(markdown, "\n"), 2 + 3 * heads);
     assert_int_equal(clipspan_report_textspan_table(span, (clipspan_markup)2, path, &err), CLIPSPAN_ERROR_ARGUMENT);
     free(latex);

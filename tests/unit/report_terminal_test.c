@@ -242,6 +242,26 @@ static void test_layout(void **state)
     free(text);
 }
 
+#define KAN "\xE6\xBC\xA2"
+#define TEN_KAN KAN KAN KAN KAN KAN KAN KAN KAN KAN KAN
+
+/* A wide character takes two columns, a mark none; what does not fit three lines is cut, and that is shown. */
+static void test_wide_characters(void **state)
+{
+    (void)state;
+    static unsigned char rgb[SIDE * SIDE * 3];
+    const clipspan_tile tiles[] = {{.rgb = rgb, .width = SIDE, .height = SIDE, .caption = TEN_KAN TEN_KAN TEN_KAN},
+                                   {.rgb = rgb, .width = SIDE, .height = SIDE, .caption = "e\xCC\x81\xF0\x9F\x98\x80 |"}};
+    const char *const heads[] = {KAN "a" KAN, "right"}, *const rows[] = {TEN_KAN TEN_KAN "a"};
+    const clipspan_sheet sheet = {.tiles = tiles, .count = 2, .columns = 2, .tile_side = SIDE, .heads = heads, .rows = rows};
+    const clipspan_terminal terminal = {CLIPSPAN_GRAPHICS_KITTY, CLIPSPAN_COLOURS_NONE, 40, CELL};
+    char *text = text_of(&sheet, &terminal);
+    assert_non_null(strstr(text, TEN_KAN KAN KAN KAN KAN KAN KAN KAN KAN KAN "..\n" KAN "a" KAN "            right\n"));
+    assert_non_null(strstr(text, "\n" KAN KAN KAN KAN KAN KAN KAN KAN " e\xCC\x81\xF0\x9F\x98\x80 |\n"
+                                 KAN KAN KAN KAN KAN KAN KAN KAN " \n" KAN KAN KAN KAN KAN KAN KAN ".. \n"));
+    free(text);
+}
+
 static size_t count_of(const char *text, const char *what)
 {
     size_t count = 0;
@@ -325,7 +345,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels), cmocka_unit_test(test_many_colours), cmocka_unit_test(test_map_colours),
-        cmocka_unit_test(test_layout), cmocka_unit_test(test_lesser_blocks), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_layout), cmocka_unit_test(test_wide_characters), cmocka_unit_test(test_lesser_blocks),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
