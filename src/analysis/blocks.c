@@ -7,6 +7,8 @@
 
 #include "decompose/decompose.h"
 
+#include <omp.h>
+
 enum { BATCH = 512 };
 
 uint64_t clsp_image_hash(const clipspan_store *store, size_t row)
@@ -62,51 +64,106 @@ void clsp_block_moments_close(clsp_block_moments *moments)
     *moments = (clsp_block_moments){0};
 }
 
+/* A few images of a block would be added to 256 blocks' sums in turn, which no cache holds; so images are held until there are
+ * GATHER_BYTES of them. */
+enum { GATHER_BYTES = 64 << 20, GATHER_MOST = 1 << 16 };
+
 typedef struct filling {
     clsp_block_moments *moments;
     clipspan_convention convention;
     int layer;
     const unsigned char *heads; /* [H] */
     const int32_t *of;          /* [I] */
+    /* images that wait */
+    clipspan_batch held;            /* z: [H, room, d] of this layer alone; images: room */
+    float *z, *mu, *sigma, *norm;   /* what it points to */
+    int32_t *block;                 /* [room] */
+    size_t count, *order, *starts;  /* [room] positions, block after block; [B + 1] where each block's begin */
+    double *y;                      /* [threads, CLSP_MOMENTS_BLOCK, width] */
 } filling;
 
-/* order: [images] positions in the batch, block after block; starts: [B + 1] where each block's begin. */
-static void sort_by_block(size_t *order, size_t *starts, const filling *f, const clipspan_batch *batch)
-{
-    size_t blocks = f->moments->blocks;
-    memset(starts, 0, (blocks + 1) * sizeof *starts);
-    for (size_t i = 0; i < batch->images; i++)
-        if (f->of[batch->index[i]] >= 0) starts[f->of[batch->index[i]] + 1]++;
-    for (size_t b = 0; b < blocks; b++) starts[b + 1] += starts[b];
-    for (size_t i = 0; i < batch->images; i++)
-        if (f->of[batch->index[i]] >= 0) order[starts[f->of[batch->index[i]]]++] = i;
-    for (size_t b = blocks; b > 0; b--) starts[b] = starts[b - 1];
-    starts[0] = 0;
-}
-
-static clipspan_status add_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
+static clipspan_status filling_open(filling *f, const clipspan_store *store, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    const filling *f = user;
-    clsp_block_moments *m = f->moments;
-    size_t *order = NULL, *starts = NULL, each = CLSP_MOMENTS_BLOCK * m->width;
-    double *y = NULL;
-    CLSP_ALLOC(order, clsp_alloc(batch->images, sizeof *order));
-    CLSP_ALLOC(starts, clsp_alloc(m->blocks + 1, sizeof *starts));
-    CLSP_ALLOC(y, clsp_alloc(m->heads * each, sizeof *y));
-    sort_by_block(order, starts, f, batch);
-    for (size_t b = 0; b < m->blocks; b++) m->images[b] += starts[b + 1] - starts[b];
-#pragma omp parallel for schedule(static)
-    for (size_t h = 0; h < m->heads; h++)
-        for (size_t b = 0; f->heads[h] && b < m->blocks; b++)
-            clsp_head_moments_add(m->sums + (h * m->blocks + b) * m->width, m->seconds + (h * m->blocks + b) * m->packed,
-                                  batch, f->convention, f->layer, (int)h, order + starts[b], starts[b + 1] - starts[b],
-                                  y + h * each);
+    const clipspan_basis *basis = clipspan_store_basis(store);
+    size_t row = (size_t)basis->heads * (size_t)basis->head_dim, most = clsp_max(GATHER_BYTES / (row * sizeof(float)), BATCH);
+    size_t room = clsp_min(clsp_min(most, GATHER_MOST), (size_t)clipspan_store_get_info(store)->images);
+    CLSP_ALLOC(f->z, clsp_alloc_aligned(room * row, sizeof *f->z));
+    CLSP_ALLOC(f->mu, clsp_alloc(room, sizeof *f->mu));
+    CLSP_ALLOC(f->sigma, clsp_alloc(room, sizeof *f->sigma));
+    CLSP_ALLOC(f->norm, clsp_alloc(room, sizeof *f->norm));
+    CLSP_ALLOC(f->block, clsp_alloc(room, sizeof *f->block));
+    CLSP_ALLOC(f->order, clsp_alloc(room, sizeof *f->order));
+    CLSP_ALLOC(f->starts, clsp_alloc(f->moments->blocks + 1, sizeof *f->starts));
+    CLSP_ALLOC(f->y, clsp_alloc((size_t)omp_get_max_threads() * CLSP_MOMENTS_BLOCK * f->moments->width, sizeof *f->y));
+    f->held = (clipspan_batch){.basis = basis, .images = room, .z = f->z, .mu = f->mu, .sigma = f->sigma, .norm = f->norm};
 out:
-    clsp_free(order);
-    clsp_free(starts);
-    clsp_free(y);
     return status;
+}
+
+static void filling_close(filling *f)
+{
+    void *all[] = {f->z, f->mu, f->sigma, f->norm, f->block, f->order, f->starts, f->y};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
+}
+
+static void sort_by_block(filling *f)
+{
+    size_t blocks = f->moments->blocks;
+    memset(f->starts, 0, (blocks + 1) * sizeof *f->starts);
+    for (size_t i = 0; i < f->count; i++) f->starts[f->block[i] + 1]++;
+    for (size_t b = 0; b < blocks; b++) f->starts[b + 1] += f->starts[b];
+    for (size_t i = 0; i < f->count; i++) f->order[f->starts[f->block[i]]++] = i;
+    for (size_t b = blocks; b > 0; b--) f->starts[b] = f->starts[b - 1];
+    f->starts[0] = 0;
+}
+
+/* Adds the images that wait to their blocks. */
+static void add_held(filling *f)
+{
+    clsp_block_moments *m = f->moments;
+    sort_by_block(f);
+    for (size_t b = 0; b < m->blocks; b++) m->images[b] += f->starts[b + 1] - f->starts[b];
+#pragma omp parallel for schedule(static)
+    for (size_t cell = 0; cell < m->heads * m->blocks; cell++) {
+        size_t head = cell / m->blocks, *from = f->starts + cell % m->blocks;
+        if (f->heads[head])
+            clsp_head_moments_add(m->sums + cell * m->width, m->seconds + cell * m->packed, &f->held, f->convention, 0, (int)head,
+                                  f->order + from[0], from[1] - from[0],
+                                  f->y + (size_t)omp_get_thread_num() * CLSP_MOMENTS_BLOCK * m->width);
+    }
+    f->count = 0;
+}
+
+/* Images of the batch from position i on that are in a block and have room; returns the position behind them. */
+static size_t hold(filling *f, const clipspan_batch *batch, size_t i)
+{
+    size_t heads = f->moments->heads, d = (size_t)batch->basis->head_dim, first = f->count, from = i;
+    const float *z = batch->z + (size_t)f->layer * heads * batch->images * d;
+    for (; i < batch->images && f->count < f->held.images && f->of[batch->index[i]] >= 0; i++, f->count++) {
+        f->block[f->count] = f->of[batch->index[i]];
+        f->mu[f->count] = batch->mu[i];
+        f->sigma[f->count] = batch->sigma[i];
+        f->norm[f->count] = batch->norm[i];
+    }
+    for (size_t h = 0; h < heads; h++)
+        memcpy(f->z + (h * f->held.images + first) * d, z + (h * batch->images + from) * d, (i - from) * d * sizeof *z);
+    return i;
+}
+
+static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
+{
+    filling *f = user;
+    (void)err;
+    for (size_t i = 0; i < batch->images;) {
+        if (f->of[batch->index[i]] < 0) {
+            i++;
+            continue;
+        }
+        if (f->count == f->held.images) add_held(f);
+        i = hold(f, batch, i);
+    }
+    return CLIPSPAN_OK;
 }
 
 clipspan_status clsp_block_moments_fill(clsp_block_moments *moments, const clipspan_store *store,
@@ -116,14 +173,17 @@ clipspan_status clsp_block_moments_fill(clsp_block_moments *moments, const clips
     clipspan_status status = CLIPSPAN_OK;
     size_t layers = (size_t)clipspan_store_get_info(store)->layers, cells = moments->heads * moments->blocks;
     unsigned char *read = NULL;
-    filling f = {moments, convention, layer, heads, of};
+    filling f = {.moments = moments, .convention = convention, .layer = layer, .heads = heads, .of = of};
+    CLSP_TRY(filling_open(&f, store, err));
     CLSP_ALLOC(read, clsp_alloc_zero(layers, 1));
     read[layer] = 1;
     memset(moments->images, 0, moments->blocks * sizeof *moments->images);
     memset(moments->sums, 0, cells * moments->width * sizeof *moments->sums);
     memset(moments->seconds, 0, cells * moments->packed * sizeof *moments->seconds);
-    CLSP_TRY(clipspan_store_each(store, &(clipspan_store_selection){.layers = read, .batch = BATCH}, add_batch, &f, hooks, err));
+    CLSP_TRY(clipspan_store_each(store, &(clipspan_store_selection){.layers = read, .batch = BATCH}, take_batch, &f, hooks, err));
+    add_held(&f);
 out:
+    filling_close(&f);
     clsp_free(read);
     return status;
 }

@@ -88,7 +88,8 @@ void clipspan_moments_free(clipspan_moments *moments)
 }
 
 /* y: [k] of image i, in double. */
-static void factors(double *y, const clipspan_batch *batch, clipspan_convention convention, const float *z, size_t i)
+static inline void factors(double *restrict y, const clipspan_batch *batch, clipspan_convention convention,
+                           const float *restrict z, size_t i)
 {
     size_t d = (size_t)batch->basis->head_dim;
     double sigma = (double)batch->sigma[i], norm = (double)batch->norm[i];
@@ -100,21 +101,30 @@ static void factors(double *y, const clipspan_batch *batch, clipspan_convention 
     y[d + 2] = 1.0 / norm;
 }
 
-/* sum += y, packed += lower triangle of y y', for `count` images y: [count, k], each added after the one before it.
- * Four at a time spare three quarters of the loads and stores, and leave the order of the additions as it is. */
-static void add_outer(double *restrict sum, double *restrict packed, const double *restrict y, size_t count, size_t k)
+enum { ABREAST = 8 }; /* images that share each load and store of a sum */
+
+/* sum += y, packed += lower triangle of y y', for ABREAST images y: [ABREAST, k], each added after the one before it. */
+static inline void add_outer_abreast(double *restrict sum, double *restrict packed, const double *restrict y, size_t k)
 {
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        const double *a = y + i * k, *b = a + k, *c = b + k, *d = c + k;
-        double *row = packed;
-        for (size_t r = 0; r < k; row += ++r) {
-            double ar = a[r], br = b[r], cr = c[r], dr = d[r];
-            sum[r] = (((sum[r] + ar) + br) + cr) + dr;
-            for (size_t m = 0; m <= r; m++)
-                row[m] = (((row[m] + ar * a[m]) + br * b[m]) + cr * c[m]) + dr * d[m];
+    for (size_t r = 0; r < k; packed += ++r) {
+        double at[ABREAST];
+#pragma GCC unroll 8
+        for (size_t i = 0; i < ABREAST; i++) sum[r] += at[i] = y[i * k + r];
+        for (size_t m = 0; m <= r; m++) {
+            double value = packed[m];
+#pragma GCC unroll 8
+            for (size_t i = 0; i < ABREAST; i++) value += at[i] * y[i * k + m];
+            packed[m] = value;
         }
     }
+}
+
+/* The same of `count` images, one after another: the order of the additions is that of the images. */
+CLSP_CLONES static void add_outer(double *restrict sum, double *restrict packed, const double *restrict y, size_t count,
+                                  size_t k)
+{
+    size_t i = 0;
+    for (; i + ABREAST <= count; i += ABREAST) add_outer_abreast(sum, packed, y + i * k, k);
     for (; i < count; i++) {
         const double *a = y + i * k;
         double *row = packed;
@@ -144,16 +154,22 @@ static void add_head(clipspan_moments *moments, const clipspan_batch *batch, siz
     }
 }
 
-void clsp_head_moments_add(double *sum, double *packed, const clipspan_batch *batch, clipspan_convention convention,
-                           int layer, int head, const size_t *images, size_t count, double *y)
+CLSP_CLONES static void add_images(double *sum, double *packed, const clipspan_batch *batch, clipspan_convention convention,
+                                   const float *z, const size_t *images, size_t count, double *y)
 {
     size_t d = (size_t)batch->basis->head_dim, k = clsp_head_width(batch->basis, convention);
-    const float *z = batch->z + ((size_t)layer * (size_t)batch->basis->heads + (size_t)head) * batch->images * d;
     for (size_t i = 0; i < count; i += BLOCK) {
         size_t n = clsp_min(BLOCK, count - i);
         for (size_t j = 0; j < n; j++) factors(y + j * k, batch, convention, z + images[i + j] * d, images[i + j]);
         add_outer(sum, packed, y, n, k);
     }
+}
+
+void clsp_head_moments_add(double *sum, double *packed, const clipspan_batch *batch, clipspan_convention convention,
+                           int layer, int head, const size_t *images, size_t count, double *y)
+{
+    size_t number = (size_t)layer * (size_t)batch->basis->heads + (size_t)head;
+    add_images(sum, packed, batch, convention, batch->z + number * batch->images * (size_t)batch->basis->head_dim, images, count, y);
 }
 
 static bool same_shape(const clipspan_basis *a, const clipspan_basis *b)
