@@ -22,6 +22,11 @@ extern "C" {
 typedef struct clipspan_page clipspan_page;
 CLIPSPAN_API clipspan_status clipspan_page_new(clipspan_page **out, const char *title, clipspan_error *err);
 CLIPSPAN_API void clipspan_page_free(clipspan_page *page); /* NULL is fine */
+/* From here on a path in `folder` (whole, without a / at its end) is said as one in `name`, such as "~"; in "." it is
+ * relative. So of what reports, reasons and names of pictures say; a command is taken as it is given. A page that is sent
+ * away then does not tell where its maker keeps things. Of several folders the deepest counts; at most 8. */
+CLIPSPAN_API clipspan_status clipspan_page_shorten(clipspan_page *page, const char *folder, const char *name,
+                                                   clipspan_error *err);
 /* Sections and pictures from here on are of this store; a second side (another store, say of another model) is shown beside
  * the first. model: NULL: not at hand. Both are read now, not kept. */
 CLIPSPAN_API clipspan_status clipspan_page_side(clipspan_page *page, const clipspan_store *store,

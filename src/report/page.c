@@ -69,9 +69,25 @@ void clipspan_page_free(clipspan_page *page)
 {
     if (page == NULL) return;
     for (size_t i = 0; i < page->side_count; i++) side_clear(&page->sides[i]);
+    for (size_t i = 0; i < page->folder_count; i++) clsp_page_folder_clear(&page->folders[i]);
     clsp_free(page->rows);
     clsp_free(page->title);
     clsp_free(page);
+}
+
+/* Words, or the JSON that `tree` is, with folders in short. */
+static clipspan_status shorten(char **out, const clipspan_page *page, const char *words, clipspan_error *err)
+{
+    *out = clsp_page_short(page, words, false);
+    return *out ? CLIPSPAN_OK : clsp_fail_memory(err);
+}
+
+static clipspan_status shorten_json(char **out, const clipspan_page *page, const clsp_json *tree, clipspan_error *err)
+{
+    char *text = clsp_json_text(tree);
+    *out = text ? clsp_page_short(page, text, true) : NULL;
+    clsp_free(text);
+    return *out ? CLIPSPAN_OK : clsp_fail_memory(err);
 }
 
 static clipspan_status current(clsp_page_side **out, clipspan_page *page, clipspan_error *err)
@@ -85,28 +101,28 @@ static clipspan_status current(clsp_page_side **out, clipspan_page *page, clipsp
 /* ---- a side ----------------------------------------------------------------------------------------------------- */
 
 /* The value that is in the file, on one line. */
-static clipspan_status compact(char **out, clipspan_memory_file *file, clipspan_error *err)
+static clipspan_status compact(char **out, const clipspan_page *page, clipspan_memory_file *file, clipspan_error *err)
 {
     clsp_json *tree = NULL;
     size_t length = 0;
     const char *bytes = clipspan_memory_file_bytes(file, &length);
     clipspan_status status = clsp_json_parse(&tree, bytes, length, "a report", err);
-    if (status == CLIPSPAN_OK && (*out = clsp_json_text(tree)) == NULL) status = clsp_fail_memory(err);
+    if (status == CLIPSPAN_OK) status = shorten_json(out, page, tree, err);
     clsp_json_free(tree);
     return status;
 }
 
-static clipspan_status describe(clsp_page_side *side, const clipspan_store *store, const clipspan_model *model,
-                                clipspan_error *err)
+static clipspan_status describe(clsp_page_side *side, const clipspan_page *page, const clipspan_store *store,
+                                const clipspan_model *model, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clipspan_memory_file *file = NULL;
     CLSP_TRY(clipspan_memory_file_new(&file, err));
     CLSP_TRY(clipspan_report_store(store, CLIPSPAN_JSON, clipspan_memory_file_path(file), err));
-    CLSP_TRY(compact(&side->store, file, err));
+    CLSP_TRY(compact(&side->store, page, file, err));
     if (model != NULL) {
         CLSP_TRY(clipspan_report_model(model, CLIPSPAN_JSON, clipspan_memory_file_path(file), err));
-        CLSP_TRY(compact(&side->model, file, err));
+        CLSP_TRY(compact(&side->model, page, file, err));
     }
 out:
     clipspan_memory_file_free(file);
@@ -120,7 +136,7 @@ clipspan_status clipspan_page_side(clipspan_page *page, const clipspan_store *st
         return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT, "a page shows %d stores beside each other, no more",
                          (int)CLSP_PAGE_SIDES);
     clsp_page_side side = {0};
-    clipspan_status status = describe(&side, store, model, err);
+    clipspan_status status = describe(&side, page, store, model, err);
     if (status != CLIPSPAN_OK) {
         side_clear(&side);
         return status;
@@ -215,7 +231,7 @@ static clipspan_status add_section(clipspan_page *page, clsp_page_side *side, co
     clsp_page_section section = {0};
     CLSP_TRY(copy(&section.kind, kind, err));
     CLSP_TRY(copy(&section.command, command, err));
-    CLSP_ALLOC(section.json, clsp_json_text(tree));
+    CLSP_TRY(shorten_json(&section.json, page, tree, err));
     if (!more(&side->sections, side->section_count, sizeof *side->sections)) CLSP_TRY(clsp_fail_memory(err));
     CLSP_TRY(keep_rows(page, tree, err));
     page->size += strlen(kind) + strlen(command) + strlen(section.json);
@@ -247,9 +263,9 @@ clipspan_status clipspan_page_absent(clipspan_page *page, const char *kind, cons
     clsp_page_absent absent = {0};
     CLSP_TRY(current(&side, page, err));
     CLSP_TRY(copy(&absent.kind, kind, err));
-    CLSP_TRY(copy(&absent.why, why, err));
+    CLSP_TRY(shorten(&absent.why, page, why, err));
     if (!more(&side->absent, side->absent_count, sizeof *side->absent)) CLSP_TRY(clsp_fail_memory(err));
-    page->size += strlen(kind) + strlen(why);
+    page->size += strlen(kind) + strlen(absent.why);
     side->absent[side->absent_count++] = absent;
     absent = (clsp_page_absent){0};
 out:
@@ -295,7 +311,7 @@ clipspan_status clipspan_page_picture(clipspan_page *page, uint64_t row, const c
     CLSP_TRY(current(&side, page, err));
     size_t at = place_of(side, row);
     if (at < side->picture_count && side->pictures[at].row == row) return CLIPSPAN_OK;
-    CLSP_TRY(copy(&picture.name, name, err));
+    CLSP_TRY(shorten(&picture.name, page, name, err));
     CLSP_TRY(clsp_jpeg_url(&picture.url, rgb, width, height, err));
     if (!more(&side->pictures, side->picture_count, sizeof *side->pictures)) CLSP_TRY(clsp_fail_memory(err));
     memmove(side->pictures + at + 1, side->pictures + at, (side->picture_count - at) * sizeof *side->pictures);

@@ -9,7 +9,11 @@
 #include "base/base.h"
 #include "clipspan/page.h"
 
-enum { CLSP_PAGE_SIDES = 2 };
+enum { CLSP_PAGE_SIDES = 2, CLSP_PAGE_FOLDERS = 8 };
+
+typedef struct clsp_page_folder {
+    char *path, *escaped, *name; /* escaped: as in a JSON string */
+} clsp_page_folder;
 
 typedef struct clsp_page_section {
     char *kind, *command, *json; /* json: on one line */
@@ -36,6 +40,14 @@ struct clipspan_page {
     size_t side_count, size;
     uint64_t *rows; /* [row_count] of the last section */
     size_t row_count;
+    clsp_page_folder folders[CLSP_PAGE_FOLDERS]; /* said in short */
+    size_t folder_count;
 };
+
+/* ---- page_short.c ------------------------------------------------------------------------------------------------- */
+
+void clsp_page_folder_clear(clsp_page_folder *folder);
+/* The text with the page's folders in short, each where a path begins; json: it is JSON. The caller's; NULL: no memory. */
+char *clsp_page_short(const clipspan_page *page, const char *text, bool json);
 
 #endif

@@ -134,11 +134,15 @@ static clipspan_status put_file(clsp_buffer *to, const char *element, const char
     return clsp_fail_memory(err);
 }
 
+/* The title is as the data have it: UTF-8. */
 static clipspan_status put_title(assembly *a)
 {
-    const char *title = a->page->title;
-    if (clsp_buffer_text(&a->out, "<title>") && add_escaped(&a->out, title, strlen(title), in_html)) return CLIPSPAN_OK;
-    return clsp_fail_memory(a->err);
+    clsp_json *node = clsp_json_new_string(a->page->title);
+    const char *title = clsp_json_string(node);
+    bool good = title != NULL && clsp_buffer_text(&a->out, "<title>") &&
+                add_escaped(&a->out, title, strlen(title), in_html);
+    clsp_json_free(node);
+    return good ? CLIPSPAN_OK : clsp_fail_memory(a->err);
 }
 
 static clipspan_status put_end(assembly *a)

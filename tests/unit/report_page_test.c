@@ -247,12 +247,57 @@ static void test_refused(void **state)
     clipspan_page_free(NULL);
 }
 
+/* What the page says of "/home/me" and of the work in it, in JSON and in words. */
+static void test_short_folders(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    size_t size;
+    static const char *const PAIRS[][2] = {
+        {"/home/me/work/store", "store"}, {"/home/me/work", "."}, {"/home/me/work/", "./"}, {"/home/me/models/a b", "~/models/a b"},
+        {"/home/me", "~"}, {"/home/me/working", "~/working"}, {"/home/meredith/x", "/home/meredith/x"},
+        {"/mnt/home/me/x", "/mnt/home/me/x"}, {"a \"/home/me/x\", (/home/me/work/y: no)", "a \"~/x\", (y: no)"},
+        {"/od\"d\\ \xc3\xa9/x", "=/x"}, {"", ""}, {"/", "/"}};
+    clipspan_page *page = NULL;
+    assert_int_equal(clipspan_page_new(&page, "t", &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_page_shorten(page, "/home/me", "~", &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_page_shorten(page, "/home/me/work", ".", &err), CLIPSPAN_OK);
+    assert_int_equal(clipspan_page_shorten(page, "/od\"d\\ \xc3\xa9", "=", &err), CLIPSPAN_OK);
+    static const char *const BAD[] = {"", "/", "home", "/home/"};
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        assert_int_equal(clipspan_page_shorten(page, BAD[i], "x", &err), CLIPSPAN_ERROR_ARGUMENT);
+    assert_int_equal(clipspan_page_side(page, store, NULL, &err), CLIPSPAN_OK);
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        clsp_json *value = clsp_json_new_string(PAIRS[i][0]);
+        char *json = clsp_json_text(value);
+        assert_int_equal(clipspan_page_section(page, "heads", "/home/me/as/given", json, strlen(json), &err), CLIPSPAN_OK);
+        assert_int_equal(clipspan_page_absent(page, "groups", PAIRS[i][0], &err), CLIPSPAN_OK);
+        clsp_free(json);
+        clsp_json_free(value);
+    }
+    assert_int_equal(clipspan_page_write(page, scratch("short.html"), &err), CLIPSPAN_OK);
+    char *text = read_file(scratch("short.html"), &size);
+    clsp_json *root = data_of(text);
+    const clsp_json *side = clsp_json_at(clsp_json_get(root, "sides"), 0);
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        const clsp_json *section = clsp_json_at(clsp_json_get(side, "sections"), i);
+        const clsp_json *absent = clsp_json_at(clsp_json_get(side, "absent"), i);
+        assert_string_equal(clsp_json_string(clsp_json_get(section, "data")), PAIRS[i][1]);
+        assert_string_equal(clsp_json_string(clsp_json_get(section, "command")), "/home/me/as/given");
+        assert_string_equal(clsp_json_string(clsp_json_get(absent, "why")), PAIRS[i][1]);
+    }
+    clsp_json_free(root);
+    clsp_free(text);
+    clipspan_page_free(page);
+}
+
 static clipspan_status whole_job(void)
 {
     clipspan_page *page = NULL;
     const char *path = scratch("walk.html");
     clipspan_status status = CLIPSPAN_OK;
     CLSP_TRY(clipspan_page_new(&page, "title", NULL));
+    CLSP_TRY(clipspan_page_shorten(page, "/home/me", "~", NULL));
     CLSP_TRY(fill(page, NULL));
     CLSP_TRY(clipspan_page_write(page, path, NULL));
 out:
@@ -374,7 +419,7 @@ int main(void)
         cmocka_unit_test(test_nothing_breaks_out), cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_pictures),           cmocka_unit_test(test_refused),    cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_head_maps),          cmocka_unit_test(test_segment_examples),
-        cmocka_unit_test(test_web_files),
+        cmocka_unit_test(test_short_folders),      cmocka_unit_test(test_web_files),
     };
     return cmocka_run_group_tests(tests, open_store, close_store);
 }
