@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of the page: about 6 MB, that it can be mailed. */
-static const size_t BYTES_MOST = 6000000;
+/* Of the page: pictures fill it up to about 6 MB, and at 8 MB it can hardly be mailed. */
+static const size_t BYTES_MOST = 6000000, BYTES_TOO_MANY = 7700000; /* beside some 0.2 MB that show them */
 
 typedef report_settings settings;
 
@@ -63,15 +63,22 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     return status == CLIPSPAN_OK ? check_files(s, err) : status;
 }
 
+static clipspan_status check_told_columns(const report_side *side, clipspan_error *err)
+{
+    cli_labelled from = {.store = side->store};
+    cli_columns columns = {0};
+    clipspan_status status = cli_columns_read(&columns, side->columns, err);
+    for (size_t i = 0; status == CLIPSPAN_OK && i < columns.count; i++)
+        status = cli_labelled_choose(&from, columns.names[i], err);
+    cli_columns_free(&columns);
+    return status;
+}
+
 static clipspan_status check_columns(const report_side *side, clipspan_error *err)
 {
     const settings *s = side->s;
     cli_labelled from = {.store = side->store};
-    cli_columns columns = {0};
-    clipspan_status status = cli_columns_read(&columns, s->columns, err);
-    for (size_t i = 0; status == CLIPSPAN_OK && i < columns.count; i++)
-        status = cli_labelled_choose(&from, columns.names[i], err);
-    cli_columns_free(&columns);
+    clipspan_status status = check_told_columns(side, err);
     if (status == CLIPSPAN_OK) status = cli_labelled_choose(&from, s->scored.column, err);
     return status == CLIPSPAN_OK ? cli_labelled_choose(&from, s->attribute, err) : status;
 }
@@ -133,14 +140,11 @@ static void close_side(report_side *side)
     clipspan_store_free(side->store);
 }
 
-/* strict: what the command line names must be there. */
-static clipspan_status show_side(report_side *side, int strict, clipspan_error *err)
+static clipspan_status show_side(report_side *side, clipspan_error *err)
 {
-    if (strict) {
-        clipspan_status status = check_store(side, err);
-        if (status != CLIPSPAN_OK) return status;
-    }
-    clipspan_status status = open_beside_store(side, err);
+    clipspan_status status = side->second ? CLIPSPAN_OK : check_store(side, err);
+    if (status == CLIPSPAN_OK) status = open_beside_store(side, err);
+    if (status == CLIPSPAN_OK && side->second) status = report_all_columns(side, check_told_columns(side, err), err);
     return status == CLIPSPAN_OK ? fill(side, err) : status;
 }
 
@@ -151,17 +155,25 @@ static clipspan_status open_page(clipspan_page **page, const settings *s, const 
     const clipspan_store_info *info = clipspan_store_get_info(store);
     char title[512], images[32];
     snprintf(title, sizeof title, "The heads of %.200s, on %s images", info->model_name, report_count(images, info->images));
-    return clipspan_page_new(page, s->title ? s->title : title, err);
+    clipspan_status status = clipspan_page_new(page, s->title ? s->title : title, err);
+    const char *folder = NULL, *name = NULL;
+    for (size_t i = 0; status == CLIPSPAN_OK && (folder = cli_short_folder(i, &name)) != NULL; i++)
+        status = clipspan_page_shorten(*page, folder, name, err);
+    return status;
 }
 
 static clipspan_status show_sides(const settings *s, report_side *first, report_side *second, clipspan_error *err)
 {
     clipspan_status status = open_page(&first->page, s, first->store, err);
-    if (status == CLIPSPAN_OK) status = show_side(first, 1, err);
+    if (status == CLIPSPAN_OK) status = show_side(first, err);
     if (status == CLIPSPAN_OK && s->beside != NULL) {
         second->page = first->page;
-        status = show_side(second, 0, err);
+        status = show_side(second, err);
     }
+    size_t bytes = status == CLIPSPAN_OK ? clipspan_page_size(first->page) : 0;
+    if (bytes > BYTES_TOO_MANY)
+        cli_warn("%s has %.1f MB, most of it no pictures: fewer --maps, --size or --heads make it smaller", s->output,
+                 (double)bytes / 1e6);
     if (status == CLIPSPAN_OK) status = clipspan_page_write(first->page, s->output, err);
     clipspan_page_free(first->page);
     return status;
@@ -170,8 +182,9 @@ static clipspan_status show_sides(const settings *s, report_side *first, report_
 static clipspan_status run(void *given, clipspan_error *err)
 {
     settings *s = given;
-    report_side first = {.s = s, .path = s->arguments[0], .model_path = s->span.model, .images_path = s->images};
-    report_side second = {.s = s, .path = s->beside, .most_bytes = BYTES_MOST};
+    report_side first = {.s = s, .path = s->arguments[0], .model_path = s->span.model, .images_path = s->images,
+                         .columns = s->columns};
+    report_side second = {.s = s, .path = s->beside, .columns = s->columns, .second = 1, .most_bytes = BYTES_MOST};
     first.most_bytes = s->beside ? BYTES_MOST / 2 : BYTES_MOST;
     clipspan_status status = check(s, err);
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&first.store, first.path, err);

@@ -29,6 +29,8 @@ typedef struct report_rows {
 typedef struct report_side {
     const report_settings *s;
     const char *path, *model_path, *images_path; /* of the store; NULL: where the store says */
+    const char *columns; /* that heads may tell, as --columns; NULL: all */
+    int second;          /* what the command line names may be missing here */
     clipspan_page *page;
     clipspan_store *store;
     clipspan_model *model;   /* NULL: not at hand; no_model says why */
@@ -49,6 +51,8 @@ clipspan_status report_capture(report_side *side, const char *kind, const cli_co
                                void (*prepare)(void *settings, void *user), void *user, clipspan_error *err);
 /* `status` came of trying a section: what is not this section's own fault comes back, the rest is said on the page. */
 clipspan_status report_leave_out(report_side *side, const char *kind, clipspan_status status, clipspan_error *err);
+/* `status` came of trying the side's columns: where they failed, all are taken in their place, and that is said. */
+clipspan_status report_all_columns(report_side *side, clipspan_status status, clipspan_error *err);
 /* --model and --vocab, as they were given. */
 void report_model_options(cli_line *line, const report_side *side);
 clipspan_status report_attributes(report_side *side, clipspan_error *err);

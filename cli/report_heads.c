@@ -17,10 +17,10 @@ static cli_line line_of(const report_side *side, const cli_heads_settings *h)
 {
     cli_line line = {0};
     cli_line_word(&line, "heads");
-    cli_line_word(&line, side->path);
+    cli_line_path(&line, side->path);
     if (h->span.texts.count > 0) {
-        cli_line_list(&line, "--texts", &h->span.texts);
-        cli_line_list(&line, "--embeddings", &h->span.embeddings);
+        cli_line_paths(&line, "--texts", &h->span.texts);
+        cli_line_paths(&line, "--embeddings", &h->span.embeddings);
         cli_line_word(&line, "--size");
         cli_line_format(&line, "%zu", h->span.size);
         if (h->span.resamples > 0) {
@@ -28,7 +28,7 @@ static cli_line line_of(const report_side *side, const cli_heads_settings *h)
             cli_line_word(&line, "--resamples");
             cli_line_format(&line, "%zu", h->span.resamples);
         }
-        cli_line_option(&line, "--heads", side->s->span.heads);
+        cli_line_path_option(&line, "--heads", side->s->span.heads); /* it may be @FILE */
         report_model_options(&line, side);
     }
     cli_line_option(&line, "--columns", h->columns);
@@ -65,7 +65,7 @@ clipspan_status report_heads(report_side *side, clipspan_error *err)
     cli_heads_settings h = CLI_HEADS_DEFAULTS;
     h.span = side->s->span;
     h.span.model = side->model_path;
-    h.columns = side->s->columns;
+    h.columns = side->columns;
     if (h.span.heads == NULL) h.span.heads = "all";
     if (clipspan_store_get_info(side->store)->moments_only) h.span.resamples = 0;
     clipspan_status status = CLIPSPAN_OK;
@@ -80,5 +80,9 @@ clipspan_status report_heads(report_side *side, clipspan_error *err)
         status = report_leave_out(side, "heads", cli_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s", why), err);
     }
     h.span.texts.count = h.span.embeddings.count = h.span.resamples = 0;
+    if (status == CLIPSPAN_OK) status = find_and_add(side, &h, err);
+    if (status != CLIPSPAN_ERROR_ARGUMENT || !side->second || side->columns == NULL) return status;
+    h.columns = NULL; /* there, but of too many values, say */
+    status = report_all_columns(side, status, err);
     return status == CLIPSPAN_OK ? find_and_add(side, &h, err) : status;
 }

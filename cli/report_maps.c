@@ -189,12 +189,12 @@ static cli_line line_of(const mapping *m, const head_text *w)
     const char *vocab = m->side->s->span.vocab;
     cli_line line = {0};
     cli_line_word(&line, "map");
-    cli_line_word(&line, m->side->model_path ? m->side->model_path : info->model_path);
-    cli_line_word(&line, m->side->images_path ? m->side->images_path : info->images_path);
+    cli_line_path(&line, m->side->model_path ? m->side->model_path : info->model_path);
+    cli_line_path(&line, m->side->images_path ? m->side->images_path : info->images_path);
     if (info->listed > 1) cli_line_option(&line, "--source", info->images_kind);
     if (info->exif) cli_line_word(&line, "--exif");
-    if (info->model_config[0]) cli_line_option(&line, "--config", info->model_config);
-    if (vocab != NULL || info->model_vocab[0]) cli_line_option(&line, "--vocab", vocab ? vocab : info->model_vocab);
+    if (info->model_config[0]) cli_line_path_option(&line, "--config", info->model_config);
+    if (vocab != NULL || info->model_vocab[0]) cli_line_path_option(&line, "--vocab", vocab ? vocab : info->model_vocab);
     cli_line_option(&line, "--text", clipspan_textspan_text_of(m->side->heads.textspan, w->text));
     cli_line_word(&line, "--heads");
     cli_line_format(&line, "L%d.H%d", w->layer, w->head);

@@ -110,18 +110,18 @@ const char *report_count(char out[32], uint64_t value)
 /* The choice in words. */
 static clipspan_status say(const showing *v, clipspan_error *err)
 {
-    char words[256], rest[128] = "", shown[32], images[32], named[32];
-    if (v->shown < v->named)
+    char words[320], rest[128] = "", unread[64] = "", shown[32], images[32], named[32];
+    if (v->shown + v->unread < v->named)
         snprintf(rest, sizeof rest, "; of %s that its lists name, those that stand first in them",
                  report_count(named, v->named));
-    snprintf(words, sizeof words, "%s of %s images have a picture in this page%s", report_count(shown, v->shown),
-             report_count(images, clipspan_store_get_info(v->side->store)->images), rest);
+    if (v->unread > 0) snprintf(unread, sizeof unread, "; %s could not be read", report_count(named, v->unread));
+    snprintf(words, sizeof words, "%s of %s images have a picture in this page%s%s", report_count(shown, v->shown),
+             report_count(images, clipspan_store_get_info(v->side->store)->images), rest, unread);
     if (v->shown == 0 && v->unread > 0)
         return report_leave_out(v->side, "pictures",
                                 cli_fail(err, CLIPSPAN_ERROR_IO, "none of %s pictures could be read", report_count(named, v->unread)),
                                 err);
     cli_note("%s", words);
-    if (v->unread > 0) cli_note("%zu pictures could not be read", v->unread);
     return clipspan_page_sample(v->side->page, words, err);
 }
 

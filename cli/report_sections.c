@@ -41,6 +41,14 @@ clipspan_status report_leave_out(report_side *side, const char *kind, clipspan_s
     return clipspan_page_absent(side->page, kind, err->message, err);
 }
 
+clipspan_status report_all_columns(report_side *side, clipspan_status status, clipspan_error *err)
+{
+    if (status == CLIPSPAN_OK) return status;
+    side->columns = NULL;
+    strncat(err->message, " (all columns are taken instead)", sizeof err->message - strlen(err->message) - 1);
+    return report_leave_out(side, "attributes", status, err);
+}
+
 /* The words "-o FILE" are for this run alone. */
 static clipspan_status run_into(clipspan_memory_file *file, const cli_command *command, cli_line *line,
                                 void (*prepare)(void *settings, void *user), void *user, clipspan_error *err)
@@ -50,7 +58,7 @@ static clipspan_status run_into(clipspan_memory_file *file, const cli_command *c
     clipspan_status status = line->failed ? cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory")
                                           : cli_run_command(command, (const char *const *)line->words + 1, line->count - 1,
                                                             prepare, user, err);
-    while (line->count > count) free(line->words[--line->count]);
+    cli_line_cut(line, count);
     return status;
 }
 
@@ -72,14 +80,14 @@ static cli_line begin(const report_side *side, const char *command)
 {
     cli_line line = {0};
     cli_line_word(&line, command);
-    cli_line_word(&line, side->path);
+    cli_line_path(&line, side->path);
     return line;
 }
 
 void report_model_options(cli_line *line, const report_side *side)
 {
-    cli_line_option(line, "--model", side->model_path);
-    cli_line_option(line, "--vocab", side->s->span.vocab);
+    cli_line_path_option(line, "--model", side->model_path);
+    cli_line_path_option(line, "--vocab", side->s->span.vocab);
 }
 
 static void convention_option(cli_line *line, const report_side *side)
@@ -92,9 +100,9 @@ static void scored_options(cli_line *line, const report_side *side, const char *
 {
     const cli_scored_settings *scored = &side->s->scored;
     cli_line_option(line, column, scored->column);
-    cli_line_option(line, "--classes", scored->classes);
-    cli_line_option(line, "--templates", scored->templates);
-    cli_line_option(line, "--classifier", scored->classifier);
+    cli_line_path_option(line, "--classes", scored->classes);
+    cli_line_path_option(line, "--templates", scored->templates);
+    cli_line_path_option(line, "--classifier", scored->classifier);
     report_model_options(line, side);
     cli_line_engine(line, &side->s->span.engine);
 }
@@ -116,7 +124,7 @@ static clipspan_status add_attributes(report_side *side, cli_line *line, clipspa
 clipspan_status report_attributes(report_side *side, clipspan_error *err)
 {
     cli_line line = begin(side, "attributes");
-    cli_line_option(&line, "--columns", side->s->columns);
+    cli_line_option(&line, "--columns", side->columns);
     convention_option(&line, side);
     cli_line_engine(&line, &side->s->span.engine);
     clipspan_status status =
@@ -167,24 +175,29 @@ typedef struct shown_head {
     uint64_t query;    /* the image that it sees most of its first text in */
 } shown_head;
 
-static uint64_t query_of(const report_side *side, int layer, int head)
+/* 0: it has no text; *query then is as it was. */
+static int find_query(uint64_t *query, const report_side *side, int layer, int head)
 {
     size_t count = side->heads.textspan ? clipspan_textspan_head_count(side->heads.textspan) : 0;
     for (size_t i = 0; i < count; i++) {
         const clipspan_activation *a = report_activation(side, i);
-        if (a != NULL && a->layer == layer && a->head == head && a->top > 0) return a->most[0];
+        if (a == NULL || a->layer != layer || a->head != head || a->top == 0) continue;
+        *query = a->most[0];
+        return 1;
     }
     return 0;
 }
 
 /* Every head's weight: how much of what it tells best is above chance, or, where nothing is known of the images, its share
- * of the variance. */
+ * of the variance. Where heads were described, those that were not weigh nothing. */
 static shown_head weigh(const report_side *side, int layer, int head)
 {
     const clipspan_store_info *info = clipspan_store_get_info(side->store);
     const clipspan_attributes *attributes = side->heads.attributes;
     shown_head shown = {layer, head, SIZE_MAX, side->heads.spread[layer * info->heads + head].share, 0};
-    if (attributes == NULL) return shown;
+    int described = find_query(&shown.query, side, layer, head);
+    if (side->heads.activations != NULL && !described) shown.weight = 0;
+    if (attributes == NULL || shown.weight == 0) return shown;
     shown.attribute = clipspan_attributes_strongest(attributes, layer, head);
     shown.weight = shown.attribute == SIZE_MAX ? 0 : clipspan_attributes_excess(attributes, shown.attribute, layer, head);
     return shown;
@@ -211,12 +224,10 @@ static size_t choose(const report_side *side, shown_head out[SHOWN_HEADS])
             shown_head one = weigh(side, h / info->heads, h % info->heads);
             if (one.weight > best.weight && !is_taken(out, count, &one, apart)) best = one;
         }
-        if (best.weight > 0) {
-            best.query = query_of(side, best.layer, best.head);
+        if (best.weight > 0)
             out[count++] = best;
-        } else {
+        else
             apart--;
-        }
     }
     return count;
 }

@@ -99,17 +99,17 @@ clipspan_status report_segmentation(report_side *side, clipspan_error *err)
     cli_line line = {0};
     examples x = {0};
     cli_line_word(&line, "segment");
-    cli_line_word(&line, side->model_path ? side->model_path : info->model_path);
-    cli_line_word(&line, s->segment);
-    cli_line_option(&line, "--classes", s->segment_classes);
-    cli_line_option(&line, "--templates", s->segment_templates);
+    cli_line_path(&line, side->model_path ? side->model_path : info->model_path);
+    cli_line_path(&line, s->segment);
+    cli_line_path_option(&line, "--classes", s->segment_classes);
+    cli_line_path_option(&line, "--templates", s->segment_templates);
     cli_line_option(&line, "--method", s->segment_methods);
     cli_line_option(&line, "--protocol", "aligned");
     cli_line_word(&line, "--limit");
     cli_line_format(&line, "%d", (int)SAMPLE);
-    if (info->model_config[0]) cli_line_option(&line, "--config", info->model_config);
+    if (info->model_config[0]) cli_line_path_option(&line, "--config", info->model_config);
     if (s->span.vocab != NULL || info->model_vocab[0])
-        cli_line_option(&line, "--vocab", s->span.vocab ? s->span.vocab : info->model_vocab);
+        cli_line_path_option(&line, "--vocab", s->span.vocab ? s->span.vocab : info->model_vocab);
     cli_line_engine(&line, &s->span.engine);
     clipspan_status status = report_capture(side, "segment", &cli_segment, &line, REPORT_WISHES, watch, &x, err);
     if (status == CLIPSPAN_OK) status = add_examples(side, &x, &line, err);

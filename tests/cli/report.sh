@@ -45,6 +45,42 @@ clipspan report store -o found.html --texts pool.txt --model moved --images gone
 check found.html --commands
 mv moved model
 mv gone scenes
+# what the first store has and the second has not
+"$BUILD/models/demo/demo-scenes" dir bare.single --count 5 --seed 3 --split test --set single >/dev/null
+clipspan decompose model bare.single/images -o plain --quiet
+clipspan report store -o uneven.html --beside plain --columns setting,place --texts pool.txt --row 30 --heads L2 --maps 0 --quiet \
+  2>/dev/null
+check uneven.html --commands
+# the folder that it is made in and the user's own are not told; the commands run all the same
+mkdir -p "home/my models" "home/the'work"
+cp -r model "home/my models/tiny"
+cp -r scenes "home/the'work/-scenes"
+cp pool.txt home/pool.txt
+(
+  cd "home/the'work"
+  export HOME="$scratch/work/home"
+  clipspan decompose "$HOME/my models/tiny" ./-scenes/labels.csv -o ./-store --quiet
+  clipspan report -o here.html --texts "$HOME/pool.txt" --heads L2 --maps 1 --resamples 0 --classes "$HOME/gone.txt" -- -store ||
+    echo 'a file that is not there is an error'
+  clipspan report -o here.html --texts "$HOME/pool.txt" --heads L2 --maps 1 --resamples 0 --columns setting --quiet -- -store \
+    2>/dev/null
+  check here.html --commands --show
+  mv "$HOME/my models" "$HOME/elsewhere"
+  clipspan report -o gone.html --quiet -- -store 2>/dev/null
+  python3 "$SOURCE/tests/cli/report_check.py" gone.html | grep 'absent ablate'
+)
+# odd names: what a page cannot hold is left to printf, what a shell would take for its own is quoted
+odd=$(printf 'o\377d "$HOME" `x` !\033[1m')
+mkdir odd
+cp pool.txt "odd/$odd"
+printf '%s\n' '--dash text' "it's <b>\"quoted\"</b> \$HOME" '</script><script>alert(1)</script>' "$(printf '\342\200\256right')" >>"odd/$odd"
+sed '1s/setting/"a ""b"" <i>"/; s/,grass,/,"<script>'"'"'s",/g' scenes/labels.csv >scenes/odd.csv
+cp "scenes/images/000000.png" "$(printf 'scenes/images/\376 "<b>.png')"
+LC_ALL=C sed "$(printf '2s/000000.png/\376 ""<b>.png/; 2s/^\\([^,]*\\)/"\\1"/')" scenes/odd.csv >scenes/odder.csv
+clipspan decompose model scenes/odder.csv -o odd/store --quiet
+clipspan report odd/store -o odd.html --texts "odd/$odd" --columns 'a "b" <i>' --heads L2 --maps 1 --resamples 0 --row 0 \
+  --title "$(printf 'a \377 </title>')" --quiet 2>/dev/null
+check odd.html --commands --show
 # bad input, and nothing is left of it
 fails clipspan report store
 fails clipspan report store -o -

@@ -1,15 +1,16 @@
-"""Holds a report page against the commands that it names.   report_check.py PAGE [--commands]"""
+"""Holds a report page against the commands that it names, run by a shell in the folder that this runs in; what they print is
+the page's but for the folders that a page says in short.   report_check.py PAGE [--commands] [--show]"""
 import base64
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 
 
 def read(path):
     text = open(path, encoding="utf-8").read()
+    check_private(text)
     found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     assert len(found) == 1, f"{len(found)} elements of data"
     return text.replace(found[0], ""), json.loads(found[0])
@@ -26,10 +27,29 @@ def check_outside(page):
 
 
 def run(command):
-    words = shlex.split(command)
-    assert words[0] == "clipspan"
-    words[0] = os.path.join(os.environ["BUILD"], "clipspan")
-    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    path = os.environ["BUILD"] + ":" + os.environ["PATH"]
+    return json.loads(subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True,
+                                     env={**os.environ, "PATH": path}).stdout)
+
+
+def short(value):
+    """The value with every path in this folder relative, and in the user's own behind a ~."""
+    if isinstance(value, dict):
+        return {key: short(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [short(item) for item in value]
+    for folder, name in ((os.getcwd(), ""), (os.environ.get("HOME", "/"), "~/")):
+        if isinstance(value, str) and folder != "/" and value.startswith(folder + "/"):
+            return name + value[len(folder) + 1:]
+    return value
+
+
+def check_private(page):
+    """Neither this folder nor the user's own is named."""
+    for folder in (os.getcwd(), os.environ.get("HOME", "/")):
+        if folder != "/" and folder + "/" in page:
+            at = page.index(folder + "/")
+            print("tells", folder, "in", page[max(0, at - 60):at + 60])
 
 
 def check_map(found):
@@ -52,7 +72,13 @@ def check_section(section):
     if kind == "segment-examples":
         wanted = [m["method"] for m in run(section["command"])["methods"]]
         return "methods agree" if data["methods"] == wanted else "methods DIFFER"
-    return "agrees" if run(section["command"]) == data else "DIFFERS"
+    return "agrees" if short(run(section["command"])) == data else "DIFFERS"
+
+
+def shown(command):
+    """The command on one line, without what hangs on the last digits: which rows, heads and texts."""
+    command = re.sub(r"(--(rows?|text|heads)) ('[^']*'|\S+)", r"\1 ..", command)
+    return command.encode("unicode_escape").decode()
 
 
 def rows_of(value):
@@ -78,7 +104,8 @@ def main():
         for picture in side["pictures"].values():
             assert base64.b64decode(picture["src"].removeprefix("data:image/jpeg;base64,"))[:3] == b"\xff\xd8\xff"
         for section in side["sections"]:
-            print(" ", section["kind"] + ":", check_section(section) if "--commands" in sys.argv else "there")
+            print(" ", section["kind"] + ":", check_section(section) if "--commands" in sys.argv else "there",
+                  *([shown(section["command"])] if "--show" in sys.argv else []))
         for absent in side["absent"]:
             print("  absent", absent["kind"] + ":", absent["why"].replace(os.environ["scratch"], "TMP"))
 
