@@ -148,6 +148,7 @@ static clipspan_status take(serve_subject *subject, serve_picture *picture, cons
     clipspan_status status = make_room(subject, picture->bytes, answer, err);
     if (status == CLIPSPAN_OK) status = decompose(subject, picture, hooks, err);
     if (status != CLIPSPAN_OK) {
+        clipspan_held_drop(subject->held, subject->picture_count); /* it may be held, where its client left only then */
         picture_free(picture);
         return status;
     }
@@ -184,7 +185,7 @@ clipspan_status serve_pictures_take(serve_subject *subject, const char *name, co
     serve_picture *picture = picture_new(id, name, UINT64_MAX);
     if (picture == NULL) return serve_no_memory(err);
     options.max_pixels = SERVE_IMAGE_PIXELS;
-    if (subject->side->store != NULL) options.exif = clipspan_store_get_info(subject->side->store)->exif;
+    if (subject->rows->store != NULL) options.exif = clipspan_store_get_info(subject->rows->store)->exif;
     clipspan_status status = clipspan_images_open_memory(&picture->own, name, bytes, length, &options, err);
     picture->list = picture->own;
     picture->bytes = length;
@@ -196,22 +197,24 @@ clipspan_status serve_pictures_take(serve_subject *subject, const char *name, co
 clipspan_status serve_pictures_take_row(serve_subject *subject, uint64_t row, const clipspan_hooks *hooks,
                                         serve_picture **out, serve_answer *answer, clipspan_error *err)
 {
-    const clipspan_store *store = subject->side->store;
-    const clipspan_store_info *info = clipspan_store_get_info(store);
+    const serve_side *from = subject->rows;
+    const clipspan_store_info *info = clipspan_store_get_info(from->store);
     char id[SERVE_ID];
     if (row >= info->images)
         return serve_refuse(answer, 404, err, "row %" PRIu64 ": the store has %" PRIu64 " images", row, info->images);
     snprintf(id, sizeof id, "row%" PRIu64, row);
     if ((*out = pin(subject, id)) != NULL) return CLIPSPAN_OK;
-    int at_hand = subject->side->pictures != NULL && subject->side->places[row] != SIZE_MAX;
+    int at_hand = from->pictures != NULL && from->places[row] != SIZE_MAX;
+    if (!at_hand && from != subject->side)
+        return serve_refuse(answer, 404, err, "row %" PRIu64 ": the pictures of the other model's store are not at hand", row);
     if (!at_hand && (info->moments_only || !(info->parts & CLIPSPAN_PART_TOKENS)))
         return serve_refuse(answer, 404, err, "row %" PRIu64 ": the store's pictures are not at hand (serve --images says "
                             "where they are), and it keeps no terms by token", row);
-    serve_picture *picture = picture_new(id, clipspan_store_image_name(store, (size_t)row), row);
+    serve_picture *picture = picture_new(id, clipspan_store_image_name(from->store, (size_t)row), row);
     if (picture == NULL) return serve_no_memory(err);
     if (at_hand) {
-        picture->list = subject->side->pictures;
-        picture->place = subject->side->places[row];
+        picture->list = from->pictures;
+        picture->place = from->places[row];
     }
     return take(subject, picture, hooks, out, answer, err);
 }

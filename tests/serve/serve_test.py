@@ -15,7 +15,9 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 import unittest
+import zlib
 
 from serving import DEMO, PATIENCE, SOURCE, Server, command, make
 
@@ -41,6 +43,14 @@ def scene(number):
 def bytes_of(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def grey(side):
+    """A PNG of one grey that is small as a file and takes long to read."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress((b"\0" + b"\x80" * side) * side, 1)) + chunk(b"IEND", b""))
 
 
 def raw(server, data):
@@ -81,7 +91,7 @@ class Numbers(unittest.TestCase):
         self.assertEqual(one["model"], json.loads(command(SCRATCH, "info", DEMO, "--json")))
         self.assertEqual(one["store"], json.loads(command(SCRATCH, "info", "store", "--json")))
         self.assertEqual((one["model_path"], one["store_path"], one["pictures"]), (DEMO, "store", True))
-        self.assertEqual(state["command"], f"clipspan serve {DEMO} store --texts {POOL}")
+        self.assertEqual(state["command"], f"clipspan serve {DEMO} store --texts {POOL} --port 0 --held 30")
         self.assertEqual(state["limits"]["images_held"], 30)
         self.assertIn({"id": self.id, "name": "000003.png", "model": 0}, state["images"])
 
@@ -253,7 +263,7 @@ class Pages(unittest.TestCase):
 
     def test_no_file_but_those(self):
         with Server(SCRATCH, DEMO) as server:
-            for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/etc/passwd", "//etc/passwd", "/web/viewer.html",
+            for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc/passwd", "/viewer.html%00", "/api/state%00.png", "/etc/passwd", "//etc/passwd", "/web/viewer.html",
                          "/api", "/api/", "/api/state/", "/api/viewer.html", "/api/images/../state"):
                 self.assertEqual(server.get(path).status, 404, path)
 
@@ -336,7 +346,25 @@ class Errors(unittest.TestCase):
                 ("GET", "/api/rows?first=x", 400, "first: expected a number"), ("GET", "/api/rows?count=1001", 400, "0 to 1000"),
                 ("GET", "/api/heads?model=1", 400, "no model 1")]:
             body = b"" if method in ("POST", "PUT") else None
-            self.refused(status, words, self.server.ask(method, path, body))
+            answer = self.server.ask(method, path, body)
+            self.refused(status, words, answer)
+            self.assertEqual("allow" in answer.headers, status == 405)
+        self.assertEqual(self.server.get("/api/maps").headers["allow"], "POST")
+        self.assertEqual(self.server.ask("OPTIONS", "/api/rows/1.jpg").headers["allow"], "GET, HEAD")
+        self.assertEqual(self.server.get("/api/rows?like=000%00").json()["total"], 0)  # the text 000%00, not 000
+
+    def test_pictures_are_kept_no_longer_than_the_server(self):
+        for path in (f"/api/images/{self.id}.png", "/api/rows/1.jpg"):
+            first = self.server.get(path)
+            self.assertEqual((first.status, first.headers["cache-control"]), (200, "private, no-cache"))
+            tag = first.headers["etag"]
+            again = self.server.get(path, headers={"If-None-Match": tag})
+            self.assertEqual((again.status, again.body, again.headers["etag"]), (304, b"", tag))
+            with Server(SCRATCH, DEMO, "store") as other:
+                self.assertEqual(other.hand_in(scene(0)), self.id)
+                self.assertEqual(other.get(path, headers={"If-None-Match": tag}).status, 200)
+        state = self.server.get("/api/state", headers={"If-None-Match": tag})
+        self.assertEqual((state.status, state.headers["cache-control"], "etag" in state.headers), (200, "no-store", False))
 
     def test_headers(self):
         body = json.dumps({"image": self.id, "texts": ["a"]}).encode()
@@ -351,7 +379,9 @@ class Errors(unittest.TestCase):
         self.assertIn(b" 411 ", raw(self.server, chunked).split(b"\r\n")[0])
         for name in ("evil.example", f"127.0.0.1.evil.example:{self.server.port}", "localhost.evil", "", "127.0.0.1:x", "[::2]"):
             self.refused(400, "Host header", ask("GET", "/api/state", None, {"Host": name}))
-        for name in (host, "localhost", f"LOCALHOST:{self.server.port}", "[::1]:1"):
+        for name in ("127.0.0.1.", "127.1", "2130706433", "[::1", "[::1]x", "localhost:", "localhost:80:80", "localhost@evil", "128.0.0.1"):
+            self.refused(400, "Host header", ask("GET", "/api/state", None, {"Host": name}))
+        for name in (host, "localhost", f"LOCALHOST:{self.server.port}", "[::1]:1", "127.0.0.2:80"):
             self.assertEqual(ask("GET", "/api/state", None, {"Host": name}).status, 200, name)
         for more in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": f"http://{host}.evil"}, {"Origin": "file://"},
                      {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": f"http://localhost:{self.server.port}"}):
@@ -372,6 +402,18 @@ class Errors(unittest.TestCase):
             self.assertIn(b" 413 ", raw(self.server, announced % length).split(b"\r\n")[0])
         self.assertRegex(raw(self.server, announced % (1 << 70)).split(b"\r\n")[0], rb" 4\d\d ")
         self.assertRegex(raw(self.server, b"GET /api/state HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200000 + b"\r\n\r\n"), rb"^HTTP/1.1 4\d\d |^$")
+        asked = announced.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        with self.server.socket() as s:  # no byte of the body is waited for
+            s.sendall(asked % ((32 << 20) + 1))
+            self.assertIn(b" 413 ", s.recv(65536).split(b"\r\n")[0])
+        with self.server.socket() as s:
+            s.sendall(asked % 5)
+            self.assertIn(b" 100 ", s.recv(65536).split(b"\r\n")[0])
+        with self.server.socket() as s:  # a body that is refused for having no length has an end all the same
+            s.sendall((announced % 1).replace(b"Content-Length: 1", b"Transfer-Encoding: chunked"))
+            with self.assertRaises(OSError):
+                for _ in range(200):
+                    s.sendall(b"100000\r\n" + b"\0" * (1 << 20) + b"\r\n")
         many = "&".join(f"a{n}=1" for n in range(500))
         self.assertEqual(self.server.get("/api/state?" + many).status, 200)
         self.refused(400, "no body", self.server.ask("GET", "/api/state", b"{}", kind))
@@ -395,6 +437,22 @@ class Holding(unittest.TestCase):
             again = server.hand_in(scene(2))
             self.assertEqual((again, server.post("/api/maps", {"image": again, "texts": ["a"]}).body), (third, expected))
 
+    def test_an_image_whose_client_leaves_is_no_other_one(self):
+        """While its picture is read, which takes a while: it is neither held nor taken for the next one."""
+        large = grey(7000)
+        with Server(SCRATCH, DEMO) as server:
+            first = server.hand_in(scene(0))
+            for number in range(3):
+                body = large + bytes([number])
+                with server.socket() as s:
+                    s.sendall(b"POST /api/images?name=large HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+                              % len(body) + body)
+                    time.sleep(0.05 * (1 + number))
+            second = server.hand_in(scene(3))
+            for number, image in ((0, first), (3, second)):
+                expected = command(SCRATCH, "map", DEMO, scene(number), "-t", "snow", "--top", "0", "--json")
+                self.assertEqual(server.post("/api/maps", {"image": image, "texts": ["snow"]}).body, expected)
+
     def test_large_pictures_make_way(self):
         """Bytes behind a PNG's end are kept with it: 18 of 30 MB are more than 512 MiB."""
         with Server(SCRATCH, DEMO, "--held", "40") as server:
@@ -413,6 +471,12 @@ class Holding(unittest.TestCase):
             for model, path in enumerate((DEMO, "tiny")):
                 expected = command(SCRATCH, "map", path, scene(4), "-t", "snow", "--top", "0", "--json")
                 self.assertEqual(server.post("/api/maps", {"image": images[model], "texts": ["snow"], "model": model}).body, expected)
+            row = server.post("/api/images", {"row": 6, "model": 1}).json()  # of the store that there is
+            self.assertEqual((row["row"], row["name"], row["picture"]), (6, "images/000006.png", True))
+            expected = command(SCRATCH, "map", "tiny", "scenes/labels.csv", "--rows", "6", "-t", "snow", "--top", "0", "--json")
+            self.assertEqual(server.post("/api/maps", {"image": row["id"], "texts": ["snow"], "model": 1}).body, expected)
+            self.assertEqual(server.get(f"/api/images/{row['id']}.png?model=1").status, 200)
+            self.assertEqual(server.post("/api/images", {"row": 24, "model": 1}).status, 404)
             self.assertEqual(server.get("/api/heads?model=1").status, 404)
             self.assertEqual(server.post("/api/nearest", {"row": 1, "model": 1}).status, 404)
 
@@ -435,6 +499,11 @@ class Holding(unittest.TestCase):
         command(SCRATCH, "decompose", DEMO, "moved/labels.csv", "-o", "tokens", "--tokens", "--limit", "3")
         command(SCRATCH, "decompose", DEMO, "moved/labels.csv", "-o", "heads", "--limit", "3")
         shutil.rmtree(os.path.join(SCRATCH, "moved"))
+        with Server(SCRATCH, DEMO, "tokens", "--beside", DEMO) as server:
+            answer = server.post("/api/images", {"row": 1, "model": 1})
+            self.assertEqual((answer.status, "other model's store" in answer.error()), (404, True))
+            self.assertEqual(server.stop(), 0)
+            server.expected = server.said()
         with Server(SCRATCH, DEMO, "tokens", "--beside", DEMO, "--beside-store", "heads") as server:
             self.assertFalse(server.get("/api/state").json()["models"][0]["pictures"])
             row = server.post("/api/images", {"row": 1}).json()
@@ -459,8 +528,14 @@ class Tokens(unittest.TestCase):
     def test_with_a_token(self):
         with Server(SCRATCH, DEMO, "--token", "let-me_in1") as server:
             self.assertTrue(server.url.endswith("/?token=let-me_in1"))
-            for path in ("/", "/viewer.html", "/api/state", "/?token=let-me_in2", "/?token=", "/api/state?token=let-me_in1", "/?token=let-me_in1x"):
+            for path in ("/api/state", "/api/heads", "/api/none", "/api/state?token=let-me_in1"):
                 self.refused(server, path)
+            for path in ("/", "/viewer.html", "/design.css", "/?token=let-me_in2", "/?token=", "/?token=let-me_in1x"):  # nothing secret
+                page = server.get(path)
+                self.assertEqual((page.status, "set-cookie" in page.headers), (200, False), path)
+                self.assertNotIn(b"let-me_in1", page.body)
+            self.assertEqual(server.get("/", headers={"Host": "evil.example"}).status, 400)
+            self.assertEqual(server.ask("POST", "/", b"").status, 401)
             for given in ("Bearer let-me_in", "Bearer let-me_in11", "Bearer ", "Basic let-me_in1", "let-me_in1"):
                 self.refused(server, "/api/state", {"Authorization": given})
             self.refused(server, "/api/state", {"Cookie": f"clipspan_token_{server.port}=wrong-one"})
