@@ -1,4 +1,5 @@
 /* clipspan serve: the viewer in a browser, and the JSON API under it. The server itself is in serve/. */
+#include "command_line.h"
 #include "heads_find.h"
 
 #include <fcntl.h>
@@ -22,6 +23,8 @@ typedef struct settings {
 
 extern char **environ;
 
+static const settings defaults = {.port = 8765, .timeout = 30};
+
 enum { HELD_MOST = 1000, TIMEOUT_MOST = 3600 };
 
 /* What a side of the server is made of. */
@@ -43,8 +46,7 @@ static clipspan_status find_heads(void *user, const char *path, clipspan_error *
     cli_heads_settings how = CLI_HEADS_DEFAULTS;
     cli_heads heads = {0};
     how.span.texts = of->s->texts;
-    how.span.model = clipspan_model_get_info(of->model)->path;
-    how.span.vocab = of->s->model.vocab;
+    how.span.opened = of->model; /* the engine is one of its own: this may take long, and others have their turn at the server's */
     how.span.engine = of->s->engine;
     clipspan_status status = cli_heads_find(&heads, of->store, &how, err);
     if (status == CLIPSPAN_OK) status = clipspan_report_heads(&heads.table, NULL, CLIPSPAN_JSON, path, err);
@@ -169,37 +171,53 @@ static clipspan_status run_server(const serve_options *options, int open, clipsp
     return status;
 }
 
-/* Words that start the same server again, but for its token. */
-static void write_command(const settings *s, char *out, size_t size)
+static void add_count(cli_line *line, const char *name, size_t value, size_t otherwise)
 {
-    const struct {
-        const char *before, *word;
-    } words[] = {{"", "clipspan serve"},        {" ", s->arguments[0]},    {" ", s->arguments[1]},
-                 {" --beside ", s->beside},     {" --beside-store ", s->beside_store}};
-    size_t used = 0;
-    for (size_t i = 0; i < sizeof words / sizeof *words && used < size; i++)
-        if (words[i].word != NULL) used += (size_t)snprintf(out + used, size - used, "%s%s", words[i].before, words[i].word);
-    for (size_t i = 0; i < s->texts.count && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, " --texts %s", s->texts.items[i]);
+    if (value == otherwise) return;
+    cli_line_word(line, name);
+    cli_line_format(line, "%zu", value);
+}
+
+/* Words that start the same server again, but for its token. The caller frees it. */
+static char *command_of(const settings *s)
+{
+    cli_line line = {0};
+    cli_line_word(&line, "serve");
+    cli_line_word(&line, s->arguments[0]);
+    if (s->arguments[1] != NULL) cli_line_word(&line, s->arguments[1]);
+    cli_line_option(&line, "--beside", s->beside);
+    cli_line_option(&line, "--beside-store", s->beside_store);
+    cli_line_list(&line, "--texts", &s->texts);
+    cli_line_option(&line, "--images", s->images);
+    cli_line_option(&line, "--host", s->host);
+    add_count(&line, "--port", s->port, defaults.port);
+    add_count(&line, "--held", s->held, defaults.held);
+    add_count(&line, "--timeout", s->timeout, defaults.timeout);
+    cli_line_option(&line, "--config", s->model.config);
+    cli_line_option(&line, "--vocab", s->model.vocab);
+    cli_line_engine(&line, &s->engine);
+    char *text = cli_line_text(&line);
+    cli_line_clear(&line);
+    return text;
 }
 
 static clipspan_status run(void *given, clipspan_error *err)
 {
     const settings *s = given;
     side sides[SERVE_SIDES] = {{0}};
-    char command[4096];
+    char *command = command_of(s);
     serve_options options = {.command = command, .host = s->host, .port = s->port, .token = s->token, .held = s->held,
                              .threads = (int)s->engine.threads, .slow_seconds = s->timeout};
-    clipspan_status status = check(s, err);
+    clipspan_status status = command ? check(s, err) : cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     if (status == CLIPSPAN_OK) status = open_side(&sides[0], s, s->arguments[0], s->arguments[1], s->images, err);
     if (status == CLIPSPAN_OK && s->beside != NULL)
         status = open_side(&sides[1], s, s->beside, s->beside_store, NULL, err);
     options.sides[0] = side_of(&sides[0], s->arguments[0], s->arguments[1]);
     options.sides[1] = side_of(&sides[1], s->beside, s->beside_store);
     options.side_count = s->beside ? 2 : 1;
-    write_command(s, command, sizeof command);
     if (status == CLIPSPAN_OK) status = run_server(&options, s->open, err);
     for (size_t i = 0; i < SERVE_SIDES; i++) close_side(&sides[i]);
+    free(command);
     return status;
 }
 
@@ -223,8 +241,6 @@ static const cli_option options[] = {
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,
 };
-
-static const settings defaults = {.port = 8765, .timeout = 30};
 
 const cli_command cli_serve = {
     .name = "serve",

@@ -31,8 +31,9 @@ static clipspan_status embed_pool(inputs *in, const clipspan_store *store, const
         return cli_embeddings_open(&in->embeddings, path, in->pool, s->texts.items[0], embed_dim, err);
     if (path != NULL)
         return cli_embeddings_map(&in->file, path, in->pool, s->texts.items[0], embed_dim, s->engine.threads, err);
-    clipspan_status status = cli_open_store_model(&in->model, store, s->model, s->vocab, err);
-    if (status == CLIPSPAN_OK) status = cli_open_engine(&in->engine, in->model, &s->engine, err);
+    clipspan_status status = CLIPSPAN_OK;
+    if (s->opened == NULL) status = cli_open_store_model(&in->model, store, s->model, s->vocab, err);
+    if (status == CLIPSPAN_OK) status = cli_open_engine(&in->engine, s->opened ? s->opened : in->model, &s->engine, err);
     if (status != CLIPSPAN_OK) return status;
     in->embeddings = calloc(clipspan_texts_count(in->pool), embed_dim * sizeof *in->embeddings);
     if (in->embeddings == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");

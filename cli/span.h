@@ -9,6 +9,7 @@ typedef struct cli_span_settings {
     const char *heads, *model, *vocab, *convention;
     size_t size, rank, images, resamples; /* resamples 0: no stability */
     int cache, joined; /* joined: several pools become one; else they are refused */
+    const clipspan_model *opened; /* the store's model where it is open already; NULL: it is found and opened */
     cli_engine_settings engine;
 } cli_span_settings;
 

@@ -53,7 +53,6 @@ typedef struct serve_answer {
     bool failed;      /* there was no memory for it */
     const char *still;          /* bytes that stand for ever, instead */
     clipspan_memory_file *file; /* a report's bytes, instead; owned */
-    int keep_seconds;           /* a browser may keep it so long; 0: not at all */
     bool page;                  /* begins with the token in its address, which becomes a cookie */
 } serve_answer;
 

@@ -1,6 +1,7 @@
 /* Where a request comes from. */
 #include "guard.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -8,17 +9,24 @@
 
 enum { TOKEN_LEAST = 8, TOKEN_MOST = 128 };
 
+/* 127.0.0.1 and all others that lead to this machine. */
+static bool is_loopback_address(const char *name)
+{
+    struct in_addr address;
+    return inet_pton(AF_INET, name, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
 bool serve_is_loopback_name(const char *host)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    char name[16];
     if (host == NULL) return false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t length = strlen(names[i]);
-        if (strncasecmp(host, names[i], length) != 0) continue;
-        const char *port = host + length;
-        if (*port == '\0' || (*port == ':' && port[1] != '\0' && port[1 + strspn(port + 1, "0123456789")] == '\0')) return true;
-    }
-    return false;
+    size_t length = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+    if (length >= sizeof name || length > strlen(host)) return false;
+    memcpy(name, host, length);
+    name[length] = '\0';
+    const char *port = host + length;
+    if (*port != '\0' && (*port != ':' || port[1] == '\0' || port[1 + strspn(port + 1, "0123456789")] != '\0')) return false;
+    return strcasecmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0 || is_loopback_address(name);
 }
 
 bool serve_is_own_page(const char *origin, const char *site, const char *host)

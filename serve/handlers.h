@@ -31,9 +31,10 @@ typedef struct serve_route {
     size_t most;   /* bytes of its body; 0: none is taken */
     bool (*is_long)(const serve_request *request); /* this one goes to the long lane; NULL: none does */
     bool pictures; /* the body may be a picture instead of JSON, then of at most SERVE_IMAGE_BYTES */
+    bool kept;     /* a browser may keep the answer, which stays the same while this server runs */
 } serve_route;
 
-/* Finds it and the tail; *known: the path is there, with another method. NULL: there is none. */
-const serve_route *serve_route_find(const char *method, const char *path, const char **tail, bool *known);
+/* Finds it and the tail. NULL: there is none; *allow: the methods that the path is asked with, or NULL: there is no such path. */
+const serve_route *serve_route_find(const char *method, const char *path, const char **tail, const char **allow);
 
 #endif

@@ -54,6 +54,7 @@ struct serve_server {
     int wake; /* an eventfd: something was done, or the server is to stop */
     atomic_bool stopping;
     char token[130], url[SERVE_HOST_MOST + 200], cookie[64];
+    char tag[40]; /* of what stays the same while this server runs, in quotes: another server's is another */
     connection *connections;
     double looked; /* when they were last looked through */
     size_t body_bytes, working;
@@ -74,7 +75,9 @@ typedef struct exchange {
     double begun; /* its work */
     char *body;
     size_t announced; /* bytes of the body */
+    const char *allow; /* methods, of a path that is asked with another; NULL: it is not */
     bool begun_work, answered, gone;
+    bool known; /* it brought the token, where there is one */
 } exchange;
 
 static double now(void)
@@ -232,12 +235,13 @@ static void add_headers(struct MHD_Response *response, const exchange *x, int st
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) MHD_add_response_header(response, fixed[i][0], fixed[i][1]);
     snprintf(text, sizeof text, "%s%s", type, strncmp(type, "text/", 5) == 0 ? "; charset=utf-8" : "");
     MHD_add_response_header(response, "Content-Type", text);
-    snprintf(text, sizeof text, x->answer.keep_seconds ? "private, max-age=%d" : x->answer.still ? "no-cache" : "no-store",
-             x->answer.keep_seconds);
-    MHD_add_response_header(response, "Cache-Control", text);
+    bool kept = x->route != NULL && x->route->kept && (status == 200 || status == 304);
+    MHD_add_response_header(response, "Cache-Control", kept ? "private, no-cache" : x->answer.still ? "no-cache" : "no-store");
+    if (kept) MHD_add_response_header(response, "ETag", x->server->tag);
+    if (x->allow != NULL) MHD_add_response_header(response, "Allow", x->allow);
     if (status == 503) MHD_add_response_header(response, "Retry-After", "1");
     if (status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
-    if (x->answer.page && x->server->token[0] != '\0') {
+    if (x->answer.page && x->known && x->server->token[0] != '\0') {
         snprintf(text, sizeof text, "%s=%s; Path=/; HttpOnly; SameSite=Strict", x->server->cookie, x->server->token);
         MHD_add_response_header(response, "Set-Cookie", text);
     }
@@ -284,25 +288,25 @@ static bool has_token(const exchange *x, const char *path)
            serve_same_token(MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "token"), token);
 }
 
-/* Who asks, and from where. */
+/* Who asks, and from where. The page's own files hold nothing secret: without the token the page says that it needs one. */
 static bool is_allowed(exchange *x, const char *method, const char *path)
 {
     const char *host = header(x, "Host");
+    x->known = has_token(x, path);
     bool api = strncmp(path, "/api/", 5) == 0, reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
     if (x->server->listener.loopback && !serve_is_loopback_name(host))
         refuse(x, 400, "the Host header names another machine: open the address that the server printed");
     else if ((api || !reads) && !serve_is_own_page(header(x, "Origin"), header(x, "Sec-Fetch-Site"), host))
         refuse(x, 400, "the request comes from a page of another server");
-    else if (!has_token(x, path))
+    else if ((api || !reads) && !x->known)
         refuse(x, 401, "the token is missing or wrong: open the address that the server printed");
     return !x->answered;
 }
 
 static bool find_route(exchange *x, const char *method, const char *path)
 {
-    bool known = false;
-    x->route = serve_route_find(method, path, &x->request.tail, &known);
-    if (x->route == NULL && known)
+    x->route = serve_route_find(method, path, &x->request.tail, &x->allow);
+    if (x->allow != NULL)
         refuse(x, 405, "this path is asked with another method (docs/api.md)");
     else if (x->route == NULL)
         refuse(x, 404, "there is no such path (docs/api.md)");
@@ -378,18 +382,17 @@ static enum MHD_Result begin(serve_server *server, struct MHD_Connection *handle
     x->hooks = (clipspan_hooks){.progress = is_pointless, .user = x};
     x->request.hooks = &x->hooks;
     enter(x->link, READING);
-    if (!prepare(x, method, path) && x->announced > DISCARD_MOST) return send_answer(x);
+    /* who asks first whether to send the body is spared it */
+    if (!prepare(x, method, path) && (x->announced > DISCARD_MOST || header(x, "Expect") != NULL)) return send_answer(x);
     return MHD_YES;
 }
 
-/* More than was announced is never handed over by the library; a refused body goes nowhere. */
+/* More than was announced is never handed over by the library; a refused body goes nowhere, and one of unknown length ends. */
 static enum MHD_Result take(exchange *x, const char *bytes, size_t *length)
 {
-    if (x->body != NULL) {
-        if (*length > x->announced - x->request.length) return MHD_NO;
-        memcpy(x->body + x->request.length, bytes, *length);
-        x->request.length += *length;
-    }
+    if (*length > (x->body ? x->announced : DISCARD_MOST) - x->request.length) return MHD_NO;
+    if (x->body != NULL) memcpy(x->body + x->request.length, bytes, *length);
+    x->request.length += *length;
     *length = 0;
     return MHD_YES;
 }
@@ -400,6 +403,11 @@ static enum MHD_Result start(exchange *x)
     if (x->body != NULL) {
         x->body[x->request.length] = '\0';
         x->request.body = x->body;
+    }
+    const char *seen = x->route->kept ? header(x, "If-None-Match") : NULL;
+    if (seen != NULL && strcmp(seen, x->server->tag) == 0) {
+        x->answer.status = 304;
+        return send_answer(x);
     }
     if (x->route->is_long != NULL && x->route->is_long(&x->request)) lane = SERVE_LONG;
     if (lane == SERVE_AT_ONCE) {
@@ -467,6 +475,22 @@ static clipspan_status choose_token(serve_server *server, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
+static clipspan_status choose_tag(serve_server *server, clipspan_error *err)
+{
+    char made[33];
+    if (!serve_make_token(made)) return fail(err, "the system gives no random numbers");
+    snprintf(server->tag, sizeof server->tag, "\"%s\"", made);
+    return CLIPSPAN_OK;
+}
+
+/* "%00" stays as it is: behind a NUL nothing would be seen of a path or a value. */
+static size_t unescape(void *given, struct MHD_Connection *handle, char *text)
+{
+    (void)given;
+    (void)handle;
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
 static clipspan_status start_daemon(serve_server *server, clipspan_error *err)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (server->listener.ipv6 ? MHD_USE_IPv6 : 0);
@@ -475,7 +499,8 @@ static clipspan_status start_daemon(serve_server *server, clipspan_error *err)
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, server->listener.fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, each,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK,
+        unescape, server, MHD_OPTION_END);
     if (server->daemon == NULL) return fail(err, "libmicrohttpd does not start");
     return CLIPSPAN_OK;
 }
@@ -491,6 +516,7 @@ clipspan_status serve_open(serve_server **out, const serve_options *options, cli
     clipspan_status status =
         serve_listen(&server->listener, options->host ? options->host : "127.0.0.1", (unsigned)options->port, err);
     if (status == CLIPSPAN_OK) status = choose_token(server, err);
+    if (status == CLIPSPAN_OK) status = choose_tag(server, err);
     if (status == CLIPSPAN_OK) status = serve_session_open(&server->session, &server->options, err);
     if (status == CLIPSPAN_OK && (server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         status = fail(err, "no file descriptor is left");

@@ -49,7 +49,7 @@ static clipspan_status take_row(serve_session *session, const serve_request *req
     clipspan_status status = serve_body_open(&body, request->body, request->length, known, err);
     if (status == CLIPSPAN_OK) status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
     if (status == CLIPSPAN_OK) status = serve_session_subject(session, number, subject, err);
-    if (status == CLIPSPAN_OK) status = serve_need_store(*subject, answer, err);
+    if (status == CLIPSPAN_OK && (*subject)->rows->store == NULL) status = serve_need_store(*subject, answer, err);
     if (status == CLIPSPAN_OK && !serve_body_has(body, "row")) status = serve_wrong(err, "row is missing");
     if (status == CLIPSPAN_OK) status = serve_body_number(body, "row", 0, (size_t)1 << 62, 0, &row, err);
     if (status == CLIPSPAN_OK) status = serve_pictures_take_row(*subject, row, request->hooks, picture, answer, err);
@@ -101,7 +101,6 @@ static clipspan_status add_photo(serve_answer *answer, const unsigned char *rgb,
 {
     const char *path = serve_answer_file(answer, err);
     answer->type = as == CLIPSPAN_PHOTO_PNG ? "image/png" : "image/jpeg";
-    answer->keep_seconds = 3600;
     return path ? clipspan_picture_photo(rgb, width, height, as, path, err) : err->status;
 }
 

@@ -16,6 +16,7 @@ typedef struct job {
     const clipspan_batch *batch;
     const char **texts; /* [T] borrowed from the request */
     size_t text_count;
+    size_t only; /* of the texts, by position, the one that is answered; SIZE_MAX: all of them */
     const char *minus;
     bool minus_mean;
     const char *names; /* of the heads, as they were given */
@@ -76,6 +77,16 @@ static clipspan_status embed(job *j, const clipspan_hooks *hooks, clipspan_error
     return status;
 }
 
+/* The others have given their share of the mean. */
+static void keep_only(job *j)
+{
+    size_t dim = (size_t)j->subject->info->embed_dim;
+    if (j->only == SIZE_MAX) return;
+    memmove(j->directions, j->directions + j->only * dim, dim * sizeof *j->directions);
+    j->texts[0] = j->texts[j->only];
+    j->text_count = 1;
+}
+
 /* ---- parts ------------------------------------------------------------------------------------------------- */
 
 static bool layer_has_chosen(const job *j, size_t layer)
@@ -134,10 +145,10 @@ static clipspan_status choose(job *j, clipspan_error *err)
     for (size_t h = 0; j->detail == CLIPSPAN_MAP_HEAD && h < all; h++)
         if (j->chosen[h]) j->columns[j->part_count++] = h;
     name_parts(j, chosen == all);
-    size_t most = (size_t)SERVE_MAP_VALUES / (size_t)j->subject->info->tokens;
-    if (j->text_count * j->part_count <= most) return CLIPSPAN_OK;
-    return serve_wrong(err, "%zu texts by %zu maps: an answer holds at most %zu maps: choose fewer heads or texts",
-                       j->text_count, j->part_count, most);
+    size_t most = (size_t)SERVE_MAP_VALUES / (size_t)j->subject->info->tokens, texts = j->only == SIZE_MAX ? j->text_count : 1;
+    if (texts * j->part_count <= most) return CLIPSPAN_OK;
+    return serve_wrong(err, "%zu texts by %zu maps: an answer holds at most %zu maps: choose fewer heads or texts, or one text by `only`",
+                       texts, j->part_count, most);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------------------- */
@@ -246,6 +257,7 @@ static clipspan_status read_request(job *j, const serve_body *body, clipspan_err
     if (status == CLIPSPAN_OK) status = serve_body_flag(body, "minus_mean", &j->minus_mean, err);
     if (status == CLIPSPAN_OK) status = serve_body_choice(body, "detail", details, &detail, err);
     if (status == CLIPSPAN_OK) status = serve_body_text(body, "heads", SERVE_HEADS_BYTES, NULL, &j->names, err);
+    if (status == CLIPSPAN_OK) status = serve_body_number(body, "only", 0, j->text_count - 1, SIZE_MAX, &j->only, err);
     j->detail = meant[detail];
     if (status == CLIPSPAN_OK && j->minus != NULL && j->minus_mean)
         status = serve_wrong(err, "minus and minus_mean cannot both be subtracted");
@@ -256,7 +268,7 @@ static clipspan_status read_request(job *j, const serve_body *body, clipspan_err
 
 clipspan_status serve_maps(serve_session *session, const serve_request *request, serve_answer *answer, clipspan_error *err)
 {
-    static const char *const known[] = {"image", "texts", "minus", "minus_mean", "detail", "heads", "model", NULL};
+    static const char *const known[] = {"image", "texts", "minus", "minus_mean", "only", "detail", "heads", "model", NULL};
     serve_body *body = NULL;
     serve_subject *subject = NULL;
     serve_picture *picture = NULL;
@@ -275,6 +287,7 @@ clipspan_status serve_maps(serve_session *session, const serve_request *request,
         status = choose(&j, err);
     }
     if (status == CLIPSPAN_OK) status = embed(&j, request->hooks, err);
+    if (status == CLIPSPAN_OK) keep_only(&j);
     if (status == CLIPSPAN_OK) status = compute(&j, err);
     if (status == CLIPSPAN_OK) status = report(&j, picture, answer, err);
     serve_pictures_release(subject, picture);

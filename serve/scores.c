@@ -177,8 +177,10 @@ bool serve_scores_run(const serve_request *request)
 {
     static const char word[] = "\"run\"";
     const size_t length = sizeof word - 1;
-    for (size_t i = 0; i + length <= request->length; i++)
-        if (memcmp(request->body + i, word, length) == 0) return true;
+    for (const char *at = request->body; (at = strstr(at, word)) != NULL;) {
+        at += length;
+        if (at[strspn(at, " \t\r\n")] == ':') return true; /* a field's name, not a text */
+    }
     return false;
 }
 

@@ -112,6 +112,14 @@ static void start_warming(serve_session *session)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static const serve_side *choose_rows(const serve_options *options, size_t own)
+{
+    const serve_side *side = &options->sides[own];
+    for (size_t i = 0; side->store == NULL && i < options->side_count; i++)
+        if (options->sides[i].store != NULL) side = &options->sides[i];
+    return side;
+}
+
 clipspan_status serve_session_open(serve_session *session, const serve_options *options, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -120,6 +128,7 @@ clipspan_status serve_session_open(serve_session *session, const serve_options *
         size_t i = session->count++;
         status = subject_open(&session->subjects[i], &options->sides[i], options, err);
     }
+    for (size_t i = 0; i < session->count; i++) session->subjects[i].rows = choose_rows(options, i);
     if (status == CLIPSPAN_OK) start_warming(session);
     return status;
 }

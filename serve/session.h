@@ -41,7 +41,7 @@ typedef struct serve_space {
 } serve_space;
 
 typedef struct serve_subject {
-    const serve_side *side;
+    const serve_side *side, *rows; /* rows: the side whose store's images are asked for by row: its own, else another's */
     const clipspan_model_info *info;
     int threads;
     serve_gate engine;
