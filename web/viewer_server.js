@@ -20,7 +20,7 @@
     token: "Open the address that “clipspan serve” printed when it started: it holds the token.",
     lost: "",
     busy: "The server has much to do. Try again in a moment.",
-    large: "The server takes no larger ones; “clipspan serve --help” says how to raise its limits.",
+    large: "The server takes no larger ones.",
     refused: "",
   };
   const TITLE = { gone: "The server does not answer", token: "The server asks for its token", lost: "It is no longer there" };

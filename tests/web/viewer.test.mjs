@@ -258,6 +258,14 @@ describe('the viewer', () => {
     assert.deepEqual(await accessibilityFaults(page), []);
     assert.deepEqual(faults, []);
     await page.close();
+    await context.clearCookies();
+    const bare = await watchedPage(context, [other.origin]);
+    await bare.page.goto(`${other.origin}/`);
+    await bare.page.getByText('The server asks for its token').waitFor();
+    assert.deepEqual(await accessibilityFaults(bare.page), []);
+    assert.deepEqual(bare.faults.filter((fault) => !fault.includes('401')), []);
+    assert.deepEqual(await context.cookies(), []);
+    await bare.page.close();
     assert.equal((await fetch(`${other.origin}/api/state`)).status, 401);
     await other.stop();
   });
