@@ -61,7 +61,7 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
     c.mark.dataset.mark = what.mark || "";
     if (c.element.firstChild !== (what.picture || c.mark)) c.element.replaceChildren(...(what.picture ? [what.picture, c.mark] : [c.mark]));
     c.element.className = [what.rgb ? "" : "unknown", what.off ? "off" : "", same(shown.first, c.l, c.h) ? "first" : "",
-      same(shown.second, c.l, c.h) ? "second" : ""].join(" ").trim();
+      same(shown.second, c.l, c.h) ? "second" : "", what.picture ? "pictured" : ""].join(" ").trim();
     c.element.setAttribute("aria-label", words(c.l, c.h, what));
     c.element.setAttribute("aria-selected", String(same(shown.first, c.l, c.h) || same(shown.second, c.l, c.h)));
   }

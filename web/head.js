@@ -29,7 +29,7 @@
     if (!d) return null;
     const interval = Number.isFinite(d.low) ? `${clipspan.signed(d.low, 2)} to ${clipspan.signed(d.high, 2)}` : null;
     return fact(term("direct", "direct effect"), `${clipspan.signed(d.value, 2)} logit`,
-      interval ? `lost without it (${interval})` : "lost without it");
+      interval ? `lost without it (95\u202f%: ${interval})` : "lost without it");
   }
 
   function facts({ head, effect }) {
@@ -38,7 +38,7 @@
       head.role ? fact(term("role", "role"), head.role, head.excess ? `${percent(head.excess[head.role], 0)} beyond chance` : null) : null,
       effect ? drop(effect) : null,
       head.explained !== undefined ? fact(term("explained", "its texts explain"), percent(head.explained, 0), "of its variance") : null,
-      fact("numerical rank", String(head.rank)));
+      fact(term("rank", "numerical rank"), String(head.rank)));
   }
 
   function texts(head) {
@@ -48,7 +48,7 @@
       el("thead", null, el("tr", null, el("th", { scope: "col" }, term("textspan", "text")),
         el("th", { scope: "col", class: "number" }, term("explained", "explained")), el("th", { class: "texts-bar", "aria-hidden": "true" }),
         stable ? el("th", { scope: "col", class: "number" }, term("stability", "stability")) : null)),
-      el("tbody", null, head.texts.map((t) => el("tr", null, el("th", { scope: "row", class: "said" }, t.text),
+      el("tbody", null, head.texts.map((t) => el("tr", null, el("th", { scope: "row", class: "said" }, el("bdi", null, t.text)),
         el("td", { class: "number" }, percent(t.explained)),
         el("td", { class: "texts-bar", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * Math.max(0, t.explained)) / most}%` } })),
         stable ? el("td", { class: "number" }, t.stability === undefined ? "" : percent(t.stability, 0)) : null))));
@@ -67,7 +67,7 @@
   }
 
   function activation({ head, doc, picture, open, level }) {
-    const a = head.activation, unit = (doc.units && doc.units.activation) || "contribution . text";
+    const a = head.activation, unit = ((doc.units && doc.units.activation) || "contribution . text").replace(" . ", " \u00b7 ");
     return [strip({ images: a.most, picture, title: "Images where it writes this most", open, level }),
       strip({ images: a.least, picture, title: "\u2026 and least", open, level }),
       clipspan.charts.histogram({ title: `All ${clipspan.count(doc.images)} images along \u201c${a.text}\u201d`, unit, low: a.low,
@@ -87,7 +87,7 @@
       const at = picture(m.row) || { src: "", width: 224, height: 224 };
       return clipspan.maps.view({ src: at.src, width: at.width, height: at.height, name: at.name || `row ${m.row}`,
         values: clipspan.maps.values(m, doc.side), side: doc.side,
-        limit, unit: doc.unit, caption: [el("span", { class: "said" }, m.text),
+        limit, unit: doc.unit, caption: [el("span", { class: "said" }, el("bdi", null, m.text)),
           el("span", { class: "soft small numbers" }, `in all ${clipspan.signed(m.effect, 2)} `)] });
     });
     const largest = Math.max(...doc.maps.map((m) => m.limit)),

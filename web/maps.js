@@ -80,7 +80,7 @@
   function group({ views, kind = "zero", limit, unit, note }) {
     const list = el("div", { class: "map-row" }, views), whole = el("div", { class: "maps" });
     whole.append(list, el("div", { class: "map-foot" },
-      clipspan.colours.legend({ kind, limit, unit, format: (v) => (kind === "zero" ? clipspan.signed(v, 2) : clipspan.number(v, 2)),
+      clipspan.colours.legend({ kind, limit, unit, over: true, format: (v) => (kind === "zero" ? clipspan.signed(v, 2) : clipspan.number(v, 2)),
         low: kind === "zero" ? "against" : "", high: kind === "zero" ? "for" : "" }), opacity(whole)),
       note ? el("p", { class: "soft small" }, note) : null);
     return whole;

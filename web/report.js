@@ -47,7 +47,7 @@
     };
   }
 
-  const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
+  const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
   function failure(what, error) {
     return clipspan.notice(`${what} could not be drawn.`,
@@ -60,15 +60,17 @@
     if (!kinds.some((kind) => of[kind].length > 0)) return null;
     try { return section.draw(place, of); } catch (error) { return failure(section.title, error); }
   }
-  const missing = (section, place) => (place.side.absent || []).filter((a) => section.kinds.includes(a.kind));
+  /* What a section lacks; what of the heads is not known is said once, beside their grid. */
+  const missing = (section, place) => (section.id === "first" && place.first("heads") ? []
+    : (place.side.absent || []).filter((a) => section.kinds.includes(a.kind)));
 
   function drawSection(section, places) {
     const parts = places.map((place) => [place, drawSide(section, place), missing(section, place)]);
     if (parts.every(([, drawn, absent]) => !drawn && absent.length === 0)) return null;
     const bodies = parts.map(([place, drawn, absent]) => el("div", { class: "side" },
       place.two ? el("h3", { class: "side-name" }, place.name) : null, drawn,
-      drawn && absent.length === 0 ? null : absent.map((a) =>
-        clipspan.notice(drawn ? "Not everything is shown here." : "Not in this report.", a.why)),
+      absent.length === 0 ? null : clipspan.notice(drawn ? "Not everything is shown here." : "Not in this report.",
+        [...new Set(absent.map((a) => sentence(a.why)))].join(" ")),
       !drawn && absent.length === 0 ? clipspan.notice("Not in this report.", "Only the other store was asked for this.") : null));
     return el("section", { id: section.id, class: `part part-${section.id}`, "aria-labelledby": `${section.id}-title` },
       el("div", { class: "part-head" }, el("h2", { id: `${section.id}-title`, tabindex: -1 }, section.title),
@@ -78,16 +80,17 @@
       el("div", { class: "sides" }, bodies));
   }
 
-  function glance(places) {
-    const one = places[0], fact = (name, value) => el("div", null, el("dt", null, name), el("dd", { class: "numbers" }, value));
-    if (places.length > 1) return [];
-    const { store, model } = one.side, classify = one.first("classify");
-    return [store ? fact("images", clipspan.count(store.images)) : null,
-      store ? fact("heads", `${clipspan.count(store.layers * store.heads)} in ${store.layers} layers`) : null,
-      model ? fact("parameters", `${clipspan.number(model.parameters / 1e6, 3)} million`) : null,
-      model ? fact("sees", `${model.image_size} \u00d7 ${model.image_size} pixels, patches of ${model.patch_size}`) : null,
-      classify && classify.top1 !== null ? fact("zero-shot top-1", clipspan.percent(classify.top1)) : null];
-  }
+  /* Model and data at a glance; of two sides, the one's above the other's. */
+  const GLANCE = [
+    ["model", (place) => place.two && place.name],
+    ["images", ({ side: { store } }) => store && clipspan.count(store.images)],
+    ["heads", ({ side: { store } }) => store && `${clipspan.count(store.layers * store.heads)} in ${store.layers} layers`],
+    ["parameters", ({ side: { model } }) => model && `${clipspan.number(model.parameters / 1e6, 3)} million`],
+    ["sees", ({ side: { model } }) => model && `${model.image_size} \u00d7 ${model.image_size} pixels, patches of ${model.patch_size}`],
+    ["zero-shot top-1", (place) => { const doc = place.first("classify"); return doc && doc.top1 !== null && clipspan.percent(doc.top1); }],
+  ];
+  const glance = (places) => GLANCE.map(([name, of]) => [name, places.map(of)]).filter(([, values]) => values.some(Boolean))
+    .map(([name, values]) => el("div", null, el("dt", null, name), values.map((v) => el("dd", { class: "numbers" }, v || "\u2013"))));
 
   function lead(places) {
     if (places.length > 1) return `Side by side: ${places.map((p) => p.name).join(" and ")}.`;
@@ -113,7 +116,7 @@
         place.side.sample ? el("p", null, sentence(place.side.sample)) : null,
         el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), known(place.side, place.level)),
         (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"),
-          el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", a.why)))] : null))),
+          el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", sentence(a.why))))] : null))),
       el("details", { class: "made", id: "words" }, el("summary", null, "The words used here"), clipspan.words.list()),
       el("p", { class: "soft small" }, `Written by clipspan ${data.version}. The file is whole in itself: it loads nothing and sends nothing.`));
   }
@@ -138,7 +141,7 @@
   function unfoldForPrint() {
     let opened = [];
     addEventListener("beforeprint", () => {
-      document.querySelectorAll("[popover]:popover-open").forEach((note) => note.hidePopover());
+      clipspan.words.close();
       opened = [...document.querySelectorAll("details.made:not([open]), details.all-heads:not([open])")];
       for (const details of opened) { details.open = true; if (details.fillNow) details.fillNow(); }
     });

@@ -6,27 +6,26 @@ clipspan.report = clipspan.report || { sections: [] };
   const SHOWN = 5, IMAGES = 8;
   const excess = (head) => (head.role && head.excess ? head.excess[head.role] : null);
 
-  /* The heads worth seeing first: those whose first text says most about them, and steadily; where roles are known, of each role
-   * the head that also tells it best. Heads that hardly vary are passed over. */
+  /* The heads worth seeing first: those whose first text says most about them, and steadily; where roles are known, those that
+   * also tell theirs best, one of each role before a second of any. No text comes twice. Heads that hardly vary are passed over. */
   function worth(doc) {
     const able = doc.heads.filter((h) => h.texts && h.texts.length && h.share * doc.heads.length > 0.2);
     const score = (h) => h.texts[0].explained * (h.texts[0].stability ?? 1) * (h.role ? excess(h) : 1);
-    const seen = new Set();
-    return [...able].sort((a, b) => score(b) - score(a)).filter((h) => {
-      const what = h.role || h.texts[0].text;
-      return seen.has(what) ? false : seen.add(what);
-    }).slice(0, SHOWN);
+    const once = (heads, of) => { const seen = new Set(); return heads.filter((h) => !seen.has(of(h)) && seen.add(of(h))); };
+    const distinct = once([...able].sort((a, b) => score(b) - score(a)), (h) => h.texts[0].text);
+    return [...new Set([...once(distinct, (h) => h.role || h.name), ...distinct])].slice(0, SHOWN);
   }
 
+  const quoted = ({ text }) => ["\u201c", el("bdi", null, text), "\u201d"];
   function story(head, place) {
     const text = head.texts[0], images = head.activation ? head.activation.most.slice(0, IMAGES) : [];
     return el("li", { class: "story" },
       el("div", { class: "story-words" },
-        el("p", { class: "story-text" }, `\u201c${text.text}\u201d`),
+        el("h" + place.level, { class: "story-text" }, quoted(text)),
         el("p", { class: "small soft numbers" }, place.headLink(head.name), head.role ? ` tells ${head.role}` : "",
-          ` \u00b7 ${clipspan.percent(text.explained, 0)} of its variance`),
+          ` \u00b7 the text explains ${clipspan.percent(text.explained, 0)} of its variance`),
         head.texts.length > 1 ? el("p", { class: "small soft" }, "then ",
-          head.texts.slice(1, 3).map((t) => `\u201c${t.text}\u201d`).join(", ")) : null),
+          head.texts.slice(1, 3).map((t, i) => [i ? ", " : "", quoted(t)])) : null),
       images.length ? el("ul", { class: "images story-images" }, images.map((i) => {
         const at = place.picture(i.row, i.name);
         return el("li", null, at ? el("img", { src: at.src, alt: i.name, width: at.width, height: at.height })
@@ -54,7 +53,8 @@ clipspan.report = clipspan.report || { sections: [] };
     const all = place.shared.places.map((p) => p.first("heads")).filter(Boolean), list = [];
     const limit = Math.max(...all.flatMap((doc) => doc.heads.map((h) => h.share)).filter(Number.isFinite));
     list.push({ key: "share", name: "share of variance", word: "share",
-      ...scaled("most", limit, (h) => h.share, "share of the variance of all heads", clipspan.percent, "of all heads' variance") });
+      ...scaled("most", limit, (h) => h.share, "share of the variance of all heads", (v) => clipspan.percent(v, limit < 0.02 ? 2 : 1),
+        "of all heads' variance") });
     const effects = place.shared.places.flatMap((p) => [...effectsOf(p).values()].map(logit)).filter(Number.isFinite);
     if (effects.length) {
       const most = Math.max(...effects.map(Math.abs)), mine = effectsOf(place);
@@ -186,6 +186,7 @@ clipspan.report = clipspan.report || { sections: [] };
       const panel = panels[which], top = panel.getBoundingClientRect().top;
       if (top > innerHeight * 0.75) panel.scrollIntoView();
     }
+    whole.addEventListener("keydown", (event) => { if (event.key === "Escape") setMode("open"); });
     place.openHead = (name) => {
       choose("first", name);
       panels.first.scrollIntoView();

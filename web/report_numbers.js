@@ -48,7 +48,7 @@ clipspan.report = clipspan.report || { sections: [] };
       xTitle: "attention layers replaced, from the first on", yTitle: "zero-shot top-1", unit: "share of images",
       series, to: series.some((each) => each.points.some((point) => point.y > 0.5)) ? 1 : undefined,
         xNames: (x) => (x === 0 ? "none" : x === layers ? `all ${layers}` : String(x)), format: (v) => percent(v, 0) });
-    const bars = clipspan.charts.bars({ title: "The heads that are worth most", unit: "direct effect: right class's logit lost",
+    const bars = clipspan.charts.bars({ title: "The heads that are worth most", unit: `direct effect: right class's logit lost${doc.resamples ? "; whiskers: 95 % interval" : ""}`,
       limit: Math.max(1e-9, ...sidesOf(place, "ablate").flatMap((d) => d.ablations).filter((a) => a.kind === "head").flatMap((a) =>
         [metric(a, "logit_drop").value, metric(a, "logit_drop").high]).filter(Number.isFinite)), format: (v) => clipspan.signed(v, 2),
       items: heads.map((a) => ({ name: a.name, value: metric(a, "logit_drop").value, low: metric(a, "logit_drop").low,
@@ -69,20 +69,17 @@ clipspan.report = clipspan.report || { sections: [] };
   /* One attribute over all heads: a small picture of the grid. */
   function small(doc, attribute, limit, place) {
     const layers = Math.max(...doc.heads.map((h) => h.layer)) + 1, heads = Math.max(...doc.heads.map((h) => h.head)) + 1;
-    const colour = clipspan.colours.scale("most", limit), canvas = el("canvas",
-      { class: "small-grid", width: heads, height: layers, style: { "aspect-ratio": `${heads} / ${layers}` } });
-    const context = canvas.getContext("2d"), best = [...doc.heads].sort((a, b) => b.excess[attribute.name] - a.excess[attribute.name]).slice(0, 3);
-    for (const h of doc.heads) {
-      context.fillStyle = clipspan.colours.css(colour(Math.max(0, h.excess[attribute.name] || 0)));
-      context.fillRect(h.head, h.layer, 1, 1);
-    }
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label",
-      `${attribute.name} over all heads, ${layers} layers by ${heads} heads; most in ${best.map((h) => `${h.name} ${percent(h.excess[attribute.name], 0)}`).join(", ")}`);
+    const colour = clipspan.colours.scale("most", limit), of = (h) => h.excess[attribute.name];
+    const best = [...doc.heads].sort((a, b) => of(b) - of(a)).slice(0, 3);
+    const drawing = clipspan.svg("svg", { class: "small-grid", viewBox: `0 0 ${heads} ${layers}`, preserveAspectRatio: "none", role: "img",
+      style: { "aspect-ratio": `${heads} / ${layers}` }, "aria-label": `${attribute.name} over all heads, ${layers} layers by ${heads} heads; ` +
+        `most in ${best.map((h) => `${h.name} ${percent(of(h), 0)}`).join(", ")}` },
+    doc.heads.map((h) => clipspan.svg("rect", { x: h.head, y: h.layer, width: 1.02, height: 1.02,
+      style: { fill: clipspan.colours.css(colour(Math.max(0, of(h) || 0))) } }, clipspan.svg("title", null, `${h.name}: ${percent(of(h), 0)}`))));
     return el("figure", { class: "attribute" }, el("figcaption", null, el("strong", null, attribute.name),
-      el("span", { class: "soft small" }, ` ${attribute.values} values, ${clipspan.count(attribute.images)} images`)), canvas,
+      el("span", { class: "soft small" }, ` ${attribute.values} values, ${clipspan.count(attribute.images)} images`)), drawing,
       el("ul", { class: "small numbers" }, best.map((h) => el("li", { class: "spread" }, place.headLink(h.name),
-        percent(h.excess[attribute.name], 0)))));
+        percent(of(h), 0)))));
   }
   function attributes(place, of) {
     const { data: doc, command } = of.attributes[0], limit = Math.max(1e-9,
@@ -138,10 +135,10 @@ clipspan.report = clipspan.report || { sections: [] };
     const pairs = clipspan.charts.pairs({ title: after
       ? `Accuracy by group: as it is, and without ${after.heads.length} head${after.heads.length > 1 ? "s" : ""} (${after.rule})`
         : "Accuracy by group",
-      unit: "accuracy, share of the group's images", names: ["before", "after"], format: (v) => percent(v, 0),
+      unit: `accuracy, share of the group's images${before.groups.some((g) => Number.isFinite(g.low)) ? "; lines: 95 % interval" : ""}`, names: ["before", "after"], format: (v) => percent(v, 0),
       items: doc.groups.map((g, i) => ({ name: groupName(g), before: before.groups[i], after: after ? after.groups[i] : null })) });
     const text = table({ caption: "Accuracy by rule", numbers: 2,
-      header: ["heads are taken out by", "which", term("worst", "worst group"), "95 % interval", "average", "change of the worst"],
+      header: [term("rule", "heads are taken out by"), "which", term("worst", "worst group"), "95 % interval", "average", "change of the worst"],
       rows: doc.rows.map((r) => [r.rule, headsList(r.heads, place), percent(r.worst.value), interval(r.worst), percent(r.average.value),
         r === before ? "" : `${clipspan.signed(100 * r.change.value, 3)} points`]) });
     return panel(place, { name: "groups", csv: rows, json: () => doc, command }, pairs, text,

@@ -21,7 +21,7 @@ clipspan.report = clipspan.report || { sections: [] };
         ` \u00b7 ${percent(space.share, 0)} with the query's ${doc.column}`) : el("span", { class: "soft" }, ` \u00b7 ${unit}`)),
     el("ol", { class: "images" }, space.nearest.map((n) => el("li", null, el("figure", null, picture(place, n.row, n.name),
       el("figcaption", { class: "numbers" }, clipspan.number(n.score, 2),
-        n.value ? el("span", { class: "value", title: `${doc.column}: ${n.value}` }, n.value) : null))))));
+        n.value && doc.query.value ? el("span", { class: "value", title: `${doc.column}: ${n.value}` }, n.value) : null))))));
   }
   function query(section, place) {
     const doc = section.data, rows = () => [["space", "rank", "row", "name", "score", ...(doc.column ? [doc.column] : [])],
@@ -49,12 +49,12 @@ clipspan.report = clipspan.report || { sections: [] };
       unit: "share of pixels, from 0 to 1; whiskers: 95 % interval", limit: 1, format: (v) => clipspan.number(v, 2),
       items: doc.methods.map((m) => ({ name: m.method, value: m.miou.value, low: m.miou.low, high: m.miou.high })) });
     const table = clipspan.report.table({ caption: "Scores by method", header: ["method", ...measures.map(([, name]) => name)],
-      rows: doc.methods.map((m) => [el("span", { title: m.citation }, m.method),
-        ...measures.map(([k]) => (m[k] ? percent(m[k].value) : "\u2013"))]) });
+      rows: doc.methods.map((m) => [m.method, ...measures.map(([k]) => (m[k] ? percent(m[k].value) : "\u2013"))]) });
     return clipspan.report.panel(place, { name: "segmentation", title: "Scores", csv: rows, json: () => doc, command: section.command },
       el("div", { class: "pair" }, bars, table),
       el("p", { class: "soft small" },
-        `${clipspan.count(doc.methods[0].images)} images, scored at ${doc.size} \u00d7 ${doc.size} pixels, masks ${doc.protocol === "aligned" ? "resized and cropped as their images" : "stretched to the square"}. ${doc.steps}.`));
+        `${clipspan.count(doc.methods[0].images)} images, scored at ${doc.size} \u00d7 ${doc.size} pixels, masks ${doc.protocol === "aligned" ? "resized and cropped as their images" : "stretched to the square"}. ${doc.steps}.`),
+      el("p", { class: "soft small" }, doc.methods.filter((m) => m.citation).map((m) => `${m.method}: ${m.citation}`).join("; "), "."));
   }
 
   function masked(image, mask, caption, note) {

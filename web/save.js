@@ -120,17 +120,18 @@
     const svg = clipspan.svg("svg", { width, height, "data-theme": "light" },
       clipspan.svg("style", null, rules.join("\n")), clipspan.svg("foreignObject", { width: "100%", height: "100%" }));
     const body = document.createElementNS(XHTML, "body");
-    body.style.cssText = `padding:${EDGE}px;width:${width}px;background:#fff`;
+    body.style.cssText = `padding:${EDGE}px;width:${width}px;background:#fff;container-type:inline-size`;
     body.append(copied);
     svg.lastChild.append(body);
     svg.setAttribute("xmlns", SVG);
     return { text: new XMLSerializer().serializeToString(svg), width, height };
   }
 
-  /* The height that an element takes at a width, tried out of sight where the same rules hold for it. */
+  /* The height that an element takes at a width, tried out of sight where the same rules hold for it; what asks for the
+   * width around it is told this one, as in the picture. */
   function heightAt(element, parent, width) {
     const aside = clipspan.el("div", { "aria-hidden": "true",
-      style: { position: "absolute", left: "-300vw", top: "0", width: `${width}px` } }, element);
+      style: { position: "absolute", left: "-300vw", top: "0", width: `${width}px`, "container-type": "inline-size" } }, element);
     parent.append(aside);
     const height = Math.ceil(element.getBoundingClientRect().height);
     aside.remove();

@@ -2,6 +2,7 @@
  *
  *   clipspan.words.term(key, text)   an element: the text (by default the term) with a dotted line; a click, finger or
  *                                    Enter opens what it means
+ *   clipspan.words.close()           what is open
  *   clipspan.words.of(key)           {name, means}: for use elsewhere
  *   clipspan.words.list(keys)        all of them as a <dl>, by default every term
  */
@@ -40,6 +41,11 @@
       "Narrow: the number would be much the same with other images of this kind."],
     worst: ["worst group", "Images are grouped by class and attribute; the accuracy of the group that fares worst. A model that leans on a cue " +
       "that only goes along with the class fails where the two part."],
+    rule: ["rule", "How heads are chosen. Cue, by own variance: the share of a head's variance that lies along the cue's texts; by passing: the " +
+      "share of the representation's variance along the cue that passes through the head; by correlation: how its writing along the cue goes " +
+      "with the attribute. Contrast of groups, right and wrong: heads that help a class's best group over its worst, or right answers " +
+      "over wrong ones. Greedy: one head after another, whichever helps the worst group most."],
+    rank: ["numerical rank", "How many directions the head's contributions vary in, as far as the numbers can tell; at most the head's width."],
     logit: ["logit", "An image's score for a class, before it becomes a probability: the cosine between image and text, times the model's " +
       "scale (often 100)."],
     cosine: ["cosine", "How alike the directions of an image and a text are in the joint space; 1 is the same direction, 0 unrelated."],
@@ -49,7 +55,9 @@
     excess: ["share beyond chance", "The share of the head's variance that lies between images of different value, with what random values would " +
       "reach taken out."],
   };
-  let count = 0;
+  let count = 0, shown = null;
+  const close = () => { if (shown) shown.hidePopover(); };
+  addEventListener("scroll", close, { passive: true });
 
   const of = (key) => ({ name: WORDS[key][0], means: WORDS[key][1] });
 
@@ -67,13 +75,16 @@
     const note = clipspan.el("span", { class: "word-note", id, popover: "auto", role: "note" }, clipspan.el("strong", null, name), " ", means);
     const button = clipspan.el("button", { type: "button", class: "word", popovertarget: id,
       "aria-label": `${text || name}: what it means` }, text || name);
-    note.addEventListener("toggle", (event) => { if (event.newState === "open") place(button, note); });
-    addEventListener("scroll", () => { if (note.matches(":popover-open")) note.hidePopover(); }, { passive: true });
+    note.addEventListener("toggle", (event) => {
+      const opened = event.newState === "open";
+      if (opened) place(button, note);
+      if (opened || shown === note) shown = opened ? note : null;
+    });
     return clipspan.el("span", { class: "word-whole" }, button, note);
   }
 
   const list = (keys = Object.keys(WORDS)) => clipspan.el("dl", { class: "words" }, keys.map((key) =>
     clipspan.el("div", null, clipspan.el("dt", null, of(key).name), clipspan.el("dd", null, of(key).means))));
 
-  clipspan.words = { term, of, list };
+  clipspan.words = { term, close, of, list };
 })();

@@ -1,6 +1,6 @@
 // The report's panels: their colours, what they export, two heads and two stores side by side, help, paper.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -61,6 +61,68 @@ describe('the panels of the report', () => {
       assert.deepEqual(shown, drawn, file);
       assert.ok(new Set(shown.map(String)).size > shown.length / 2, 'nearly all cells have one colour');
     }
+    await page.close();
+  });
+
+  test('are dark in the dark theme where there is little, and light on paper and in files', async () => {
+    const { page, faults } = await open(made.report, '#colour=share');
+    const cells = page.locator('table[role=grid] tbody td');
+    const colours = () => cells.evaluateAll((all) => all.map((c) => getComputedStyle(c).backgroundColor));
+    const bright = (colour) => /\((\d+), (\d+), (\d+)\)/.exec(colour).slice(1).map(Number).reduce((a, b) => a + b) / 3;
+    const light = await colours(), drawing = (await exported(page, page.locator('.explorer .save-open').first()))['Drawing, SVG'];
+    const shares = sectionOf(await embedded(page), 'heads').heads.map((h) => h.share), most = shares.indexOf(Math.max(...shares));
+    const least = shares.indexOf(Math.min(...shares));
+    assert.ok(bright(light[least]) > 230 && bright(light[most]) < 90);
+    await page.getByRole('button', { name: 'Use the dark theme' }).click();
+    const dark = await colours();
+    assert.ok(bright(dark[least]) < 60 && bright(dark[most]) > 180, `${dark[least]} ${dark[most]}`);
+    const saved = await exported(page, page.locator('.explorer .save-open').first());
+    assert.equal(saved['Drawing, SVG'].toString(), drawing.toString());
+    await page.emulateMedia({ media: 'print' });
+    assert.deepEqual(await colours(), light);
+    await page.evaluate(() => localStorage.clear());
+    assert.deepEqual(faults, []);
+    await page.close();
+  });
+
+  test('are saved whole: what stands on the right is there too', async () => {
+    const { page } = await open(made.report);
+    const at = await page.locator('#classes .pair > *').nth(1).locator('tbody th').first().evaluate((cell) => {
+      const range = document.createRange(), body = cell.closest('.panel-body').getBoundingClientRect();
+      range.selectNodeContents(cell);
+      const box = range.getBoundingClientRect();
+      return [box.left - body.left, box.top - body.top, box.width, box.height].map((v, i) => 2 * (v + (i < 2 ? 16 : 0)));
+    });
+    const png = (await exported(page, page.locator('#classes .save-open')))['Picture, PNG'];
+    const ink = await page.evaluate(async ({ base64, at }) => {
+      const image = Object.assign(new Image(), { src: `data:image/png;base64,${base64}` });
+      await image.decode();
+      const context = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height }).getContext('2d');
+      context.drawImage(image, 0, 0);
+      return context.getImageData(...at).data.reduce((dark, value, i) => dark + (i % 4 === 0 && value < 100 ? 1 : 0), 0);
+    }, { base64: png.toString('base64'), at });
+    assert.ok(ink > 100, `${ink} dark pixels where the first confusion stands`);
+    await page.close();
+  });
+
+  test('hold any words: long ones, from right to left, markup, none known', async () => {
+    const odd = join(folder, 'odd.html'), source = readFileSync(made.report, 'utf8');
+    const [whole, start, json, end] = /(<script type="application\/json" id="data">)([^]*?)(<\/script>)/.exec(source), doc = JSON.parse(json);
+    const words = ['<b>bold</b>', 'x'.repeat(200), '\u0646\u0635 \u0637\u0648\u064a\u0644', 'words, '.repeat(40), '=1+1'];
+    const { heads } = sectionOf(doc, 'heads');
+    for (const head of heads) head.texts.forEach((t, i) => { t.text = words[i % words.length]; });
+    heads.forEach((head, i) => { if (i % 3 === 0) head.share = null; });
+    for (const c of sectionOf(doc, 'classify').classes) c.name = `${words[1]} ${words[0]}`;
+    doc.title = `${words[0]} ${words[1]}`;
+    writeFileSync(odd, source.replace(whole, () => start + JSON.stringify(doc).replace(/</g, '\\u003c') + end));
+    const { page, faults } = await open(odd, '#head=L4.H3');
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 800 });
+      assert.equal(await sidewaysScroll(page), 0, `${width}`);
+    }
+    assert.equal(await page.locator('b').count(), 0);
+    assert.equal(await page.locator('.notice.failed').count(), 0);
+    assert.deepEqual(faults, []);
     await page.close();
   });
 
@@ -156,6 +218,7 @@ describe('the panels of the report', () => {
     const doc = await embedded(page);
     assert.equal(doc.sides.length, 2);
     assert.equal(await page.locator('table[role=grid]').count(), 2);
+    assert.equal(await page.locator('#glance dd').count(), 2 * await page.locator('#glance dt').count());
     await cell(page, 'L2.H2', 0).click();
     await cell(page, 'L3.H3', 1).click();
     await article(page, 'L2.H2').waitFor();
