@@ -240,8 +240,8 @@ clipspan_status clsp_store_begin_shard(const clipspan_store *store, size_t s, co
 clipspan_status clsp_store_damaged(const clipspan_store *store, size_t s, clipspan_error *err)
 {
     const clsp_store_file *file = &store->manifest.shards[s].file;
-    clipspan_status status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s does not fit its checksums", store->directory,
-                                       file->name);
+    clipspan_status status = clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s/%s does not fit its checksums",
+                                       file->folder ? file->folder : store->directory, file->name);
     return clsp_store_file_explain(status, file, store->directory, err);
 }
 
