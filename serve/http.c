@@ -278,6 +278,24 @@ static void refuse(exchange *x, int status, const char *message)
     x->answered = true;
 }
 
+static enum MHD_Result count_header(void *given, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    static const char *const once[] = {"Host", "Content-Length", "Transfer-Encoding"};
+    unsigned *counts = given;
+    (void)kind;
+    (void)value;
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++) counts[i] += strcasecmp(name, once[i]) == 0;
+    return MHD_YES;
+}
+
+/* A proxy before this server might read a request otherwise, which says twice whom it is for or how long it is. */
+static bool is_clear(const exchange *x)
+{
+    unsigned counts[3] = {0};
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, count_header, counts);
+    return counts[0] <= 1 && counts[1] + counts[2] <= 1;
+}
+
 static bool has_token(const exchange *x, const char *path)
 {
     const char *token = x->server->token, *bearer = header(x, "Authorization");
@@ -294,7 +312,9 @@ static bool is_allowed(exchange *x, const char *method, const char *path)
     const char *host = header(x, "Host");
     x->known = has_token(x, path);
     bool api = strncmp(path, "/api/", 5) == 0, reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    if (x->server->listener.loopback && !serve_is_loopback_name(host))
+    if (!is_clear(x))
+        refuse(x, 400, "Host, or the length of the body, is said more than once");
+    else if (x->server->listener.loopback && !serve_is_loopback_name(host))
         refuse(x, 400, "the Host header names another machine: open the address that the server printed");
     else if ((api || !reads) && !serve_is_own_page(header(x, "Origin"), header(x, "Sec-Fetch-Site"), host))
         refuse(x, 400, "the request comes from a page of another server");
@@ -382,9 +402,10 @@ static enum MHD_Result begin(serve_server *server, struct MHD_Connection *handle
     x->hooks = (clipspan_hooks){.progress = is_pointless, .user = x};
     x->request.hooks = &x->hooks;
     enter(x->link, READING);
-    /* who asks first whether to send the body is spared it */
-    if (!prepare(x, method, path) && (x->announced > DISCARD_MOST || header(x, "Expect") != NULL)) return send_answer(x);
-    return MHD_YES;
+    if (prepare(x, method, path)) return MHD_YES;
+    /* a body with two lengths has no end; who asks first whether to send it is spared it */
+    bool unread = x->announced > DISCARD_MOST || header(x, "Expect") != NULL || !is_clear(x);
+    return unread ? send_answer(x) : MHD_YES;
 }
 
 /* More than was announced is never handed over by the library; a refused body goes nowhere, and one of unknown length ends. */

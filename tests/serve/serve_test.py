@@ -377,6 +377,10 @@ class Errors(unittest.TestCase):
         kind = {"Content-Type": "application/json"}
         chunked = b"POST /api/maps HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
         self.assertIn(b" 411 ", raw(self.server, chunked).split(b"\r\n")[0])
+        for twice in (b"Host: localhost\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"):
+            got = raw(self.server, chunked.replace(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 2\r\n" + twice).replace(b"2\r\n{}", b"{}"))
+            self.assertIn(b"more than once", got)
+            self.assertEqual(got.count(b"HTTP/1.1 "), 1)  # what follows is no second request
         for name in ("evil.example", f"127.0.0.1.evil.example:{self.server.port}", "localhost.evil", "", "127.0.0.1:x", "[::2]"):
             self.refused(400, "Host header", ask("GET", "/api/state", None, {"Host": name}))
         for name in ("127.0.0.1.", "127.1", "2130706433", "[::1", "[::1]x", "localhost:", "localhost:80:80", "localhost@evil", "128.0.0.1"):
