@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include "columns.h"
+#include "segment.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,9 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     if (s->segment == NULL && (s->segment_classes || s->segment_templates))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--segment-classes and --segment-templates are for --segment DATA");
     if (s->maps > MAPS_MOST) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--maps is at most %d", (int)MAPS_MOST);
+    unsigned char methods[CLI_METHODS];
     clipspan_status status = cli_check_embeddings(&s->span.texts, &s->span.embeddings, err);
+    if (status == CLIPSPAN_OK) status = cli_methods_parse(s->segment_methods, 0, methods, err);
     if (status == CLIPSPAN_OK) status = cli_check_classifier(s->scored.classifier, s->scored.templates, err);
     if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_FILE});
     return status == CLIPSPAN_OK ? check_files(s, err) : status;
@@ -106,15 +109,16 @@ static clipspan_status check_store(const report_side *side, clipspan_error *err)
 
 /* ---- a side --------------------------------------------------------------------------------------------------------- */
 
-/* The model and the pictures, where they are at hand. */
+/* The model and the pictures, where they are at hand; where the command line says that they are, they must be. */
 static clipspan_status open_beside_store(report_side *side, clipspan_error *err)
 {
     const settings *s = side->s;
     clipspan_status status = cli_open_store_model(&side->model, side->store, side->model_path, s->span.vocab, err);
-    if (status == CLIPSPAN_ERROR_MEMORY) return status;
+    int named = !side->second && (side->model_path != NULL || s->span.vocab != NULL);
+    if (status == CLIPSPAN_ERROR_MEMORY || (status != CLIPSPAN_OK && named)) return status;
     if (status != CLIPSPAN_OK) snprintf(side->no_model, sizeof side->no_model, "%s", err->message);
     status = cli_open_store_images(&side->images, side->store, side->images_path, err);
-    if (status == CLIPSPAN_ERROR_MEMORY) return status;
+    if (status == CLIPSPAN_ERROR_MEMORY || (status != CLIPSPAN_OK && side->images_path != NULL)) return status;
     if (status != CLIPSPAN_OK) snprintf(side->no_images, sizeof side->no_images, "%s", err->message);
     return clipspan_page_side(side->page, side->store, side->model, err);
 }

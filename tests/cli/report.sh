@@ -100,4 +100,8 @@ fails clipspan report store -o bad.html --segment nowhere
 fails clipspan report store -o bad.html --segment-classes pool.txt
 fails clipspan report store -o bad.html --beside nowhere
 fails clipspan report store -o bad.html --maps 1000
+fails clipspan report store -o bad.html --segment single --segment-method gradcam,nothing
+fails clipspan report store -o bad.html --model single
+fails clipspan report store -o bad.html --vocab pool.txt
+fails clipspan report store -o bad.html --images single/labels.csv
 ls | grep -c bad || true
