@@ -77,7 +77,8 @@ static clipspan_status open_page(clsp_canvas *canvas, medium to, int width, int 
     canvas->surface = new_surface(canvas, to, width, height);
     canvas->cr = cairo_create(canvas->surface);
     cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
-    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_SLIGHT);
+    /* hinting moves outlines to a screen's pixels; on a page of points it closed the gaps of small letters */
+    cairo_font_options_set_hint_style(options, to == PNG ? CAIRO_HINT_STYLE_SLIGHT : CAIRO_HINT_STYLE_NONE);
     cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF); /* widths that do not depend on the scale */
     cairo_set_font_options(canvas->cr, options);
     cairo_font_options_destroy(options);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { TICKS = 6, GROUPS_MOST = 64, TITLE_LINES = 2, NOTE_LINES = 6 };
-static const double WIDTH = 620, MARGIN = 16, NAMES = 150, NUMBERS = 56, STEP = 22, PIXELS = 2;
+static const double WIDTH = 620, MARGIN = 16, NAMES = 150, NUMBERS = 56, STEP = 22, DOT = 3.6, PIXELS = 2;
 
 typedef struct layout {
     const clipspan_groups *g;
@@ -50,6 +50,15 @@ static void draw_axis(const layout *a)
                      "accuracy of each group, %; bar: 95 % interval of the worst group");
 }
 
+/* Dots are drawn in the groups' order: one that later ones cover is larger, so that a ring of it shows. */
+static double radius_of(const layout *a, const clipspan_groups_row *row, size_t k)
+{
+    size_t covering = 0;
+    for (size_t later = k + 1; later < a->info.groups; later++)
+        covering += fabs(place(a, row->group[later].value) - place(a, row->group[k].value)) < DOT;
+    return fmin(DOT + 0.5 * DOT * (double)covering, 0.45 * STEP);
+}
+
 static void draw_row(const layout *a, size_t i)
 {
     const clipspan_groups_row *row = clipspan_groups_row_get(a->g, i);
@@ -62,7 +71,7 @@ static void draw_row(const layout *a, size_t i)
     clsp_canvas_text(a->canvas, &name, a->left - 10, y + 3.5, NAMES - 12, row->name);
     clsp_canvas_fill(a->canvas, &bar, clsp_soft_ink, 0.3);
     for (size_t k = 0; k < a->info.groups; k++)
-        clsp_canvas_dot(a->canvas, place(a, row->group[k].value), y, 3.6, clsp_line_colour(k));
+        clsp_canvas_dot(a->canvas, place(a, row->group[k].value), y, radius_of(a, row, k), clsp_line_colour(k));
     snprintf(number, sizeof number, "%.1f %%", 100 * row->worst.value);
     clsp_canvas_text(a->canvas, &value, a->right + 10, y + 3.5, 0, number);
 }
@@ -81,7 +90,7 @@ static double draw_legend(const layout *a, double y, bool measure)
             y += 15;
         }
         if (!measure) {
-            clsp_canvas_dot(a->canvas, x + 4, y - 3, 3.6, clsp_line_colour(k));
+            clsp_canvas_dot(a->canvas, x + 4, y - 3, DOT, clsp_line_colour(k));
             clsp_canvas_text(a->canvas, &a->small, x + 12, y, WIDTH - MARGIN - x - 12, text);
         }
         x += wide;

@@ -76,6 +76,8 @@ void clsp_legend_draw(clsp_canvas *canvas, const clsp_legend *legend)
         double ys[2] = {bar.y + bar.height, bar.y + bar.height + 0.3 * size}, xs[2] = {x, x};
         clsp_canvas_line(canvas, xs, ys, 2, clsp_soft_ink, 0.08 * size, 0);
         clsp_tick_label(label, &ticks, i);
+        double half = clsp_canvas_text_width(canvas, &font, label) / 2; /* which stays on the page beside a bar at its edge */
+        x = fmin(fmax(x, bar.x - 1.6 * size + half), bar.x + bar.width + 1.6 * size - half);
         clsp_canvas_text(canvas, &font, x, ys[1] + 1.1 * size, 0, label);
     }
 }
