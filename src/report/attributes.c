@@ -217,12 +217,8 @@ static clsp_json *json_head(const void *given, size_t i)
 {
     const subject *s = given;
     const place *at = &s->places[i];
-    char name[32];
-    clsp_report_head_name(name, at->layer, at->head);
     clsp_json *node = clsp_json_new_object();
-    bool good = node != NULL && clsp_json_put(node, "layer", clsp_json_new_int(at->layer)) &&
-                clsp_json_put(node, "head", clsp_json_new_int(at->head)) &&
-                clsp_json_put(node, "name", clsp_json_new_string(name)) &&
+    bool good = node != NULL && clsp_json_put_head(node, at->layer, at->head) &&
                 clsp_json_put(node, "strongest", json_strongest(s, at)) &&
                 clsp_json_put(node, "shares", json_by_attribute(s, at, share)) &&
                 clsp_json_put(node, "excess", json_by_attribute(s, at, excess)) &&

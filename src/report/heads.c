@@ -208,12 +208,8 @@ static clsp_json *json_head(const void *given, size_t i)
 {
     const clsp_heads *heads = given;
     const clsp_head_place *at = &heads->places[i];
-    char name[32];
-    clsp_report_head_name(name, at->layer, at->head);
     clsp_json *node = clsp_json_new_object();
-    bool good = node != NULL && clsp_json_put(node, "layer", clsp_json_new_int(at->layer)) &&
-                clsp_json_put(node, "head", clsp_json_new_int(at->head)) &&
-                clsp_json_put(node, "name", clsp_json_new_string(name)) &&
+    bool good = node != NULL && clsp_json_put_head(node, at->layer, at->head) &&
                 clsp_json_put(node, "variance", clsp_json_new_number(at->spread->variance)) &&
                 clsp_json_put(node, "share", clsp_json_new_number(at->spread->share)) &&
                 clsp_json_put(node, "rank", clsp_json_new_int(at->spread->rank)) && put_role(node, heads, at) &&

@@ -171,12 +171,8 @@ static clsp_json *json_text(const subject *s, size_t i, int m)
 static clsp_json *json_head(const subject *s, size_t i)
 {
     const clipspan_textspan_head *head = clipspan_textspan_get(s->result, i);
-    char name[32];
-    clsp_report_head_name(name, head->layer, head->head);
     clsp_json *node = clsp_json_new_object(), *texts = clsp_json_new_array();
-    bool good = node != NULL && texts != NULL && clsp_json_put(node, "layer", clsp_json_new_int(head->layer)) &&
-                clsp_json_put(node, "head", clsp_json_new_int(head->head)) &&
-                clsp_json_put(node, "name", clsp_json_new_string(name)) &&
+    bool good = node != NULL && texts != NULL && clsp_json_put_head(node, head->layer, head->head) &&
                 clsp_json_put(node, "rank", clsp_json_new_int(head->rank)) &&
                 clsp_json_put(node, "variance", clsp_json_new_number(head->variance)) &&
                 clsp_json_put(node, "explained", clsp_json_new_number(head->explained));

@@ -522,11 +522,79 @@ static void loses_no_half_in_memory(void **state)
     assert_message(err, "this file in memory was freed while it was written");
 }
 
+static void keeps_what_was_there_without_memory(void **state)
+{
+    (void)state;
+    clipspan_memory_file *file = NULL, *none = NULL;
+    clsp_output output;
+    clipspan_error err;
+    assert_int_equal(clipspan_memory_file_new(&file, &err), CLIPSPAN_OK);
+    write_to(clipspan_memory_file_path(file), "kept");
+    clsp_alloc_fail_at(1);
+    assert_int_equal(clipspan_memory_file_new(&none, &err), CLIPSPAN_ERROR_MEMORY);
+    assert_null(none);
+    clipspan_status status = CLIPSPAN_ERROR_MEMORY;
+    unsigned long n = 1;
+    for (; status != CLIPSPAN_OK; n++) {
+        clsp_alloc_fail_at(n);
+        status = clsp_output_open(&output, clipspan_memory_file_path(file), &err);
+        if (status == CLIPSPAN_OK) status = clsp_output_write(&output, "new", 3, &err);
+        if (status == CLIPSPAN_OK)
+            status = clsp_output_commit(&output, &err);
+        else
+            clsp_output_discard(&output);
+        clsp_alloc_fail_at(0);
+        if (status != CLIPSPAN_OK) assert_int_equal(status, CLIPSPAN_ERROR_MEMORY);
+        assert_string_equal(clipspan_memory_file_bytes(file, NULL), status == CLIPSPAN_OK ? "new" : "kept");
+    }
+    assert_true(n > 2);
+    clipspan_memory_file_free(file);
+}
+
+enum { THREADS = 4, ROUNDS = 500 };
+
+/* Returns how many of its files did not hold what it wrote. */
+static void *write_own_files(void *given)
+{
+    size_t wrong = 0, length = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        clipspan_memory_file *file = NULL;
+        clsp_output output;
+        clipspan_error err;
+        char text[64];
+        snprintf(text, sizeof text, "%s: %d", (const char *)given, round);
+        bool good = clipspan_memory_file_new(&file, &err) == CLIPSPAN_OK &&
+                    clsp_output_open(&output, clipspan_memory_file_path(file), &err) == CLIPSPAN_OK &&
+                    clsp_output_write(&output, text, strlen(text), &err) == CLIPSPAN_OK &&
+                    clsp_output_commit(&output, &err) == CLIPSPAN_OK &&
+                    strcmp(clipspan_memory_file_bytes(file, &length), text) == 0 && length == strlen(text);
+        wrong += !good;
+        clipspan_memory_file_free(file);
+    }
+    return (void *)wrong;
+}
+
+static void keeps_threads_apart(void **state)
+{
+    (void)state;
+    static const char *const names[THREADS] = {"one", "another", "a third", "the last"};
+    pthread_t threads[THREADS];
+    for (int t = 0; t < THREADS; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, write_own_files, (void *)names[t]), 0);
+    for (int t = 0; t < THREADS; t++) {
+        void *wrong = NULL;
+        assert_int_equal(pthread_join(threads[t], &wrong), 0);
+        assert_null(wrong);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gathers_in_memory),
         cmocka_unit_test(loses_no_half_in_memory),
+        cmocka_unit_test(keeps_what_was_there_without_memory),
+        cmocka_unit_test(keeps_threads_apart),
         cmocka_unit_test(appears_only_at_the_commit),
         cmocka_unit_test(replaces_what_stood_there_at_once),
         cmocka_unit_test(leaves_nothing_on_a_full_disk),
