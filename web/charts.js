@@ -42,7 +42,8 @@
   function figure({ title, height, draw, rows, said }) {
     const drawing = svg("svg", { class: "chart", role: "img", "data-title": title,
       "aria-label": `${title}. ${said || ""} The numbers are in the table below.`, height });
-    const details = el("details", { class: "numbers-of" }, el("summary", null, "The numbers"));
+    const details = el("details", { class: "numbers-of" }, el("summary", null, "The numbers",
+      el("span", { class: "visually-hidden" }, `: ${title}`)));
     const whole = el("figure", { class: "chart-whole" }, el("figcaption", null, title), drawing, details);
     details.addEventListener("toggle", () => {
       if (details.open && details.childElementCount === 1) details.append(el("div",

@@ -59,9 +59,7 @@
   const most = (t) => at("most", t > 0 ? Math.min(t, 1) : 0);
   const zero = (t) => at(t < 0 ? "against" : "for", Math.min(Math.abs(t), 1));
 
-  /* Browsers of before 2024 know no light-dark(): they show the colours of the light theme in both. */
-  const themed = CSS.supports("color", "light-dark(#000, #fff)");
-  const both = (f) => (rgb) => (themed && rgb.dark ? `light-dark(${f(rgb)}, ${f(rgb.dark())})` : f(rgb));
+  const both = (f) => (rgb) => (clipspan.themed && rgb.dark ? `light-dark(${f(rgb)}, ${f(rgb.dark())})` : f(rgb));
   const plain = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
   const css = both(plain);
 

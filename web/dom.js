@@ -14,6 +14,7 @@
  *   clipspan.percent(x, decimals = 1)           "12.3 %" of a share from 0 to 1
  *   clipspan.count(n)                           "50,000"
  *   clipspan.signed(x, digits = 3)              "+0.0123", with a true minus
+ *   clipspan.themed                             whether this browser has two themes
  *   clipspan.theme(button)                      makes a button switch light and dark; the choice is kept where it can be
  *   clipspan.debounce(wait, action)             action after `wait` ms without another call
  */
@@ -93,7 +94,10 @@ window.clipspan = clipspan;
   function kept() {
     try { return localStorage.getItem("clipspan-theme"); } catch (refused) { return null; }
   }
+  /* Browsers of before 2024 know no light-dark(): they have the light theme alone (design.css). */
+  clipspan.themed = CSS.supports("color", "light-dark(#000, #fff)");
   clipspan.theme = (button) => {
+    if (!clipspan.themed) { button.remove(); return; }
     const root = document.documentElement, system = matchMedia("(prefers-color-scheme: dark)");
     const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
     const name = () => { button.textContent = dark() ? "Light"

@@ -98,7 +98,7 @@
       clipspan.save.menu({ name: `maps-${head.name}`, picture: () => group, csv: () => mapRows(head, doc),
         json: () => doc.maps.map((m) => ({ ...m, unit: doc.unit, side: doc.side, values: Array.from(clipspan.maps.values(m, doc.side)) })),
           command: commands.length ? commands : null })),
-    group, commands.length ? clipspan.save.made(commands) : null);
+    group, commands.length ? clipspan.save.made(commands, `maps of ${head.name}`) : null);
   }
 
   function csv(head) {
@@ -117,7 +117,7 @@
       head.activation ? activation(inside) : !known ? null : clipspan.notice("Single images are not kept.",
         "The store holds moments alone; decompose without --moments to see images along a head."),
       of && of.maps.length > 0 ? maps(inside) : null,
-      command ? clipspan.save.made(command) : null);
+      command ? clipspan.save.made(command, head.name) : null);
     return whole;
   };
   clipspan.head.line = (head) => `${head.name}, ${percent(head.share)} of variance` +

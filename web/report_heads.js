@@ -219,7 +219,7 @@ clipspan.report = clipspan.report || { sections: [] };
       el("p", { class: "soft small keys" }, "Arrow keys move, ", el("kbd", null, "Enter"), " opens, ", el("kbd", null, "Shift"),
         " with a click or ", el("kbd", null, "Enter"), " compares."),
       el("p", { class: "soft small fingers" }, "A cell opens its head; Compare, then another cell, shows two beside each other."),
-      allHeads(doc, place), clipspan.save.made(command), saved), panels.first, panels.second);
+      allHeads(doc, place), clipspan.save.made(command, "all heads"), saved), panels.first, panels.second);
     place.shared.redraw.push(follow);
     follow(clipspan.address.read());
     return whole;

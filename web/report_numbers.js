@@ -11,7 +11,7 @@ clipspan.report = clipspan.report || { sections: [] };
     return el("div", { class: "panel" }, el("div", { class: title ? "spread panel-head" : "panel-head bare" },
       title ? el("h" + place.level, null, title) : null,
       clipspan.save.menu({ name: place.file(name), picture: picture || (() => svg() || body), csv, json, command })), body,
-        clipspan.save.made(command));
+        clipspan.save.made(command, title || place.file(name)));
   }
   clipspan.report.panel = panel;
 

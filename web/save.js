@@ -7,7 +7,8 @@
  *       json      function: a value
  *       command   a string or an array of them, or a function that returns one
  *     Functions are called when an item is chosen, so they give what is shown at that time. They may return promises.
- *   clipspan.save.made(command)        an element: "How it was made", the command (or an array of them, a line each) and a button that copies
+ *   clipspan.save.made(command, what)  an element: "How it was made", the command (or an array of them, a line each) and a button that
+ *                                      copies; what was made, for those who listen
  *   clipspan.save.copy(text)           to the clipboard; says so through clipspan.announce
  *   clipspan.save.file(name, type, content)   a download, of a string or Blob
  *   clipspan.save.csvOf(rows)          RFC 4180
@@ -201,7 +202,8 @@
   }
 
   const linesOf = (command) => (Array.isArray(command) ? command.join("\n") : command);
-  const made = (command) => clipspan.el("details", { class: "made" }, clipspan.el("summary", null, "How it was made"),
+  const made = (command, what) => clipspan.el("details", { class: "made" }, clipspan.el("summary", null, "How it was made",
+    what ? clipspan.el("span", { class: "visually-hidden" }, `: ${what}`) : null),
     clipspan.el("div", { class: "made-command" }, clipspan.el("pre", null, clipspan.el("code", null, linesOf(command))),
       clipspan.el("button", { type: "button", class: "button slim", on: { click: () => copy(linesOf(command)) } }, "Copy")));
 

@@ -85,6 +85,20 @@ describe('the panels of the report', () => {
     await page.close();
   });
 
+  test('are light, and read, in browsers without two themes or popovers', async () => {
+    const old = join(folder, 'old.html');
+    writeFileSync(old, readFileSync(made.report, 'utf8').replaceAll('light-dark(', 'unknown-dark(').replaceAll(':popover-open', ':unknown'));
+    const { page, faults } = await open(old, '#colour=share');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(251, 250, 248)');
+    assert.match(await page.locator('table[role=grid] tbody td').first().evaluate((c) => getComputedStyle(c).backgroundColor), /^rgb\(2[34]/);
+    assert.equal(await page.locator('#theme').count(), 0);
+    assert.equal(await page.locator('.word-note:visible').count(), 0);
+    await page.evaluate(() => scrollBy(0, 300));
+    assert.deepEqual(faults, []);
+    await page.close();
+  });
+
   test('are saved whole: what stands on the right is there too', async () => {
     const { page } = await open(made.report);
     const at = await page.locator('#classes .pair > *').nth(1).locator('tbody th').first().evaluate((cell) => {
