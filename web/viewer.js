@@ -24,9 +24,16 @@
       : el("strong", null, model.name), el("span", { class: "soft small" }, parts.join(" · ")));
   }
 
+  /* A server that was started again may have another model or store; the address keeps the view. */
+  async function compare() {
+    const now = await clipspan.server.get("state").catch(() => null);
+    if (now && JSON.stringify(now.models) !== JSON.stringify(viewer.server.models)) location.reload();
+  }
+
   function showReach(now) {
     const todo = "What you see is from before. Is “clipspan serve” still running? This page goes on by itself as soon as it answers.";
     clipspan.fill(at("reach"), now ? null : clipspan.notice("The server does not answer.", todo, true));
+    if (now) compare();
     if (now && viewer.held.status === "failed") viewer.tell("image");
     else if (now) viewer.tell("held");
   }

@@ -27,12 +27,12 @@
     keep(name, { status: "none" });
   }
 
-  async function ask(name, asked, body, trim = (answer) => answer) {
+  async function ask(name, asked, body) {
     keep(name, { ...viewer[name], status: "loading", error: null });
     const send = (held) => askers[name](name, { model: viewer.state.model, image: held.id, ...body });
     try {
       const answer = await viewer.again(viewer.state.image, send);
-      if (answer) keep(name, { status: "ready", asked, answer: trim(answer) });
+      if (answer) keep(name, { status: "ready", asked, answer });
     } catch (error) {
       const stays = error.kind === "gone" && viewer[name].answer; /* the page says at its top that the server is gone */
       keep(name, stays ? { ...viewer[name], status: "ready" } : { status: "failed", error });
@@ -45,26 +45,21 @@
     return ask("scores", asked, { texts: asked.map((each) => each.text) });
   }
 
+  /* Against the mean all texts are named, and one of them answered. */
   function mapsBody(text, minus, more) {
-    if (minus && minus.mean) return { texts: viewer.asked().map((each) => each.text), minus_mean: true, ...more };
+    const all = viewer.asked().map((each) => each.text);
+    if (minus && minus.mean) return { texts: all, minus_mean: true, only: Math.max(0, all.indexOf(text)), ...more };
     return { texts: [text], ...(minus ? { minus: minus.text } : {}), ...more };
   }
-  /* Against the mean all texts are asked for; the answer is brought down to the one looked at. */
-  function narrow(answer, text) {
-    const image = answer.images[0];
-    return { ...answer, images: [{ ...image, texts: image.texts.filter((each) => each.text === text).slice(0, 1) }] };
-  }
-  async function mapsOf(held, model, text, minus, more) {
-    return narrow(await clipspan.server.post("maps", { model, image: held.id, ...mapsBody(text, minus, more) }), text);
-  }
+  const mapsOf = (held, model, text, minus, more) => clipspan.server.post("maps", { model, image: held.id, ...mapsBody(text, minus, more) });
 
   /* As a whole every text has its map; by layer and head the one looked at alone. */
   function askMaps() {
     const look = viewer.look(), minus = viewer.minus(), detail = viewer.state.detail;
     if (viewer.held.status !== "ready" || !look) return drop("maps");
-    if (detail !== "whole") return ask("maps", { texts: [look], minus, detail }, mapsBody(look.text, minus, { detail }), (answer) => narrow(answer, look.text));
+    if (detail !== "whole") return ask("maps", { texts: [look], minus, detail }, mapsBody(look.text, minus, { detail }));
     const texts = viewer.asked().filter((each) => !minus || each.index !== minus.index);
-    return ask("maps", { texts, minus, detail }, { ...mapsBody(look.text, minus, { detail }), texts: texts.map((each) => each.text) });
+    return ask("maps", { texts, minus, detail }, { ...mapsBody(look.text, minus, { detail, only: undefined }), texts: texts.map((each) => each.text) });
   }
 
   const askAll = () => { askScores(); askMaps(); };
@@ -77,6 +72,7 @@
     timer = setTimeout(() => { waiting = 0; askAll(); }, Math.min(PAUSE, Math.max(0, waiting + LONGEST - now)));
   }
   viewer.on((changed) => {
+    if (changed("model")) for (const name of ["scores", "maps"]) drop(name); /* another model has other heads: nothing stays in view */
     if (changed("held")) {
       if (viewer.held.status === "ready") return askAll();
       if (viewer.held.status === "loading") for (const name of ["scores", "maps"]) keep(name, { ...viewer[name], status: viewer[name].answer ? "loading" : "none" });

@@ -1,6 +1,6 @@
 /* The open head: where it sees the text in this image, and what the store knows of it.
  *
- *   clipspan.viewer.heads            the answer to GET /api/heads, or null; .knownHead(name) one of its heads
+ *   clipspan.viewer.heads            the answer to GET /api/heads of the model that is looked through, or null; .knownHead(name) one of its heads
  *   clipspan.viewer.headOf(name)     an <article> of one (clipspan.head) with its pictures
  *   clipspan.viewer.headCard()       {element}
  */
@@ -9,7 +9,7 @@
   const viewer = clipspan.viewer, el = clipspan.el;
   const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
   const byModel = new Map(); /* model: {doc, names} or null */
-  viewer.heads = null;
+  Object.defineProperty(viewer, "heads", { get: () => { const known = byModel.get(viewer.state.model); return known ? known.doc : null; } });
 
   async function load() {
     const model = viewer.state.model;
@@ -23,10 +23,7 @@
         byModel.set(model, null);
       }
     }
-    if (model === viewer.state.model) {
-      viewer.heads = byModel.get(model) && byModel.get(model).doc;
-      viewer.tell("known");
-    }
+    if (model === viewer.state.model) viewer.tell("known");
     return null;
   }
   viewer.loadHeads = () => {
@@ -34,6 +31,11 @@
     return load();
   };
   const knownHead = (name) => { const known = byModel.get(viewer.state.model); return known ? known.names.get(name) : null; };
+
+  function exists(name) {
+    const place = clipspan.headOf(name), { layers, heads } = viewer.shape();
+    return Boolean(place) && place[0] < layers && place[1] < heads;
+  }
 
   function headOf(name, actions) {
     const head = knownHead(name), rows = [];
@@ -59,7 +61,7 @@
     /* Where this head sees the text in this image. */
     async function here() {
       const look = viewer.look(), name = viewer.state.head, mine = ++asking;
-      if (!look || !name || viewer.held.status !== "ready" || !clipspan.headOf(name)) return;
+      if (!look || viewer.held.status !== "ready" || !exists(name)) return;
       try {
         const answer = await viewer.again(viewer.state.image, (held) => viewer.mapsOf(held, viewer.state.model, look.text, viewer.minus(), { heads: name }));
         if (mine === asking) draw(answer, name);
@@ -71,25 +73,26 @@
       const part = answer.images[0].texts[0].parts[0], values = clipspan.maps.values(part, answer.side);
       const limit = clipspan.maps.limitOf([values], answer.side), key = `${viewer.held.id} ${viewer.state.model} ${answer.side}`;
       const words = [`${clipspan.signed(part.effect)} `, el("span", { class: "soft small" }, answer.unit), el("br"),
-        el("span", { class: "soft small" }, `for ${viewer.contrast()}; strongest colour ${clipspan.number(limit, 2)}`)];
+        el("span", { class: "soft small" }, `for ${viewer.contrast()}`)];
       if (key !== viewKey) {
         viewKey = key;
-        view = { caption: el("span", { class: "numbers" }) };
+        view = { caption: el("span", { class: "numbers" }), legend: el("div") };
         view.figure = clipspan.maps.view({ name: `${viewer.held.name}, head ${name}`, values, side: answer.side, limit, unit: answer.unit, width: 200, height: 200, caption: view.caption });
         clipspan.server.picture(viewer.held.path).then((src) => view.figure.update({ src }), () => null);
-        clipspan.fill(place, view.figure);
+        clipspan.fill(place, view.figure, view.legend);
       }
       clipspan.fill(view.caption, words);
+      clipspan.fill(view.legend, clipspan.colours.legend({ kind: "zero", over: true, limit, unit: `${answer.unit}, by patch`, format: (v) => clipspan.signed(v, 2) }));
       view.figure.update({ values, limit });
     }
 
     const refresh = () => viewer.keepFocus(element, build);
     function build() {
-      const name = viewer.state.head, place_ = clipspan.headOf(name), { layers, heads } = viewer.shape();
+      const name = viewer.state.head;
       const key = `${name} ${viewer.off().has(name)} ${Boolean(viewer.heads)} ${viewer.state.model}`;
       if (key === shown) return;
       shown = key;
-      if (!place_ || place_[0] >= layers || place_[1] >= heads) {
+      if (!exists(name)) {
         clipspan.fill(element, clipspan.notice("No head is open.", "Choose a cell of the grid: you see where this head sees the text, what it writes in general, and for which images most."));
         return;
       }

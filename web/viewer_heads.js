@@ -34,7 +34,7 @@
     function cell(l, h) {
       const effects = viewer.effects(), name = clipspan.headName(l, h), off = viewer.off().has(name), means = viewer.means();
       if (!effects) return { rgb: null, mark: "", said: "not known yet", off };
-      const what = viewer.knownHead(name), says = what && what.texts && what.texts.length ? `; “${what.texts[0].text}”` : "";
+      const what = viewer.knownHead(name), says = what && what.texts && what.texts.length ? `; ${viewer.quoted(what.texts[0].text)}` : "";
       const mean = means ? `, the store's mean ${clipspan.signed(means[l][h], 2)}` : "";
       return { rgb: clipspan.colours.zero(effects[l][h] / limit), mark: "", off, said: `${clipspan.signed(effects[l][h])} ${viewer.effectUnit()}${mean}${says}` };
     }
@@ -68,9 +68,9 @@
   }
   function rankings(limit) {
     const all = ranked(viewer.effects()), look = viewer.look(), minus = viewer.minus();
-    const against = minus ? (minus.mean ? "the mean of the texts" : `“${minus.text}”`) : "";
+    const against = minus ? (minus.mean ? "the mean of the texts" : viewer.quoted(minus.text)) : "";
     return el("div", { class: "rankings" },
-      ranking(`Heads for “${look.text}”`, all.filter((each) => each.value > 0).slice(0, LISTED), limit),
+      ranking(`Heads for ${viewer.quoted(look.text)}`, all.filter((each) => each.value > 0).slice(0, LISTED), limit),
       ranking(against ? `Heads for ${against}` : "Heads against it", all.filter((each) => each.value < 0).slice(-LISTED).reverse(), limit));
   }
 

@@ -2,7 +2,8 @@
  *
  *   clipspan.viewer.held             {status: "none", "loading", "ready" or "failed", ref, id, path, name, side, patches, row, error, problem}
  *                                  path: of its picture
- *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's; .refOf(row)
+ *   clipspan.viewer.openRow(row)     looks at an image of the store; .openFile(file) at a picture of the reader's; .refOf(row),
+ *                                  .rowOf(ref): {row, of} of which model's store, or null
  *   clipspan.viewer.hold(ref, model) promise of {id, path, name, side, patches, row}: the server holds the picture for this model
  *   clipspan.viewer.again(ref, ask)  ask(held), and once more after giving the server a picture that it no longer holds
  *   clipspan.viewer.giveFile(file)   promise of the same, of a picture of the reader's
@@ -12,6 +13,7 @@
 "use strict";
 (function () {
   const viewer = clipspan.viewer, el = clipspan.el;
+  let latest = 0; /* of what was chosen: only the last is shown */
   const TYPES = ["image/jpeg", "image/png", "image/webp"];
   const files = new Map(); /* id: file */
   const holds = new Map(); /* model and ref: promise */
@@ -39,7 +41,9 @@
   }
   /* An image of the other model's store: this store's own where that is the same image, else the picture as the other sees it. */
   async function carry(ref, { row, of }, model) {
-    const first = await hold(ref, of), { store, pictures } = viewer.server.models[model], source = viewer.server.models[of].store;
+    const { store, pictures } = viewer.server.models[model], source = viewer.server.models[of].store;
+    if (!store && viewer.server.models[of].pictures) return clipspan.server.post("images", { row, model });
+    const first = await hold(ref, of);
     if (store && pictures && source && store.images_path === source.images_path && row < store.images) {
       const same = await clipspan.server.post("images", { row, model });
       if (same.name === first.name) return same;
@@ -83,6 +87,7 @@
 
   async function follow() {
     const ref = viewer.state.image, model = viewer.state.model;
+    latest++;
     if (!ref) return tellHeld({ status: "none" });
     tellHeld({ ...viewer.held, status: "loading", ref });
     const current = () => ref === viewer.state.image && model === viewer.state.model;
@@ -110,14 +115,15 @@
 
   /* What cannot be taken leaves what was there before, with a word on what was wrong. */
   async function openFile(file) {
-    const before = viewer.held;
-    tellHeld({ ...before, status: "loading" });
+    const before = viewer.held, mine = ++latest;
+    tellHeld({ ...before, status: "loading", problem: null });
     try {
       const held = await giveFile(file);
+      if (mine !== latest) return;
       if (viewer.state.image === held.id) follow();
       else viewer.set({ image: held.id, name: held.name }, { step: true });
     } catch (error) {
-      tellHeld({ ...before, problem: error });
+      if (mine === latest) tellHeld({ ...before, problem: error });
     }
   }
 
@@ -167,5 +173,5 @@
     show(holder);
     if (viewer.state.image) follow();
   };
-  Object.assign(viewer, { hold, again, refOf, openRow, openFile, giveFile, chooser });
+  Object.assign(viewer, { hold, again, refOf, rowOf, openRow, openFile, giveFile, chooser });
 })();

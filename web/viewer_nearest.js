@@ -12,7 +12,7 @@
 
   viewer.nearestPanel = () => {
     if (!viewer.server.models.some((each) => each.store && !each.store.moments_only)) return null;
-    let answer = null, asked = null;
+    let answer = null, asked = null, asking = 0;
     const ask = clipspan.server.latest();
     const query = () => {
       const { near, space } = viewer.state, look = viewer.look();
@@ -40,18 +40,19 @@
 
     function show() {
       const list = answer.spaces[0].nearest, unit = answer.similarity === "cosine" ? "cosine" : "inner product";
-      const of = asked.near === "text" ? `“${asked.text}”` : asked.name, { space: where } = answer.spaces[0];
+      const of = asked.near === "text" ? viewer.quoted(asked.text) : asked.name, { space: where } = answer.spaces[0];
       const within = where === "the whole representation" ? where : `the space of ${where}`;
       panel.show(el("p", { class: "small soft" }, `${of}, in ${within}. Below each: its ${unit}.`),
         el("div", { class: "tiles" }, list.map((each) => viewer.tile({ row: each.row, name: each.name, caption: clipspan.number(each.score), pictured: viewer.pictured() }))));
     }
 
     async function refresh() {
+      const turn = ++asking;
       offer();
       near.set(viewer.state.near);
       near.enable("text", Boolean(viewer.look()));
       if (document.activeElement !== space.field) space.field.value = viewer.state.space || "";
-      if (!viewer.model().store) { ask.stop(); return panel.empty("This model has no store.", "Images can be found in the other model’s."); }
+      if (!viewer.searched()) { ask.stop(); answer = null; return panel.empty("This model has no store of images.", "Images can be found in the other model’s."); }
       if (viewer.held.status === "failed") { ask.stop(); answer = null; return panel.empty("There is no image to look at.", "Drop or choose one."); }
       if (viewer.held.status !== "ready") { if (!answer) panel.wait("12rem"); return null; }
       if (answer) panel.busy(true); else panel.wait("12rem");
@@ -61,12 +62,13 @@
           const of = query().text ? {} : held.row !== undefined ? { row: held.row } : { image: held.id };
           return ask("nearest", { model: viewer.state.model, ...of, ...query() });
         });
-        if (!got) return null;
+        if (!got || turn !== asking) return null;
         answer = got;
         asked = mine;
         panel.busy(false);
         show();
       } catch (error) {
+        if (turn !== asking) return null;
         panel.busy(false);
         if (error.kind === "gone" && answer) return null;
         answer = null;

@@ -37,14 +37,19 @@
     function notice(element) {
       clipspan.fill(body, element);
       clipspan.fill(made);
+      busy(false);
       filled(false);
+    }
+    function busy(now) {
+      if (now) body.setAttribute("aria-busy", "true");
+      else body.removeAttribute("aria-busy");
     }
     filled(false);
     return { element, body, controls, show, remade,
       empty: (words, todo) => notice(clipspan.notice(words, todo)),
       wait: (height) => notice(viewer.skeleton(height)),
       failed: (error, again) => notice(clipspan.server.failure(error, again)),
-      busy: (now) => { if (now) body.setAttribute("aria-busy", "true"); else body.removeAttribute("aria-busy"); } };
+      busy };
   }
 
   /* What is built anew keeps the keyboard where it was: on the control of the same name, the first one, or the whole. */
@@ -78,15 +83,15 @@
   const model = (of = viewer.state.model) => quote(viewer.server.models[of].model_path);
   const store = (of = viewer.state.model) => quote(viewer.server.models[of].store_path || "STORE");
   const pools = () => (viewer.heads && viewer.heads.pool ? viewer.heads.pool.sources : []).map((pool) => ` --texts ${quote(pool)}`).join("");
-  function image(held = viewer.held) {
-    const of = viewer.model().store;
-    return held.row !== undefined && of ? `${quote(of.images_path)} --rows ${held.row}` : quote(held.name || "IMAGE");
+  function image(held, ref) {
+    const place = viewer.rowOf(ref || ""), of = place && viewer.server.models[place.of].store;
+    return of ? `${quote(of.images_path)} --rows ${place.row}` : quote(held.name || "IMAGE");
   }
-  /* texts: those looked at; against the mean all are named. */
-  function maps(looked, minus, more = "") {
+  /* texts: those looked at; against the mean all are named. side: {model, held, ref}, by default what is looked at. */
+  function maps(looked, minus, more = "", side = { model: viewer.state.model, held: viewer.held, ref: viewer.state.image }) {
     const texts = (minus && minus.mean ? viewer.asked() : looked).map((each) => each.text);
     const less = minus ? (minus.mean ? " --minus-mean" : ` --minus ${quote(minus.text)}`) : "";
-    return `clipspan map ${model()} ${image()}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
+    return `clipspan map ${model(side.model)} ${image(side.held, side.ref)}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
   }
 
   Object.assign(viewer, { panel, keepFocus, skeleton, radios, command: { quote, model, store, pools, image, maps } });

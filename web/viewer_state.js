@@ -8,7 +8,8 @@
  *   clipspan.viewer.model()          what it says of the model that is looked through; .shape() {layers, heads}
  *   clipspan.viewer.asked()          the texts that are not blank: [{text, index}]
  *   clipspan.viewer.look()           {text, index} that maps and grid are of, or null; .minus() {text, index} taken from it,
- *                                    {mean: true}, or null; .contrast() both in words
+ *                                    {mean: true}, or null; .contrast() both in words;
+ *                                  .quoted(text) a text among words
  */
 "use strict";
 (function () {
@@ -104,14 +105,16 @@
     if (state.minus === "mean") return asked().length > 1 ? { mean: true } : null;
     return asked().find((each) => each.index === state.minus && each.index !== of.index) || null;
   }
+  /* Between marks that keep a text's own direction, such as Arabic's, from turning the words around it. */
+  const quoted = (text) => `“\u2068${text}\u2069”`;
   function contrast() {
     const of = look(), less = minus();
     if (!of) return "";
-    return `“${of.text}”` + (less ? (less.mean ? " against the mean of the texts" : ` against “${less.text}”`) : "");
+    return quoted(of.text) + (less ? (less.mean ? " against the mean of the texts" : ` against ${quoted(less.text)}`) : "");
   }
 
   const viewer = {
-    state, set, asked, look, minus, contrast,
+    state, set, asked, look, minus, contrast, quoted,
     server: null,
     on: (f) => listeners.push(f),
     tell: (name) => tell([name]),
@@ -124,7 +127,10 @@
     query: (first = "?") => (state.model ? `${first}model=${state.model}` : ""),
     start: () => {
       Object.assign(state, fromAddress(clipspan.address.read()));
-      clipspan.address.onChange((kept) => set(fromAddress(kept), { write: false }));
+      clipspan.address.onChange((kept) => {
+        pending = {}; /* what was typed a moment before belongs to the view that was left */
+        set(fromAddress(kept), { write: false });
+      });
     },
   };
   clipspan.viewer = viewer;

@@ -28,7 +28,7 @@
   function makeRow(index) {
     const look = el("input", { type: "radio", name: "look", "aria-label": `Show maps and heads of text ${index + 1}`,
       on: { change: () => viewer.set({ look: index, minus: viewer.state.minus === index ? null : viewer.state.minus }, { step: true }) } });
-    const field = el("input", { type: "text", "aria-label": `Text ${index + 1}`, placeholder: PLACEHOLDERS[Math.min(index, 2)], autocomplete: "off", spellcheck: "false",
+    const field = el("input", { type: "text", "aria-label": `Text ${index + 1}`, placeholder: PLACEHOLDERS[Math.min(index, 2)], autocomplete: "off", spellcheck: "false", dir: "auto",
       maxlength: viewer.server.limits.text_bytes || null,
       on: { input: () => type(index, field.value), keydown: (event) => { if (event.key === "Enter") add(); } } });
     const gone = el("button", { class: "text-remove", type: "button", "aria-label": `Remove text ${index + 1}`, on: { click: () => remove(index) } }, "×");
@@ -81,7 +81,7 @@
       const look = viewer.look(), asked = viewer.asked(), minus = viewer.minus();
       const option = (value, words) => el("option", { value }, words);
       clipspan.fill(select, option("", "nothing"), asked.length > 1 ? option("mean", "the mean of the texts") : null,
-        asked.filter((each) => !look || each.index !== look.index).map((each) => option(String(each.index), `“${each.text}”`)));
+        asked.filter((each) => !look || each.index !== look.index).map((each) => option(String(each.index), viewer.quoted(each.text))));
       select.value = minus ? (minus.mean ? "mean" : String(minus.index)) : "";
       select.disabled = asked.length < 2;
       swap.disabled = !minus || minus.mean === true;

@@ -8,8 +8,8 @@
   viewer.textspanPanel = () => {
     if (!viewer.server.models.some((each) => each.store)) return null;
     const limit = viewer.server.limits.pool_texts, ask = clipspan.server.latest();
-    let answer = null;
-    const command = () => `clipspan textspan ${viewer.command.store()} --texts pool.txt --heads ${viewer.command.quote(heads.field.value || "last:1")} --size ${size.value}`;
+    let answer = null, asked = null; /* {pool, heads, size} of the answer */
+    const command = () => `clipspan textspan ${viewer.command.store()} --texts pool.txt --heads ${viewer.command.quote(asked.heads)} --size ${asked.size}`;
     const table = () => [["head", "pick", "text", "explained", "score"], ...answer.heads.flatMap((head) => head.texts.map((each, i) => [head.name, i + 1, each.text, each.explained, each.score]))];
     const panel = viewer.panel({ id: "textspan", title: "Texts of your own",
       lead: [term("textspan"), " picks, from the texts you paste, those that say best what a head writes. It looks at all the store’s images, not at this one alone."],
@@ -43,13 +43,16 @@
       clipspan.head.texts(head, answer), viewer.pictured() && head.texts[0] && head.texts[0].images
         ? el("div", { class: "tiles small-tiles" }, head.texts[0].images.slice(0, 8).map((each) => viewer.tile({ row: each.row, name: each.name }))) : null);
     }
+    const begin = () => panel.empty("Paste texts, choose heads.", "Words that may tell what the head looks at: colours, places, materials, moods. Hundreds are better than ten.");
     async function run() {
+      const mine = { pool: lines(pool.value), heads: heads.field.value.trim() || "last:1", size: Number(size.value) };
       panel.wait("16rem");
       go.disabled = true;
       try {
-        const got = await ask("textspan", { model: viewer.state.model, pool: lines(pool.value), heads: heads.field.value.trim() || "last:1", size: Number(size.value) });
+        const got = await ask("textspan", { model: viewer.state.model, ...mine });
         if (!got) return;
         answer = got;
+        asked = mine;
         panel.show(el("div", { class: "span-heads" }, answer.heads.map(one)));
         clipspan.announce(`Texts of ${answer.heads.length} heads found`);
       } catch (error) {
@@ -59,9 +62,10 @@
     }
     viewer.on((changed) => {
       if (changed("head") && viewer.state.head) heads.field.value = viewer.state.head;
+      if (changed("model")) { ask.stop(); begin(); count(); } /* what stood here was of the other model's heads */
       if (changed("known")) known.hidden = !knownTexts().length;
     });
-    panel.empty("Paste texts, choose heads.", "Words that may tell what the head looks at: colours, places, materials, moods. Hundreds are better than ten.");
+    begin();
     return panel.element;
   };
 })();

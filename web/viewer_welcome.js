@@ -7,7 +7,7 @@
   /* Heads worth seeing: much variance, of which their first text explains much; one of each first text, so that they differ. */
   function telling(doc) {
     const worth = (head) => (head.share || 0) * head.texts[0].explained, seen = new Set();
-    return doc.heads.filter((head) => head.texts && head.texts.length && head.activation && head.activation.most.length)
+    return doc.heads.filter((head) => head.texts && head.texts.length)
       .sort((a, b) => worth(b) - worth(a))
       .filter((head) => !seen.has(head.texts[0].text) && seen.add(head.texts[0].text)).slice(0, SHOWN);
   }
@@ -20,10 +20,10 @@
 
   function card(head, heads) {
     return el("li", { class: "telling" },
-      el("div", { class: "spread" }, el("h3", null, head.name), el("span", { class: "small soft numbers" }, head.role ? `tells ${head.role} · ` : "", term("share", clipspan.percent(head.share)))),
+      el("div", { class: "spread" }, el("h3", null, head.name), el("span", { class: "small soft numbers" }, head.role ? `tells ${head.role} · ` : "", term("share", `${clipspan.percent(head.share)} of variance`))),
       el("p", { class: "said" }, head.texts.slice(0, 3).map((each) => each.text).join(" · ")),
-      el("div", { class: "tiles" }, (viewer.pictured() ? head.activation.most : []).slice(0, IMAGES).map((each) =>
-        viewer.tile({ row: each.row, name: each.name, onPick: (row) => start(row, head, heads) }))));
+      viewer.pictured() && head.activation ? el("div", { class: "tiles" }, head.activation.most.slice(0, IMAGES).map((each) =>
+        viewer.tile({ row: each.row, name: each.name, onPick: (row) => start(row, head, heads) }))) : null);
   }
 
   /* What this page is for, in two sentences. */
@@ -52,8 +52,11 @@
       const says = el("p", { class: "soft small" }, "For each: the texts that say best what it writes (", term("textspan"), ")",
         viewer.pictured() ? ", and the images for which it writes most. Click one to begin." : ".");
       const gallery = viewer.pictured() ? el("section", null, el("h2", null, found.length ? "Or any image of the store" : "Images of the store"), viewer.gallery({ count: 24, onPick: viewer.openRow })) : null;
-      if (found.length) clipspan.fill(heads, el("section", null, el("h2", null, "Its most telling heads"), says, el("ul", { class: "tellings" }, found.map((head) => card(head, found)))), gallery);
-      else clipspan.fill(heads, gallery, clipspan.notice("Its heads have no words yet.", "Start the server with a pool of texts (--texts POOL): then the heads that say most stand here."));
+      const alone = viewer.pictured() ? null : el("div", null, clipspan.notice("The store’s images cannot be shown.", viewer.model().store.moments_only
+        ? "It holds moments alone, and no single images: begin with a picture of your own. What heads write in general, and their means, are known."
+        : "Its pictures are not where they were. Start the server with --images and the folder where they are now, or begin with a picture of your own."));
+      if (found.length) clipspan.fill(heads, el("section", null, el("h2", null, "Its most telling heads"), says, el("ul", { class: "tellings" }, found.map((head) => card(head, found)))), gallery, alone);
+      else clipspan.fill(heads, gallery, alone, clipspan.notice("Its heads have no words yet.", "Start the server with a pool of texts (--texts POOL): then the heads that say most stand here."));
       return null;
     }
     if (viewer.model().store) clipspan.fill(heads, viewer.skeleton("60rem"));
