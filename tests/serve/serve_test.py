@@ -134,6 +134,13 @@ class Numbers(unittest.TestCase):
             expected = command(SCRATCH, "map", DEMO, scene(3), *given, *words, "--top", "0", "--json")
             self.assertEqual(self.server.post("/api/maps", {"image": self.id, "texts": TEXTS, **asked}).body, expected, asked)
 
+    def test_maps_of_one_text_against_the_mean_of_all(self):
+        asked = {"image": self.id, "texts": TEXTS, "minus_mean": True, "detail": "layer"}
+        whole, one = (self.server.post("/api/maps", body).json()["images"][0]["texts"] for body in (asked, {**asked, "only": 1}))
+        self.assertEqual(one, whole[1:2])
+        many = {"image": self.id, "texts": [f"text {n}" for n in range(64)], "only": 63, "detail": "head"}
+        self.assertEqual([text["text"] for text in self.server.post("/api/maps", many).json()["images"][0]["texts"]], ["text 63"])
+
     def test_maps_of_a_row(self):
         row = self.server.post("/api/images", {"row": 7}).json()["id"]
         expected = command(SCRATCH, "map", DEMO, "scenes/labels.csv", "--rows", "7", "-t", "snow", "--top", "0", "--json")
@@ -297,6 +304,7 @@ class Errors(unittest.TestCase):
                 ("maps", {**good, "heads": "L6"}, 400, "L6.*expected L0 to L5"), ("maps", {**good, "heads": "@/etc/passwd"}, 400, "no file"),
                 ("maps", {**good, "minus": "b", "minus_mean": True}, 400, "cannot both"),
                 ("maps", {**good, "minus_mean": True}, 400, "two texts or more"), ("maps", {**good, "minus_mean": 1}, 400, "true or false"),
+                ("maps", {**good, "only": 1}, 400, "only: expected a whole number from 0 to 0"),
                 ("maps", {**good, "model": 1}, 400, "there is no model 1"), ("maps", {**good, "model": -1}, 400, "whole number"),
                 ("maps", {**good, "models": 0}, 400, '"models" is no field'),
                 ("maps", {**good, "texts": [f"text {n}" for n in range(64)], "detail": "head", "heads": "all"}, 200, ""),
