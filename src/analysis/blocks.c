@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compute/compute.h"
 #include "decompose/decompose.h"
 
 #include <omp.h>
@@ -188,25 +189,20 @@ out:
     return status;
 }
 
-uint64_t clsp_block_moments_draw(const clsp_block_moments *moments, size_t head, const float *draws, double *mean,
-                                 double *second, double *scratch)
+void clsp_block_moments_draw(const clsp_block_moments *m, size_t head, const double *draws, size_t resamples, double *means,
+                             double *seconds, uint64_t *images)
 {
-    size_t k = moments->width, packed = moments->packed;
-    double images = 0;
-    memset(mean, 0, k * sizeof *mean);
-    memset(scratch, 0, packed * sizeof *scratch);
-    for (size_t b = 0; b < moments->blocks; b++) {
-        double times = (double)draws[b];
-        if (times == 0) continue;
-        const double *sum = moments->sums + (head * moments->blocks + b) * k;
-        const double *part = moments->seconds + (head * moments->blocks + b) * packed;
-        for (size_t i = 0; i < k; i++) mean[i] += times * sum[i];
-        for (size_t i = 0; i < packed; i++) scratch[i] += times * part[i];
-        images += times * (double)moments->images[b];
+    const clsp_factor sums = {.doubles = m->sums + head * m->blocks * m->width, .stride = m->width};
+    const clsp_factor squares = {.doubles = m->seconds + head * m->blocks * m->packed, .stride = m->packed};
+    memset(means, 0, resamples * m->width * sizeof *means);
+    memset(seconds, 0, resamples * m->packed * sizeof *seconds);
+    clsp_dgemm(means, m->width, draws, m->blocks, &sums, resamples, m->width, m->blocks);
+    clsp_dgemm(seconds, m->packed, draws, m->blocks, &squares, resamples, m->packed, m->blocks);
+    for (size_t r = 0; r < resamples; r++) {
+        images[r] = 0;
+        for (size_t b = 0; b < m->blocks; b++) images[r] += (uint64_t)draws[r * m->blocks + b] * m->images[b];
+        double share = images[r] > 0 ? (double)images[r] : 1;
+        for (size_t i = 0; i < m->width; i++) means[r * m->width + i] /= share;
+        for (size_t i = 0; i < m->packed; i++) seconds[r * m->packed + i] /= share;
     }
-    if (images == 0) return 0;
-    for (size_t i = 0; i < k; i++) mean[i] /= images;
-    for (size_t r = 0; r < k; scratch += ++r)
-        for (size_t c = 0; c <= r; c++) second[r * k + c] = second[c * k + r] = scratch[c] / images;
-    return (uint64_t)images;
 }

@@ -35,8 +35,9 @@ void clsp_block_moments_close(clsp_block_moments *moments);
 clipspan_status clsp_block_moments_fill(clsp_block_moments *moments, const clipspan_store *store,
                                         clipspan_convention convention, int layer, const unsigned char *heads,
                                         const int32_t *of, const clipspan_hooks *hooks, clipspan_error *err);
-/* Means over a resample that takes block b draws[b] times: mean [k] of y, second [k, k] of y y'. Returns its images. */
-uint64_t clsp_block_moments_draw(const clsp_block_moments *moments, size_t head, const float *draws, double *mean,
-                                 double *second, double *scratch);
+/* Means over R resamples of which r takes block b draws[r, b] times: means [R, k] of y, seconds [R, k (k + 1) / 2] of y y' (lower
+ * triangles); images: [R]. One without an image has means of zero. */
+void clsp_block_moments_draw(const clsp_block_moments *moments, size_t head, const double *draws, size_t resamples, double *means,
+                             double *seconds, uint64_t *images);
 
 #endif

@@ -1,9 +1,9 @@
 /* How often a description is picked again when the images are drawn anew.
  *
- * Each resample needs a head's span and a greedy search over the pool. All resamples of a head write to the one space that
- * its contributions over all images span, of k axes at most d + 3: so the map and the pool are turned into coordinates
- * over those axes once (T k E operations), and a resample's work is in k dimensions instead of E: an eigenproblem of
- * k x k, T k^2 operations to turn the pool, and the search. Layer by layer: block moments are large. */
+ * All resamples of a head write to the one space that its contributions over all images span, of k axes at most d + 3: so the
+ * map and the pool are turned into coordinates over those axes once (T k E operations), and a resample's work is in k
+ * dimensions instead of E. Resamples are drawn, measured and searched a few at a time, so that products are long. Layer by
+ * layer: block moments are large. */
 #include "analysis/textspan.h"
 
 #include <math.h>
@@ -11,14 +11,15 @@
 
 #include "analysis/blocks.h"
 #include "analysis/bootstrap.h"
-#include "analysis/greedy.h"
+#include "analysis/lockstep.h"
 #include "analysis/span.h"
 #include "analysis/stability.h"
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
 static const uint64_t SEED = 0x636c697073; /* one for all: the figure is part of the result */
-static const size_t SEARCH_BYTES = (size_t)1 << 30; /* of all threads' projected pools */
+static const size_t SEARCH_BYTES = (size_t)1 << 30; /* of all threads' searches */
+enum { MOST_TOGETHER = 32 };
 
 typedef struct job {
     clipspan_textspan *result;
@@ -27,156 +28,126 @@ typedef struct job {
     const float *pool; /* [T, E] */
     const int32_t *of; /* [I] */
     clsp_block_moments moments;
-    float *draws; /* [R, B] */
+    double *draws; /* [R, B] */
     size_t resamples, done;
     int threads;
     /* of the head at hand, over the k axes that all its contributions span */
-    size_t axes;
-    double *map;     /* [width, k] */
-    float *turned;   /* [T, k] */
-    double longest;  /* row of it */
+    double *map; /* [k, width] */
+    clsp_turned turned;
 } job;
 
-/* One thread's room. */
-typedef struct room {
-    double *mean, *second, *scratch;
-    float *axes, *coordinates, *directions;
-    clsp_screen screen;
-    clipspan_textspan_text *picks;
-    uint64_t *hits; /* [size] */
-} room;
-
-static void room_close(room *r)
-{
-    void *all[] = {r->mean, r->second, r->scratch, r->axes, r->coordinates, r->directions, r->picks, r->hits};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
-    clsp_screen_close(&r->screen);
-}
-
-static clipspan_status room_open(room *r, const job *j, clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    size_t n = j->moments.width, k = j->axes, size = j->result->size;
-    *r = (room){0};
-    CLSP_ALLOC(r->mean, clsp_alloc(n, sizeof *r->mean));
-    CLSP_ALLOC(r->second, clsp_alloc(n * n, sizeof *r->second));
-    CLSP_ALLOC(r->scratch, clsp_alloc(j->moments.packed, sizeof *r->scratch));
-    CLSP_ALLOC(r->axes, clsp_alloc_aligned(k * k, sizeof *r->axes));
-    CLSP_ALLOC(r->coordinates, clsp_alloc_aligned(clsp_screen_room(k), sizeof *r->coordinates));
-    CLSP_TRY(clsp_screen_open(&r->screen, j->result->pool_count, k, err));
-    CLSP_ALLOC(r->directions, clsp_alloc(size * k, sizeof *r->directions));
-    CLSP_ALLOC(r->picks, clsp_alloc(size, sizeof *r->picks));
-    CLSP_ALLOC(r->hits, clsp_alloc_zero(size, sizeof *r->hits));
-out:
-    if (status != CLIPSPAN_OK) room_close(r);
-    return status;
-}
-
 /* ---- a head's own coordinates ------------------------------------------------------------------------------ */
-
-static void turn_map(const job *j, const double *map, const double *basis)
-{
-    size_t e = j->result->embed_dim;
-    for (size_t i = 0; i < j->moments.width; i++)
-        for (size_t a = 0; a < j->axes; a++) {
-            double sum = 0;
-            for (size_t d = 0; d < e; d++) sum += map[i * e + d] * basis[a * e + d];
-            j->map[i * j->axes + a] = sum;
-        }
-}
-
-static clipspan_status turn_pool(job *j, const double *basis, clipspan_error *err)
-{
-    clipspan_status status = CLIPSPAN_OK;
-    size_t e = j->result->embed_dim, k = j->axes, texts = j->result->pool_count;
-    float *axes = NULL;
-    double longest = 0;
-    CLSP_ALLOC(axes, clsp_alloc_aligned(k * e, sizeof *axes));
-    for (size_t i = 0; i < k * e; i++) axes[i] = (float)basis[i];
-    CLSP_TRY(clsp_sgemm(j->turned, k, j->pool, e, false, axes, e, true, texts, k, e, 1.0F, 0.0F, err));
-    for (size_t t = 0; t < texts; t++) {
-        double square = 0;
-        for (size_t a = 0; a < k; a++) square += (double)j->turned[t * k + a] * (double)j->turned[t * k + a];
-        longest = fmax(longest, square);
-    }
-    j->longest = sqrt(longest);
-out:
-    clsp_free(axes);
-    return status;
-}
 
 static void head_close(job *j)
 {
     clsp_free(j->map);
-    clsp_free(j->turned);
     j->map = NULL;
-    j->turned = NULL;
+    clsp_turned_close(&j->turned);
 }
 
-/* The span of all images' contributions, without the bound on its rank; k of 0: the head never varies. */
+/* A head's map [width, E] in float32. */
+static clipspan_status turn_head(job *j, const float *map, const clsp_span *span, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t n = j->moments.width, e = span->embed_dim;
+    CLSP_ALLOC(j->map, clsp_alloc_zero(span->k * n, sizeof *j->map));
+    clsp_dgemm(j->map, n, span->basis, e, &(clsp_factor){.singles = map, .stride = e, .transposed = true}, span->k, n, e);
+    CLSP_TRY(clsp_turned_open(&j->turned, j->pool, j->result->pool_count, span->basis, span->k, e, err));
+out:
+    return status;
+}
+
+/* The span of all images' contributions, without the bound on its rank; no axes: the head never varies. */
 static clipspan_status head_open(job *j, const clipspan_textspan_head *head, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t n = j->moments.width, e = j->result->embed_dim, cells;
+    size_t n = j->moments.width, e = j->result->embed_dim;
     clsp_span span = {0};
-    float *narrow = NULL, *once = NULL;
-    double *map = NULL, *mean = NULL, *second = NULL, *scratch = NULL;
+    float *narrow = NULL;
+    double *map = NULL, *mean = NULL, *second = NULL, *packed = NULL, *once = NULL;
+    uint64_t images;
     CLSP_ALLOC(narrow, clsp_alloc(n * e, sizeof *narrow));
     CLSP_ALLOC(map, clsp_alloc(n * e, sizeof *map));
     CLSP_ALLOC(mean, clsp_alloc(n, sizeof *mean));
     CLSP_ALLOC(second, clsp_alloc(n * n, sizeof *second));
-    CLSP_ALLOC(scratch, clsp_alloc(j->moments.packed, sizeof *scratch));
+    CLSP_ALLOC(packed, clsp_alloc(j->moments.packed, sizeof *packed));
     CLSP_ALLOC(once, clsp_alloc(j->moments.blocks, sizeof *once));
     for (size_t b = 0; b < j->moments.blocks; b++) once[b] = 1;
     clsp_head_map(clipspan_store_basis(j->store), j->result->options.convention, head->layer, head->head, narrow);
     for (size_t i = 0; i < n * e; i++) map[i] = (double)narrow[i];
-    clsp_block_moments_draw(&j->moments, (size_t)head->head, once, mean, second, scratch);
+    clsp_block_moments_draw(&j->moments, (size_t)head->head, once, 1, mean, packed, &images);
+    for (size_t r = 0, at = 0; r < n; r++)
+        for (size_t c = 0; c <= r; c++) second[r * n + c] = second[c * n + r] = packed[at++];
     CLSP_TRY(clsp_span_build(&span, map, second, mean, n, e, clsp_min(n, e), err));
-    j->axes = span.k;
-    if (!clsp_mul(&cells, j->result->pool_count, clsp_max(span.k, 1))) CLSP_TRY(clsp_fail_memory(err));
-    CLSP_ALLOC(j->map, clsp_alloc(n * clsp_max(span.k, 1), sizeof *j->map));
-    CLSP_ALLOC(j->turned, clsp_alloc_aligned(cells, sizeof *j->turned));
-    if (span.k > 0) {
-        turn_map(j, map, span.basis);
-        CLSP_TRY(turn_pool(j, span.basis, err));
-    }
+    if (span.k > 0) CLSP_TRY(turn_head(j, narrow, &span, err));
 out:
     clsp_span_free(&span);
-    clsp_free(narrow), clsp_free(map), clsp_free(mean), clsp_free(second), clsp_free(scratch), clsp_free(once);
+    clsp_free(narrow), clsp_free(map), clsp_free(mean), clsp_free(second), clsp_free(packed), clsp_free(once);
     return status;
 }
 
 /* ---- resamples ------------------------------------------------------------------------------------------------ */
 
-static clipspan_status one_resample(const job *j, const clipspan_textspan_head *head, size_t number, room *r,
-                                    clipspan_error *err)
+/* One thread's room for a few resamples. */
+typedef struct room {
+    size_t together;
+    double *means, *seconds, *scratch; /* [together, width], [together, packed] */
+    uint64_t *images;                  /* [together] */
+    clsp_variation variations[MOST_TOGETHER];
+    size_t *picks, *counts; /* [together, size], [together] */
+    uint64_t *hits;         /* [size] */
+} room;
+
+static void room_close(room *r)
+{
+    void *all[] = {r->means, r->seconds, r->scratch, r->images, r->picks, r->counts, r->hits};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) clsp_free(all[i]);
+    for (size_t i = 0; i < r->together; i++) clsp_variation_close(&r->variations[i]);
+}
+
+static clipspan_status room_open(room *r, const job *j, size_t together, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t k = j->axes, texts = j->result->pool_count, count = 0;
-    size_t cap = clsp_min(clsp_min(j->moments.width, (size_t)j->result->options.rank), k);
-    const clsp_pool pool = {{.values = j->turned, .count = texts, .embed_dim = k}, j->longest};
-    clsp_span span = {0};
-    if (clsp_block_moments_draw(&j->moments, (size_t)head->head, j->draws + number * j->moments.blocks, r->mean, r->second,
-                                r->scratch) == 0)
-        return CLIPSPAN_OK; /* only blocks without an image: nothing is picked */
-    CLSP_TRY(clsp_span_build(&span, j->map, r->second, r->mean, j->moments.width, k, cap, err));
-    if (span.k == 0) goto out;
-    for (size_t i = 0; i < span.k * k; i++) r->axes[i] = (float)span.basis[i];
-    r->screen.rows = span.k;
-    for (size_t b = 0; b < r->screen.blocks; b++)
-        CLSP_TRY(clsp_screen_fill(&r->screen, b, &pool, r->axes, r->coordinates, err));
-    CLSP_TRY(clsp_greedy_run(&span, &pool, &r->screen, 0, j->result->size, 1, r->picks, r->directions, &count, err));
-    for (int m = 0; m < head->count; m++)
-        for (size_t p = 0; p < count; p++) r->hits[m] += r->picks[p].text == head->texts[m].text;
+    size_t n = j->moments.width, k = j->turned.axes, size = j->result->size;
+    *r = (room){.together = together};
+    CLSP_ALLOC(r->means, clsp_alloc(together * n, sizeof *r->means));
+    CLSP_ALLOC(r->seconds, clsp_alloc(together * j->moments.packed, sizeof *r->seconds));
+    CLSP_ALLOC(r->scratch, clsp_alloc(clsp_variation_room(n, k), sizeof *r->scratch));
+    CLSP_ALLOC(r->images, clsp_alloc(together, sizeof *r->images));
+    CLSP_ALLOC(r->picks, clsp_alloc(together * size, sizeof *r->picks));
+    CLSP_ALLOC(r->counts, clsp_alloc(together, sizeof *r->counts));
+    CLSP_ALLOC(r->hits, clsp_alloc_zero(size, sizeof *r->hits));
+    for (size_t i = 0; i < together; i++) CLSP_TRY(clsp_variation_open(&r->variations[i], k, err));
 out:
-    clsp_span_free(&span);
+    if (status != CLIPSPAN_OK) room_close(r);
     return status;
 }
 
-static int searches_at_once(const job *j)
+/* Resamples [first, first + count). One of blocks without an image has moments of zero, and picks nothing. */
+static clipspan_status some_resamples(const job *j, const clipspan_textspan_head *head, size_t first, size_t count, room *r,
+                                      clipspan_error *err)
 {
-    size_t one = clsp_max(j->axes * j->result->pool_count * sizeof(float), 1);
-    return (int)clsp_min((size_t)j->threads, clsp_max(SEARCH_BYTES / one, 1));
+    clipspan_status status = CLIPSPAN_OK;
+    size_t n = j->moments.width, size = j->result->size, cap = clsp_min(n, (size_t)j->result->options.rank);
+    clsp_block_moments_draw(&j->moments, (size_t)head->head, j->draws + first * j->moments.blocks, count, r->means, r->seconds,
+                            r->images);
+    for (size_t i = 0; i < count; i++)
+        CLSP_TRY(clsp_variation_measure(&r->variations[i], j->map, r->means + i * n, r->seconds + i * j->moments.packed, n, cap,
+                                        r->scratch, err));
+    CLSP_TRY(clsp_lockstep_run(r->picks, r->counts, &j->turned, r->variations, count, size, err));
+    for (size_t i = 0; i < count; i++)
+        for (int m = 0; m < head->count; m++)
+            for (size_t p = 0; p < r->counts[i]; p++) r->hits[m] += r->picks[i * size + p] == head->texts[m].text;
+out:
+    return status;
+}
+
+/* How many resamples a thread takes at once: every thread has some, and memory is bounded. */
+static size_t resamples_together(const job *j)
+{
+    size_t threads = (size_t)j->threads, fitting = SEARCH_BYTES / threads / clsp_lockstep_bytes(&j->turned, j->result->size);
+    size_t shared = (j->resamples + threads - 1) / threads;
+    return clsp_max(clsp_min(clsp_min(shared, fitting), MOST_TOGETHER), 1);
 }
 
 /* hits: [size], summed over all resamples: whole numbers, so their order does not matter. */
@@ -184,15 +155,17 @@ static clipspan_status all_resamples(const job *j, const clipspan_textspan_head 
                                      clipspan_error *err)
 {
     clipspan_status outcome = CLIPSPAN_OK;
-#pragma omp parallel num_threads(searches_at_once(j))
+    size_t together = resamples_together(j);
+#pragma omp parallel
     {
         clipspan_error message = {CLIPSPAN_OK, ""};
         room r;
-        clipspan_status status = room_open(&r, j, &message);
+        clipspan_status status = room_open(&r, j, together, &message);
         bool opened = status == CLIPSPAN_OK;
 #pragma omp for schedule(dynamic)
-        for (size_t n = 0; n < j->resamples; n++)
-            if (status == CLIPSPAN_OK) status = one_resample(j, head, n, &r, &message);
+        for (size_t n = 0; n < j->resamples; n += together)
+            if (status == CLIPSPAN_OK)
+                status = some_resamples(j, head, n, clsp_min(together, j->resamples - n), &r, &message);
 #pragma omp critical(clsp_stability)
         {
             for (int m = 0; opened && m < head->count; m++) hits[m] += r.hits[m];
@@ -219,7 +192,7 @@ static clipspan_status one_head(job *j, size_t i, clipspan_error *err)
     CLSP_ALLOC(hits, clsp_alloc_zero(j->result->size, sizeof *hits));
     CLSP_TRY(tell(j, err));
     CLSP_TRY(head_open(j, head, err));
-    if (j->axes > 0) CLSP_TRY(all_resamples(j, head, hits, err));
+    if (j->turned.axes > 0) CLSP_TRY(all_resamples(j, head, hits, err));
     for (int m = 0; m < head->count; m++)
         j->result->stability[i * j->result->size + (size_t)m] = (double)hits[m] / (double)j->resamples;
     j->done++;
@@ -252,6 +225,7 @@ clipspan_status clsp_stability_measure(clipspan_textspan *result, const clipspan
 {
     clipspan_status status = CLIPSPAN_OK;
     size_t cells;
+    float *one = NULL;
     job j = {.result = result, .store = store, .hooks = hooks, .pool = pool, .of = of, .resamples = (size_t)resamples};
     int before = clsp_threads(result->options.threads);
     j.threads = result->options.threads > 0 ? result->options.threads : clsp_cpu_count();
@@ -262,7 +236,11 @@ clipspan_status clsp_stability_measure(clipspan_textspan *result, const clipspan
     CLSP_ALLOC(result->stability, clsp_alloc_zero(result->count * result->size, sizeof *result->stability));
     if (!clsp_mul(&cells, j.resamples, blocks)) CLSP_TRY(clsp_fail_memory(err));
     CLSP_ALLOC(j.draws, clsp_alloc(cells, sizeof *j.draws));
-    for (size_t r = 0; r < j.resamples; r++) clsp_bootstrap_draw(j.draws + r * blocks, blocks, SEED, r);
+    CLSP_ALLOC(one, clsp_alloc(blocks, sizeof *one));
+    for (size_t r = 0; r < j.resamples; r++) {
+        clsp_bootstrap_draw(one, blocks, SEED, r);
+        for (size_t b = 0; b < blocks; b++) j.draws[r * blocks + b] = (double)one[b];
+    }
     CLSP_TRY(clsp_block_moments_open(&j.moments, clipspan_store_basis(store), result->options.convention, blocks, err));
     for (int l = 0; l < clipspan_store_get_info(store)->layers; l++) CLSP_TRY(one_layer(&j, l, err));
     result->resamples = resamples;
@@ -270,6 +248,7 @@ out:
     clsp_threads(before);
     clsp_block_moments_close(&j.moments);
     clsp_free(j.draws);
+    clsp_free(one);
     if (status != CLIPSPAN_OK) {
         clsp_free(result->stability);
         result->stability = NULL;
