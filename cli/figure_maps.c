@@ -2,6 +2,8 @@
 #include "figure.h"
 #include "map.h"
 
+#include <string.h>
+
 /* "0,7,20-25" as names of the store's images. */
 static clipspan_status name_rows(const figure_job *job, cli_list *names, clipspan_error *err)
 {
@@ -43,6 +45,9 @@ clipspan_status figure_maps(figure_job *job, clipspan_error *err)
     map.json = 1;
     map.bare = s->bare;
     map.output = data;
+    for (size_t i = 0; i < s->mapped.count; i++)
+        if (s->mapped.items[i][strspn(s->mapped.items[i], " \t\n")] == '\0')
+            return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--map: the text is empty");
     clipspan_status status = name_rows(job, &map.names, err);
     if (status == CLIPSPAN_OK) status = figure_path(job, "maps", "json", data, sizeof data, err);
     for (size_t f = 0; f < job->format_count && status == CLIPSPAN_OK; f++) {

@@ -20,14 +20,18 @@ static clipspan_status open_board(board *b, clipspan_error *err)
 {
     const figure_settings *s = b->job->s;
     b->columns = s->pictures;
-    b->rows = s->span.size;
+    const clipspan_textspan *result = b->job->found.textspan;
+    for (size_t i = 0; i < clipspan_textspan_head_count(result); i++) {
+        size_t texts = (size_t)clipspan_textspan_get(result, i)->count;
+        b->rows = texts > b->rows ? texts : b->rows;
+    }
     for (size_t f = 0; f < b->job->format_count; f++) { /* the most that one of them wants */
         int detail = cli_tile_detail(b->job->formats[f], SIDE);
         b->detail = detail > b->detail ? detail : b->detail;
     }
-    b->tiles = calloc(b->rows * b->columns, sizeof *b->tiles);
-    b->pixels = calloc(b->rows * b->columns, (size_t)b->detail * (size_t)b->detail * 3);
-    b->texts = calloc(b->rows, sizeof *b->texts);
+    b->tiles = calloc(b->rows * b->columns + 1, sizeof *b->tiles);
+    b->pixels = calloc(b->rows * b->columns + 1, (size_t)b->detail * (size_t)b->detail * 3);
+    b->texts = calloc(b->rows + 1, sizeof *b->texts);
     if (b->tiles == NULL || b->pixels == NULL || b->texts == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     return cli_open_store_images(&b->images, b->job->store, s->images, err);

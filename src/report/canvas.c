@@ -1,6 +1,7 @@
 /* Drawing with cairo. */
 #include "report/canvas.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -260,6 +261,14 @@ void clsp_canvas_text_upwards(clsp_canvas *canvas, const clsp_font *font, double
     draw_text(canvas, font, x, y, widest, true, text);
 }
 
+/* Long names are broken behind "/" and "-", but no number loses its sign: "effect -0.1", "1e-05". */
+static bool breaks_behind(const char *text, size_t at)
+{
+    if (text[at] == '/') return true;
+    if (text[at] != '-' || at == 0 || !isalnum((unsigned char)text[at - 1])) return false;
+    return at < 2 || text[at - 1] != 'e' || !isdigit((unsigned char)text[at - 2]) || !isdigit((unsigned char)text[at + 1]);
+}
+
 /* Bytes of the next line: up to a line end, or as many words as fit, at least one. */
 static size_t line_length(clsp_canvas *canvas, const char *text, double widest)
 {
@@ -267,9 +276,8 @@ static size_t line_length(clsp_canvas *canvas, const char *text, double widest)
     size_t end = strcspn(text, "\n"), best = 0;
     for (size_t at = 0; at < end;) {
         at += strspn(text + at, " ");
-        at += strcspn(text + at, " \n-/");
-        at += text[at] == '-' || text[at] == '/'; /* long names are broken behind these */
-        if (at > end) at = end;
+        while (at < end && text[at] != ' ' && !breaks_behind(text, at)) at++;
+        at += at < end && text[at] != ' ';
         clean(cleaned, text, at);
         if (best > 0 && advance(canvas, cleaned) > widest + SLACK) return best;
         best = at;

@@ -204,12 +204,12 @@ static void draw_headings(const layout *l)
     double margin = 20 * l->u, row = (l->legend_y - l->top) / (double)l->rows;
     clsp_font centred = l->heading;
     centred.align = CLSP_ALIGN_CENTRE;
-    size_t lines = heads_lines(l);
     for (size_t c = 0; sheet->heads != NULL && c < sheet->columns; c++) {
         double x = l->left + (double)c * (l->side + l->gap) + l->side / 2;
-        double y = l->top - 6 * l->u - (double)(lines - 1) * clsp_line_height(&centred);
-        if (sheet->heads[c] != NULL)
-            clsp_canvas_paragraph(l->canvas, &centred, x, y, l->side, HEADING_LINES, false, sheet->heads[c]);
+        if (sheet->heads[c] == NULL || sheet->heads[c][0] == '\0') continue;
+        size_t lines = clsp_canvas_paragraph(l->canvas, &centred, 0, 0, l->side, HEADING_LINES, true, sheet->heads[c]);
+        double y = l->top - 6 * l->u - (double)(lines - 1) * clsp_line_height(&centred); /* the last line is above the tile */
+        clsp_canvas_paragraph(l->canvas, &centred, x, y, l->side, HEADING_LINES, false, sheet->heads[c]);
     }
     for (size_t r = 0; sheet->rows != NULL && r < l->rows; r++) {
         if (sheet->rows[r] == NULL) continue;

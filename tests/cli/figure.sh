@@ -56,6 +56,7 @@ fails clipspan figure store -o few --only maps --map snow
 fails figure --map snow --rows 40
 fails figure --map snow --rows 2-
 fails figure --map snow --rows ''
+fails figure --map ' ' --rows 3
 fails figure --map snow --rows 0-39,0-39
 fails figure --only curve,tables
 fails figure --format jpeg

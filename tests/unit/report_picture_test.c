@@ -192,6 +192,33 @@ static void odd_texts_and_places(void **state)
     remove(path);
 }
 
+static int height_with(const char *caption)
+{
+    clipspan_error err = {0};
+    const clipspan_tile tile = {.rgb = (const unsigned char *)"rgb", .width = 1, .height = 1, .caption = caption};
+    const clipspan_sheet sheet = {.tiles = &tile, .count = 1, .columns = 1, .tile_side = 16};
+    const char *path = scratch("caption.png");
+    if (clipspan_picture_sheet(&sheet, path, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    clsp_picture picture = decoded(path);
+    int height = (int)picture.height;
+    clsp_picture_free(&picture);
+    remove(path);
+    return height;
+}
+
+/* Captions are broken at spaces and behind hyphens, never between a sign and its number. */
+static void numbers_keep_their_sign(void **state)
+{
+    (void)state;
+    int one = height_with("x"), two = height_with("long long");
+    assert_true(two > one);
+    assert_int_equal(height_with("long-long"), two);
+    assert_int_equal(height_with("folder/name"), two);
+    assert_int_equal(height_with("-0.0025"), one);
+    assert_int_equal(height_with("1e-05"), one);
+    assert_int_equal(height_with("effect -0.0025"), two);
+}
+
 static void plots_and_grids(void **state)
 {
     (void)state;
@@ -347,7 +374,7 @@ int main(void)
         cmocka_unit_test(a_map_has_its_colour),     cmocka_unit_test(odd_texts_and_places),
         cmocka_unit_test(plots_and_grids),          cmocka_unit_test(masks_keep_their_indices),
         cmocka_unit_test(refuses),                  cmocka_unit_test(draws_vectors),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(numbers_keep_their_sign),
     };
     return cmocka_run_group_tests(tests, scratch_begin, NULL);
 }
