@@ -1,5 +1,6 @@
-/* What the server answered for the image and texts that are looked at. Texts are asked for as one types: 120 ms after the last
- * letter or 360 ms after the first, and what is no longer wanted is given up. An answer stays in view until the next one is there.
+/* What the server answered for the image and texts that are looked at. Texts are asked for as one types: after a
+ * pause as long as the last answer took (120 ms at most), or 360 ms after the first letter; what is no longer wanted is given
+ * up. An answer stays in view until the next one is there.
  *
  *   clipspan.viewer.scores, .maps    {status: "none", "loading", "ready" or "failed", answer, asked, error}
  *                                    asked of scores: the texts, in the answer's order; of maps: {texts, minus, detail}
@@ -13,6 +14,7 @@
 (function () {
   const viewer = clipspan.viewer;
   const PAUSE = 120, LONGEST = 360;
+  let pause = PAUSE;
   viewer.scores = { status: "none" };
   viewer.maps = { status: "none" };
   const askers = { scores: clipspan.server.latest(), maps: clipspan.server.latest() };
@@ -29,10 +31,12 @@
 
   async function ask(name, asked, body) {
     keep(name, { ...viewer[name], status: "loading", error: null });
-    const send = (held) => askers[name](name, { model: viewer.state.model, image: held.id, ...body });
+    const begun = performance.now(), send = (held) => askers[name](name, { model: viewer.state.model, image: held.id, ...body });
     try {
       const answer = await viewer.again(viewer.state.image, send);
-      if (answer) keep(name, { status: "ready", asked, answer });
+      if (!answer) return;
+      pause = Math.min(PAUSE, performance.now() - begun);
+      keep(name, { status: "ready", asked, answer });
     } catch (error) {
       const stays = error.kind === "gone" && viewer[name].answer; /* the page says at its top that the server is gone */
       keep(name, stays ? { ...viewer[name], status: "ready" } : { status: "failed", error });
@@ -69,7 +73,7 @@
     const now = performance.now();
     waiting = waiting || now;
     clearTimeout(timer);
-    timer = setTimeout(() => { waiting = 0; askAll(); }, Math.min(PAUSE, Math.max(0, waiting + LONGEST - now)));
+    timer = setTimeout(() => { waiting = 0; askAll(); }, Math.min(pause, Math.max(0, waiting + LONGEST - now)));
   }
   viewer.on((changed) => {
     if (changed("model")) for (const name of ["scores", "maps"]) drop(name); /* another model has other heads: nothing stays in view */
