@@ -5,14 +5,25 @@
 #include "analysis/ablation_pass.h"
 #include "decompose/decompose.h"
 
-CLSP_CLONES void clsp_pass_add(float *restrict sum, const float *restrict x, size_t n)
+CLSP_CLONES static void add(float *restrict sum, const float *restrict x, size_t n)
 {
     for (size_t c = 0; c < n; c++) sum[c] += x[c];
 }
 
-CLSP_CLONES void clsp_pass_differ(float *restrict x, const float *restrict mean, float weight, size_t n)
+CLSP_CLONES static void differ(float *restrict x, const float *restrict mean, float weight, size_t n)
 {
     for (size_t c = 0; c < n; c++) x[c] = weight * mean[c] - x[c];
+}
+
+/* Clones that are not static would be seen outside the library, whatever its visibility. */
+void clsp_pass_add(float *restrict sum, const float *restrict x, size_t n)
+{
+    add(sum, x, n);
+}
+
+void clsp_pass_differ(float *restrict x, const float *restrict mean, float weight, size_t n)
+{
+    differ(x, mean, weight, n);
 }
 
 /* product: [n, C] = vectors [n, E] T' */
