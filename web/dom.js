@@ -14,6 +14,7 @@
  *   clipspan.percent(x, decimals = 1)           "12.3 %" of a share from 0 to 1
  *   clipspan.count(n)                           "50,000"
  *   clipspan.signed(x, digits = 3)              "+0.0123", with a true minus
+ *   clipspan.range(low, high)                   "-0.018 to +0.002", with true minuses: two digits of the larger, as many decimals of the other
  *   clipspan.themed                             whether this browser has two themes
  *   clipspan.theme(button)                      makes a button switch light and dark; the choice is kept where it can be
  *   clipspan.debounce(wait, action)             action after `wait` ms without another call
@@ -87,6 +88,11 @@ window.clipspan = clipspan;
   clipspan.percent = (x, decimals = 1) => (known(x) ? minus((100 * x).toFixed(decimals)) + "\u202f%" : "not known");
   clipspan.count = (n) => (known(n) ? String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ",") : "not known");
   clipspan.signed = (x, digits = 3) => (known(x) && x > 0 ? "+" : "") + clipspan.number(x, digits);
+
+  clipspan.range = (low, high) => {
+    const size = Math.max(Math.abs(low), Math.abs(high)), decimals = size > 0 ? Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(size)))) : 0;
+    return [low, high].map((x) => (x > 0 ? "+" : "") + minus(x.toFixed(decimals))).join(" to ");
+  };
 
   function keep(theme) {
     try { localStorage.setItem("clipspan-theme", theme); } catch (refused) { /* a page from a file may keep nothing */ }

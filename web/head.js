@@ -27,7 +27,7 @@
   function drop(effect) {
     const d = effect.direct && effect.direct.logit_drop;
     if (!d) return null;
-    const interval = Number.isFinite(d.low) ? `${clipspan.signed(d.low, 2)} to ${clipspan.signed(d.high, 2)}` : null;
+    const interval = Number.isFinite(d.low) ? clipspan.range(d.low, d.high) : null;
     return fact(term("direct", "direct effect"), `${clipspan.signed(d.value, 2)} logit`,
       interval ? `lost without it (95\u202f%: ${interval})` : "lost without it");
   }
@@ -68,7 +68,8 @@
 
   function activation({ head, doc, picture, open, level }) {
     const a = head.activation, unit = ((doc.units && doc.units.activation) || "contribution . text").replace(" . ", " \u00b7 ");
-    return [strip({ images: a.most, picture, title: "Images where it writes this most", open, level }),
+    const below = el("span", { class: "soft" }, ` \u00b7 below each: ${unit.split(":")[0]}`);
+    return [strip({ images: a.most, picture, title: [term("activation", "Images where it writes this most"), below], open, level }),
       strip({ images: a.least, picture, title: "\u2026 and least", open, level }),
       clipspan.charts.histogram({ title: `All ${clipspan.count(doc.images)} images along \u201c${a.text}\u201d`, unit, low: a.low,
         high: a.high, counts: a.counts,

@@ -41,10 +41,11 @@
       "Narrow: the number would be much the same with other images of this kind."],
     worst: ["worst group", "Images are grouped by class and attribute; the accuracy of the group that fares worst. A model that leans on a cue " +
       "that only goes along with the class fails where the two part."],
-    rule: ["rule", "How heads are chosen. Cue, by own variance: the share of a head's variance that lies along the cue's texts; by passing: the " +
-      "share of the representation's variance along the cue that passes through the head; by correlation: how its writing along the cue goes " +
-      "with the attribute. Contrast of groups, right and wrong: heads that help a class's best group over its worst, or right answers " +
-      "over wrong ones. Greedy: one head after another, whichever helps the worst group most."],
+    rule: ["rule", "How the heads are chosen. Given, published: named beforehand. Cue, by own variance: the share of a head's variance that lies " +
+      "along the cue; by words: along its texts that hold the cue's words; by passing: the share of the representation's variance along the " +
+      "cue that passes through it; by correlation: how closely it follows the representation along the cue. Contrast of groups: " +
+      "it helps the class's best group more than its worst; right and wrong: right answers more than wrong ones. Greedy: one head " +
+      "after another, each the one that leaves the best worst group."],
     rank: ["numerical rank", "How many directions the head's contributions vary in, as far as the numbers can tell; at most the head's width."],
     logit: ["logit", "An image's score for a class, before it becomes a probability: the cosine between image and text, times the model's " +
       "scale (often 100)."],

@@ -136,10 +136,10 @@ describe('the report', () => {
   });
 
   for (const [name, options] of Object.entries({ light: {}, dark: { dark: true }, phone: { width: 360, height: 740 } }))
-    test(`has no serious accessibility fault: ${name}`, async () => {
+    test(`has no accessibility fault: ${name}`, async () => {
       const { page } = await open('#head=L4.H3', options);
       await page.getByRole('article', { name: 'Head L4.H3', exact: true }).waitFor();
-      assert.deepEqual(await accessibilityFaults(page), []);
+      assert.deepEqual(await accessibilityFaults(page, { all: true }), []);
       assert.equal(await sidewaysScroll(page), 0, 'wider than the window');
       await page.close();
     });
