@@ -175,14 +175,26 @@ typedef struct shown_head {
     uint64_t query;    /* the image that it sees most of its first text in */
 } shown_head;
 
-/* 0: it has no text; *query then is as it was. */
-static int find_query(uint64_t *query, const report_side *side, int layer, int head)
+/* Whether what the head tells is known of the image; no: its neighbours could not be held against it. */
+static int has_value(const report_side *side, uint64_t row, size_t attribute)
 {
-    size_t count = side->heads.textspan ? clipspan_textspan_head_count(side->heads.textspan) : 0;
+    const char *name = attribute == SIZE_MAX ? NULL : clipspan_attributes_name(side->heads.attributes, attribute);
+    for (size_t c = 0; name != NULL && c < clipspan_store_column_count(side->store); c++) {
+        const char *value = clipspan_store_value(side->store, (size_t)row, c);
+        if (strcmp(clipspan_store_column(side->store, c), name) == 0) return value != NULL && value[0] != '\0';
+    }
+    return 1;
+}
+
+/* The first of the images that the head sees most of its first text in, with a value where one has it. 0: it has no text. */
+static int find_query(const report_side *side, shown_head *of)
+{
+    size_t count = side->heads.textspan ? clipspan_textspan_head_count(side->heads.textspan) : 0, at = 0;
     for (size_t i = 0; i < count; i++) {
         const clipspan_activation *a = report_activation(side, i);
-        if (a == NULL || a->layer != layer || a->head != head || a->top == 0) continue;
-        *query = a->most[0];
+        if (a == NULL || a->layer != of->layer || a->head != of->head || a->top == 0) continue;
+        while (at < a->top && !has_value(side, a->most[at], of->attribute)) at++;
+        of->query = a->most[at < a->top ? at : 0];
         return 1;
     }
     return 0;
@@ -195,11 +207,11 @@ static shown_head weigh(const report_side *side, int layer, int head)
     const clipspan_store_info *info = clipspan_store_get_info(side->store);
     const clipspan_attributes *attributes = side->heads.attributes;
     shown_head shown = {layer, head, SIZE_MAX, side->heads.spread[layer * info->heads + head].share, 0};
-    int described = find_query(&shown.query, side, layer, head);
-    if (side->heads.activations != NULL && !described) shown.weight = 0;
-    if (attributes == NULL || shown.weight == 0) return shown;
-    shown.attribute = clipspan_attributes_strongest(attributes, layer, head);
-    shown.weight = shown.attribute == SIZE_MAX ? 0 : clipspan_attributes_excess(attributes, shown.attribute, layer, head);
+    if (attributes != NULL) {
+        shown.attribute = clipspan_attributes_strongest(attributes, layer, head);
+        shown.weight = shown.attribute == SIZE_MAX ? 0 : clipspan_attributes_excess(attributes, shown.attribute, layer, head);
+    }
+    if (!find_query(side, &shown) && side->heads.activations != NULL) shown.weight = 0;
     return shown;
 }
 
