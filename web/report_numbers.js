@@ -105,7 +105,7 @@ clipspan.report = clipspan.report || { sections: [] };
     const rows = () => [["class", "images", "right", "chosen", "recall", "precision"],
       ...doc.classes.map((c) => [c.name, c.images, c.right, c.chosen, c.recall, c.precision])];
     return panel(place, { name: "zero-shot", csv: rows, json: () => doc, command },
-      el("dl", { class: "facts large" }, fact("top-1", percent(doc.top1)), fact("top-5", percent(doc.top5)),
+      el("dl", { class: "facts large" }, fact("top-1", percent(doc.top1)), doc.classes.length > 5 ? fact("top-5", percent(doc.top5)) : null,
         fact("labelled images", clipspan.count(doc.labelled)),
         doc.calibration && doc.calibration.error !== null ? fact("calibration error", percent(doc.calibration.error)) : null),
       el("div", { class: "pair" }, table({ caption: every ? "By class" : "The ten classes that are missed most",
