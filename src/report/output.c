@@ -70,16 +70,23 @@ int clsp_text_bytes(const char *text, size_t most)
     return (int)at;
 }
 
-/* Line ends and terminal commands that hide in a text or a file's name become spaces: U+0000 to U+001F, U+007F, and U+0080 to
- * U+009F, whose two bytes become those of U+00A0. */
+/* Line ends and terminal commands that hide in a text or a file's name become spaces, what is not UTF-8 "?". */
 static bool append_plain(clsp_buffer *out, const char *text, size_t length)
 {
-    size_t from = out->length;
+    size_t begin = out->length;
     if (!clsp_buffer_append(out, text, length)) return false;
-    for (unsigned char *c = (unsigned char *)out->data + from; *c; c++) {
-        if (*c < ' ' || *c == 0x7f) *c = ' ';
-        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) c[1] = 0xa0;
+    char *to = out->data + begin;
+    for (const char *from = to; *from != '\0';) {
+        uint32_t rune;
+        size_t bytes = clsp_text_step(from, &rune);
+        if (clsp_rune_is_control(rune) || rune == 0xfffd)
+            *to++ = rune == 0xfffd ? '?' : ' ';
+        else
+            for (size_t i = 0; i < bytes; i++) *to++ = from[i];
+        from += bytes;
     }
+    *to = '\0';
+    out->length = (size_t)(to - out->data);
     return true;
 }
 

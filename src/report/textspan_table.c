@@ -32,8 +32,8 @@ static void quoted(clsp_report *report, const markup *how, const char *text)
         const char *special = length == 1 ? strchr(how->special, *text) : NULL;
         if (special != NULL)
             clsp_report_add(report, "%s", how->instead[special - how->special]);
-        else if (length == 1 || rune == 0xfffd)
-            clsp_report_add(report, "%c", rune < ' ' || rune == 0x7f ? ' ' : rune == 0xfffd ? '?' : *text);
+        else if (clsp_rune_is_control(rune) || rune == 0xfffd)
+            clsp_report_add(report, "%c", rune == 0xfffd ? '?' : ' ');
         else
             clsp_report_add(report, "%.*s", (int)length, text);
         if (text[0] == text[1] && strchr(how->pairs, *text) != NULL) clsp_report_add(report, "%s", how->apart);

@@ -1,4 +1,5 @@
 # every head at a glance: the grid, descriptions, JSON and CSV against the other subcommands; colours and widths
+unset COLUMNS
 tiny model
 scenes scenes 60
 prompts=$SOURCE/models/demo/zero_shot

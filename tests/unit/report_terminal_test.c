@@ -252,13 +252,18 @@ static void test_wide_characters(void **state)
     static unsigned char rgb[SIDE * SIDE * 3];
     const clipspan_tile tiles[] = {{.rgb = rgb, .width = SIDE, .height = SIDE, .caption = TEN_KAN TEN_KAN TEN_KAN},
                                    {.rgb = rgb, .width = SIDE, .height = SIDE, .caption = "e\xCC\x81\xF0\x9F\x98\x80 |"}};
-    const char *const heads[] = {KAN "a" KAN, "right"}, *const rows[] = {TEN_KAN TEN_KAN "a"};
+    const char *const heads[] = {KAN "a" KAN, "right"}, *const rows[] = {TEN_KAN TEN_KAN "a"}, *const odd[] = {"x\xFF\xF0\x9F\x98 \xC2\x9B|"};
     const clipspan_sheet sheet = {.tiles = tiles, .count = 2, .columns = 2, .tile_side = SIDE, .heads = heads, .rows = rows};
     const clipspan_terminal terminal = {CLIPSPAN_GRAPHICS_KITTY, CLIPSPAN_COLOURS_NONE, 40, CELL};
     char *text = text_of(&sheet, &terminal);
     assert_non_null(strstr(text, TEN_KAN KAN KAN KAN KAN KAN KAN KAN KAN KAN "..\n" KAN "a" KAN "            right\n"));
     assert_non_null(strstr(text, "\n" KAN KAN KAN KAN KAN KAN KAN KAN " e\xCC\x81\xF0\x9F\x98\x80 |\n"
                                  KAN KAN KAN KAN KAN KAN KAN KAN " \n" KAN KAN KAN KAN KAN KAN KAN ".. \n"));
+    free(text);
+    clipspan_sheet other = sheet;
+    other.rows = odd;
+    text = text_of(&other, &terminal);
+    assert_true(strncmp(text, "x??  |\n", 7) == 0);
     free(text);
 }
 
