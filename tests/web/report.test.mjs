@@ -1,11 +1,12 @@
 // The report page: opened from its file, by mouse, finger and keys, in light, dark, narrow and on paper.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { openBrowser, watchedPage } from './browser.mjs';
-import { clipspan, data, folder, pool } from './data.mjs';
+import { build, clipspan, data, folder, pool } from './data.mjs';
 import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
 
 let made, address, context;
@@ -44,8 +45,11 @@ describe('the report', () => {
   test('holds the numbers of the commands', async () => {
     const { page } = await open();
     const doc = await embedded(page), heads = sectionOf(doc, 'heads');
-    const args = heads.command.replace(/^clipspan /, '').split(' ');
-    const printed = JSON.parse(clipspan(...args, ...(args.includes('--json') ? [] : ['--json']), '--quiet'));
+    const env = { ...process.env, PATH: `${build}:${process.env.PATH}`, OMP_WAIT_POLICY: 'passive' };
+    const printed = JSON.parse(execFileSync('sh', ['-c', `${heads.command} --quiet`], { env, maxBuffer: 1 << 28, encoding: 'utf8' }));
+    const short = (path) => [[process.cwd(), ''], [process.env.HOME, '~/']].reduce((short, [folder, name]) =>
+      (short.startsWith(`${folder}/`) ? name + short.slice(folder.length + 1) : short), path);
+    printed.pool.sources = printed.pool.sources.map(short);
     assert.deepEqual(heads.data, printed);
     const shown = heads.data.heads.at(-1);
     await page.goto(`${address}#head=${shown.name}`);
@@ -57,6 +61,24 @@ describe('the report', () => {
       assert.ok(words.includes((100 * t.explained).toPrecision(2)) || words.includes((100 * t.explained).toFixed(1)), `${t.text}: ${t.explained}`);
     }
     await page.close();
+  });
+
+  test('shows top-5 where there are more than five classes', async () => {
+    const few = join(folder, 'few.html'), source = readFileSync(made.report, 'utf8');
+    const facts = async (at) => {
+      const { page } = await watchedPage(context);
+      await page.goto(pathToFileURL(at).href);
+      const names = await page.locator('#classes dl.facts dt').allTextContents();
+      await page.close();
+      return names;
+    };
+    assert.ok((await facts(made.report)).includes('top-5'));
+    writeFileSync(few, source.replace(/(<script type="application\/json" id="data">)([^]*?)(<\/script>)/, (all, start, json, end) => {
+      const doc = JSON.parse(json), { classes } = sectionOf(doc, 'classify').data;
+      classes.length = 5;
+      return start + JSON.stringify(doc).replaceAll('<', '\\u003c') + end;
+    }));
+    assert.ok((await facts(few)).includes('top-1') && !(await facts(few)).includes('top-5'));
   });
 
   test('opens every head by mouse', async () => {
