@@ -1,6 +1,7 @@
-// What the tests look at: the demo's model on a few hundred rendered scenes. Made anew in each run, in BUILD/web-tests.
+// What the tests look at: the demo's model on a few hundred rendered scenes. Made anew in each run of run.sh, in
+// BUILD/web-tests, by the first test that needs it; by each test that is run without run.sh.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -25,18 +26,28 @@ function scenes(name, ...args) {
   return join(folder, name);
 }
 
-let made = null;
-/** {images, single, store, report}: paths. */
-export function data() {
-  if (made) return made;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const images = scenes('images', '--count', '600', '--seed', '2026');
+function makeReport(store) {
+  const report = join(folder, 'report.html');
+  if (existsSync(report)) return report;
   const single = scenes('single', '--count', '40', '--seed', '11', '--set', 'single');
-  const store = join(folder, 'store'), report = join(folder, 'report.html');
-  clipspan('decompose', model, join(images, 'labels.csv'), '-o', store, '--store-dtype', 'f16', '--quiet');
   clipspan('report', store, '-o', report, '--texts', pool, ...classes('shape'), '--attribute', 'size',
     '--segment', single, '--segment-classes', join(prompts, 'shape.classes.txt'), '--quiet');
-  made = { images, single, store, report };
+  return report;
+}
+
+let made = null;
+/** {images, store, report}: paths; the report is written when it is first asked for. */
+export function data() {
+  if (made) return made;
+  const images = join(folder, 'images'), store = join(folder, 'store'), stamp = join(folder, 'run'), run = process.env.CLIPSPAN_RUN;
+  if (!run || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== run) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    scenes('images', '--count', '600', '--seed', '2026');
+    clipspan('decompose', model, join(images, 'labels.csv'), '-o', store, '--store-dtype', 'f16', '--quiet');
+    writeFileSync(stamp, run ?? '');
+  }
+  let report = null;
+  made = { images, store, get report() { return (report ??= makeReport(store)); } };
   return made;
 }
