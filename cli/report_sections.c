@@ -200,14 +200,14 @@ static int find_query(const report_side *side, shown_head *of)
     return 0;
 }
 
-/* Every head's weight: how much of what it tells best is above chance, or, where nothing is known of the images, its share
- * of the variance. Where heads were described, those that were not weigh nothing. */
-static shown_head weigh(const report_side *side, int layer, int head)
+/* Every head's weight: how much of what it tells best is above chance (roles), or, where nothing is known of the images or no
+ * head tells of it, its share of the variance. Where heads were described, those that were not weigh nothing. */
+static shown_head weigh(const report_side *side, int layer, int head, int roles)
 {
     const clipspan_store_info *info = clipspan_store_get_info(side->store);
     const clipspan_attributes *attributes = side->heads.attributes;
     shown_head shown = {layer, head, SIZE_MAX, side->heads.spread[layer * info->heads + head].share, 0};
-    if (attributes != NULL) {
+    if (roles && attributes != NULL) {
         shown.attribute = clipspan_attributes_strongest(attributes, layer, head);
         shown.weight = shown.attribute == SIZE_MAX ? 0 : clipspan_attributes_excess(attributes, shown.attribute, layer, head);
     }
@@ -226,14 +226,14 @@ static int is_taken(const shown_head *chosen, size_t count, const shown_head *on
 }
 
 /* The heads of the largest weights: of a role each, then of any. */
-static size_t choose(const report_side *side, shown_head out[SHOWN_HEADS])
+static size_t choose(const report_side *side, shown_head out[SHOWN_HEADS], int roles)
 {
     const clipspan_store_info *info = clipspan_store_get_info(side->store);
     size_t count = 0;
     for (int apart = 1; count < SHOWN_HEADS && apart >= 0;) {
         shown_head best = {.weight = 0};
         for (int h = 0; h < info->layers * info->heads; h++) {
-            shown_head one = weigh(side, h / info->heads, h % info->heads);
+            shown_head one = weigh(side, h / info->heads, h % info->heads, roles);
             if (one.weight > best.weight && !is_taken(out, count, &one, apart)) best = one;
         }
         if (best.weight > 0)
@@ -274,7 +274,8 @@ clipspan_status report_retrieval(report_side *side, clipspan_error *err)
     if (clipspan_store_get_info(side->store)->moments_only)
         return report_leave_out(side, "retrieve",
                                 cli_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "the store holds moments alone, no single images"), err);
-    size_t count = choose(side, heads);
+    size_t count = choose(side, heads, 1);
+    if (count == 0) count = choose(side, heads, 0);
     if (count == 0)
         return report_leave_out(side, "retrieve", cli_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "no head varies"), err);
     for (size_t i = 0; status == CLIPSPAN_OK && i < side->s->rows.count; i++)

@@ -81,6 +81,14 @@ clipspan decompose model scenes/odder.csv -o odd/store --quiet
 clipspan report odd/store -o odd.html --texts "odd/$odd" --columns 'a "b" <i>' --heads L2 --maps 1 --resamples 0 --row 0 \
   --title "$(printf 'a \377 </title>')" --quiet 2>/dev/null
 check odd.html --commands --show
+# the one head does not tell what the images are named by: its nearest images are shown all the same
+tiny narrow --layers 1 --heads 1
+awk -F, 'NR == 1 { print "path,side" } NR > 1 { print $1 "," (NR % 2 ? "left" : "right") }' scenes/labels.csv >scenes/sides.csv
+clipspan decompose narrow scenes/sides.csv -o sides --quiet
+clipspan report sides -o sides.html --maps 0 --pictures 0 --quiet 2>/dev/null
+check sides.html
+clipspan attributes sides --csv sides.csv --quiet >/dev/null
+tail -n 1 sides.csv | grep -c ',-' # beyond chance: less than nothing
 # bad input, and nothing is left of it
 fails clipspan report store
 fails clipspan report store -o -
