@@ -66,7 +66,7 @@
 
   function drawSection(section, places) {
     const parts = places.map((place) => [place, drawSide(section, place), missing(section, place)]);
-    if (parts.every(([, drawn, absent]) => !drawn && absent.length === 0)) return null;
+    if (parts.every(([, drawn]) => !drawn)) return null; /* why, says the last section */
     const bodies = parts.map(([place, drawn, absent]) => el("div", { class: "side" },
       place.two ? el("h3", { class: "side-name" }, place.name) : null, drawn,
       absent.length === 0 ? null : clipspan.notice(drawn ? "Not everything is shown here." : "Not in this report.",
@@ -108,6 +108,15 @@
     return [list(side.model, "The model"), list(side.store, "The store")];
   }
 
+  /* What is not here: by its section's title, or its own name within one. */
+  function nameOfKind(kind) {
+    const section = [...clipspan.report.sections].reverse().find((s) => s.kinds[0] === kind);
+    return section ? section.title : kind.replace("-", " ");
+  }
+  const absences = ({ side, level }) => ((side.absent || []).length ? [el("h" + level, null, "What is not here, and why"),
+    el("ul", { class: "plain-list" }, side.absent.map((a) => el("li", null, el("strong", null, nameOfKind(a.kind)), ": ", sentence(a.why)))),
+    side.store && side.store.moments_only ? el("p", null, "For these, decompose the images again without --moments.") : null] : null);
+
   function about(data, places) {
     return el("section", { id: "about", class: "part part-about", "aria-labelledby": "about-title" },
       el("div", { class: "part-head" }, el("h2", { id: "about-title", tabindex: -1 }, "About this report")),
@@ -115,8 +124,7 @@
         place.two ? el("h3", { class: "side-name" }, place.name) : null,
         place.side.sample ? el("p", null, sentence(place.side.sample)) : null,
         el("details", { class: "made" }, el("summary", null, "All that is known of model and store"), known(place.side, place.level)),
-        (place.side.absent || []).length ? [el("h" + place.level, null, "What is not here, and why"),
-          el("ul", { class: "plain-list" }, place.side.absent.map((a) => el("li", null, el("strong", null, a.kind), ": ", sentence(a.why))))] : null))),
+        absences(place)))),
       el("details", { class: "made", id: "words" }, el("summary", null, "The words used here"), clipspan.words.list()),
       el("p", { class: "soft small" }, `Written by clipspan ${data.version}. The file is whole in itself: it loads nothing and sends nothing.`));
   }

@@ -8,13 +8,15 @@ import { openBrowser, watchedPage } from './browser.mjs';
 import { classes, clipspan, data, folder, model, pool } from './data.mjs';
 import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
 
-let made, context, beside;
+let made, context, beside, alone;
 before(async () => {
   made = data();
   beside = join(folder, 'beside.html');
   const moments = join(folder, 'moments.store');
   clipspan('decompose', model, join(made.images, 'labels.csv'), '-o', moments, '--moments', '--limit', '200', '--quiet');
   clipspan('report', made.store, '--beside', moments, '-o', beside, '--texts', pool, '--quiet');
+  alone = join(folder, 'moments.html');
+  clipspan('report', moments, '-o', alone, '--texts', pool, '--quiet');
   context = await openBrowser({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' });
 });
 after(() => context?.close());
@@ -229,6 +231,19 @@ describe('the panels of the report', () => {
     assert.equal(await page.locator('.all-heads tbody tr').count(), sectionOf(await embedded(page), 'heads').heads.length);
     await page.evaluate(() => dispatchEvent(new Event('afterprint')));
     assert.equal(await folded(), before);
+    await page.close();
+  });
+
+  test('that cannot be are left out, with a reason and what to do', async () => {
+    const { page, faults } = await open(alone), absent = (await embedded(page)).sides[0].absent;
+    assert.ok(absent.some((a) => a.kind === 'ablate') && absent.some((a) => a.kind === 'head-maps'));
+    assert.deepEqual(await page.locator('main > section').evaluateAll((all) => all.map((s) => s.id)), ['first', 'heads', 'about']);
+    assert.equal(await page.locator('#about .plain-list li').count(), absent.length);
+    const words = await page.locator('#about').innerText();
+    assert.match(words, /What layers and heads are worth: The store/);
+    assert.match(words, /again without --moments/);
+    assert.deepEqual(await accessibilityFaults(page, { all: true }), []);
+    assert.deepEqual(faults, []);
     await page.close();
   });
 
