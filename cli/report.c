@@ -158,7 +158,7 @@ static clipspan_status open_page(clipspan_page **page, const settings *s, const 
 {
     const clipspan_store_info *info = clipspan_store_get_info(store);
     char title[512], images[32];
-    snprintf(title, sizeof title, "The heads of %.200s, on %s images", info->model_name, report_count(images, info->images));
+    snprintf(title, sizeof title, "The heads of %.200s, on %s images", info->model_name, clipspan_report_count(images, info->images));
     clipspan_status status = clipspan_page_new(page, s->title ? s->title : title, err);
     const char *folder = NULL, *name = NULL;
     for (size_t i = 0; status == CLIPSPAN_OK && (folder = cli_short_folder(i, &name)) != NULL; i++)

@@ -63,8 +63,6 @@ clipspan_status report_retrieval(report_side *side, clipspan_error *err);
 /* ---- report_heads.c, report_maps.c, report_segment.c, report_pictures.c ------------------------------------------ */
 
 clipspan_status report_heads(report_side *side, clipspan_error *err);
-/* 50000 as "50,000"; returns out. */
-const char *report_count(char out[32], uint64_t value);
 /* The activation of textspan's head i along its first text; NULL: not known. */
 const clipspan_activation *report_activation(const report_side *side, size_t i);
 clipspan_status report_maps(report_side *side, clipspan_error *err);

@@ -95,31 +95,19 @@ static clipspan_status show_all(showing *v, const uint64_t *rows, size_t count, 
     return status;
 }
 
-const char *report_count(char out[32], uint64_t value)
-{
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value), at = 0;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0) out[at++] = ',';
-        out[at++] = digits[i];
-    }
-    out[at] = '\0';
-    return out;
-}
-
 /* The choice in words. */
 static clipspan_status say(const showing *v, clipspan_error *err)
 {
     char words[320], rest[128] = "", unread[64] = "", shown[32], images[32], named[32];
     if (v->shown + v->unread < v->named)
         snprintf(rest, sizeof rest, "; of %s that its lists name, those that stand first in them",
-                 report_count(named, v->named));
-    if (v->unread > 0) snprintf(unread, sizeof unread, "; %s could not be read", report_count(named, v->unread));
-    snprintf(words, sizeof words, "%s of %s images have a picture in this page%s%s", report_count(shown, v->shown),
-             report_count(images, clipspan_store_get_info(v->side->store)->images), rest, unread);
+                 clipspan_report_count(named, v->named));
+    if (v->unread > 0) snprintf(unread, sizeof unread, "; %s could not be read", clipspan_report_count(named, v->unread));
+    snprintf(words, sizeof words, "%s of %s images have a picture in this page%s%s", clipspan_report_count(shown, v->shown),
+             clipspan_report_count(images, clipspan_store_get_info(v->side->store)->images), rest, unread);
     if (v->shown == 0 && v->unread > 0)
         return report_leave_out(v->side, "pictures",
-                                cli_fail(err, CLIPSPAN_ERROR_IO, "none of %s pictures could be read", report_count(named, v->unread)),
+                                cli_fail(err, CLIPSPAN_ERROR_IO, "none of %s pictures could be read", clipspan_report_count(named, v->unread)),
                                 err);
     cli_note("%s", words);
     return clipspan_page_sample(v->side->page, words, err);

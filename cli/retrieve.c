@@ -134,38 +134,14 @@ static int choose_space(const query *q, size_t n, unsigned char *one, clipspan_r
     return (int)at;
 }
 
-/* Its heads, as --heads takes them: a layer that is there with all its heads by its name alone. */
-static char *space_name(const query *q, const clipspan_retrieval *retrieval)
-{
-    enum { WIDEST = 32 };
-    const clipspan_retrieval_info info = clipspan_retrieval_get_info(retrieval);
-    const int heads = clipspan_store_get_info(q->store)->heads;
-    const size_t room = (info.heads + 1) * WIDEST;
-    char *name = malloc(room);
-    size_t used = 0;
-    if (name == NULL) return NULL;
-    snprintf(name, room, "the whole representation");
-    for (size_t i = 0; i < info.heads;) {
-        int layer, head, last_layer = -1, last_head = -1;
-        clipspan_retrieval_head(retrieval, i, &layer, &head);
-        size_t end = i + (size_t)heads - 1;
-        if (head == 0 && end < info.heads) clipspan_retrieval_head(retrieval, end, &last_layer, &last_head);
-        int whole = last_layer == layer && heads > 1; /* heads come in order, each once */
-        used += (size_t)snprintf(name + used, room - used, "%sL%d", i ? ", " : "", layer);
-        if (!whole) used += (size_t)snprintf(name + used, room - used, ".H%d", head);
-        i += whole ? (size_t)heads : 1;
-    }
-    return name;
-}
-
 static clipspan_status keep(query *q, size_t n, const clipspan_retrieval *retrieval, size_t found, clipspan_error *err)
 {
     cli_answers *a = q->answers;
     clipspan_neighbours *space = &a->spaces[n];
     size_t same = 0;
-    a->names[n] = space_name(q, retrieval);
-    if (q->column != SIZE_MAX) a->values[n] = calloc(found + 1, sizeof *a->values[n]);
-    if (a->names[n] == NULL || (q->column != SIZE_MAX && a->values[n] == NULL))
+    clipspan_status status = clipspan_retrieval_name(retrieval, &a->names[n], err);
+    if (status != CLIPSPAN_OK) return status;
+    if (q->column != SIZE_MAX && (a->values[n] = calloc(found + 1, sizeof *a->values[n])) == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     *space = (clipspan_neighbours){.space = a->names[n], .hits = a->hits[n], .count = found, .share = (double)NAN};
     a->report.how = clipspan_retrieval_get_info(retrieval);

@@ -89,30 +89,6 @@ static clipspan_status ask(const job *j, const clipspan_retrieval *retrieval, co
     return clipspan_retrieval_batch(retrieval, j->picture->batch, 0, j->count, j->hits, found, err);
 }
 
-/* Its heads, as names are given: a layer that is there with all its heads by its name alone. The caller frees it. */
-static char *space_name(const job *j, const clipspan_retrieval *retrieval)
-{
-    enum { WIDEST = 32 };
-    const clipspan_retrieval_info info = clipspan_retrieval_get_info(retrieval);
-    const int heads = j->subject->info->heads;
-    const size_t room = (info.heads + 1) * WIDEST;
-    char *name = malloc(room);
-    size_t used = 0;
-    if (name == NULL) return NULL;
-    snprintf(name, room, "the whole representation");
-    for (size_t i = 0; i < info.heads;) {
-        int layer, head, last_layer = -1, last_head = -1;
-        clipspan_retrieval_head(retrieval, i, &layer, &head);
-        size_t end = i + (size_t)heads - 1;
-        if (head == 0 && end < info.heads) clipspan_retrieval_head(retrieval, end, &last_layer, &last_head);
-        bool whole = last_layer == layer && heads > 1; /* heads come in order, each once */
-        used += (size_t)snprintf(name + used, room - used, "%sL%d", i ? ", " : "", layer);
-        if (!whole) used += (size_t)snprintf(name + used, room - used, ".H%d", head);
-        i += whole ? (size_t)heads : 1;
-    }
-    return name;
-}
-
 /* ---- the answer -------------------------------------------------------------------------------------------- */
 
 static const char *value_of(const job *j, uint64_t row)
@@ -138,8 +114,10 @@ static clipspan_status report(const job *j, const clipspan_retrieval *retrieval,
                               clipspan_error *err)
 {
     const clipspan_store *store = j->subject->side->store;
-    char *name = space_name(j, retrieval);
-    const char *path = name ? serve_answer_file(answer, err) : NULL;
+    char *name = NULL;
+    clipspan_status status = clipspan_retrieval_name(retrieval, &name, err);
+    if (status != CLIPSPAN_OK) return status;
+    const char *path = serve_answer_file(answer, err);
     clipspan_neighbours space = {.space = name, .hits = j->hits, .count = found, .share = (double)NAN};
     clipspan_neighbours_report given = {.query_row = j->row, .column = j->column_name, .how = clipspan_retrieval_get_info(retrieval),
                                         .spaces = &space, .count = 1};
@@ -147,8 +125,7 @@ static clipspan_status report(const job *j, const clipspan_retrieval *retrieval,
     given.query = j->text ? j->text : j->row != UINT64_MAX ? clipspan_store_image_name(store, (size_t)j->row) : j->picture->name;
     if (j->column_name != NULL && j->row != UINT64_MAX) given.value = value_of(j, j->row);
     if (j->column_name != NULL) fill_values(j, &space, given.value);
-    clipspan_status status = path ? clipspan_report_neighbours(&given, store, CLIPSPAN_JSON, path, err)
-                                  : name ? err->status : serve_no_memory(err);
+    status = path ? clipspan_report_neighbours(&given, store, CLIPSPAN_JSON, path, err) : err->status;
     free(name);
     return status;
 }

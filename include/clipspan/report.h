@@ -18,6 +18,8 @@
 extern "C" {
 #endif
 
+/* 1234567 as "1,234,567"; returns out. */
+CLIPSPAN_API const char *clipspan_report_count(char out[32], uint64_t value);
 typedef enum clipspan_format { CLIPSPAN_TEXT = 0, CLIPSPAN_JSON = 1, CLIPSPAN_CSV = 2 } clipspan_format;
 
 CLIPSPAN_API clipspan_status clipspan_report_model(const clipspan_model *model, clipspan_format format,

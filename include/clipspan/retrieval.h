@@ -71,6 +71,9 @@ typedef struct clipspan_retrieval_info {
 CLIPSPAN_API clipspan_retrieval_info clipspan_retrieval_get_info(const clipspan_retrieval *retrieval);
 /* Head i of the set. */
 CLIPSPAN_API void clipspan_retrieval_head(const clipspan_retrieval *retrieval, size_t i, int *layer, int *head);
+/* Its heads as --heads takes them, a layer that is there with all its heads by its name alone ("L3, L9.H3"), or "the whole
+ * representation". The caller frees *out with free(). */
+CLIPSPAN_API clipspan_status clipspan_retrieval_name(const clipspan_retrieval *retrieval, char **out, clipspan_error *err);
 
 typedef struct clipspan_retrieval_hit {
     uint64_t row; /* of the store */

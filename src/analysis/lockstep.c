@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "analysis/greedy.h"
+#include "analysis/span.h"
 #include "compute/compute.h"
 
 enum { BLOCK = CLSP_TEXT_BLOCK };
@@ -201,22 +202,10 @@ static clipspan_status update(lockstep *l, clipspan_error *err)
 
 /* ---- one search's next pick ----------------------------------------------------------------------------------- */
 
-/* Eight running sums, as in span.c. */
-static inline double dot(const double *a, const double *b, size_t n)
-{
-    enum { LANES = 8 };
-    double sum[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) sum[lane] += a[i + lane] * b[i + lane];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-}
-
 /* out [m] = a [m, n] x */
 CLSP_CLONES static void multiply(double *out, const double *a, const double *x, size_t m, size_t n)
 {
-    for (size_t i = 0; i < m; i++) out[i] = dot(a + i * n, x, n);
+    for (size_t i = 0; i < m; i++) out[i] = clsp_span_dot(a + i * n, x, n);
 }
 
 CLSP_CLONES static void remove_chosen(const search *s, double *x, size_t k)
@@ -224,7 +213,7 @@ CLSP_CLONES static void remove_chosen(const search *s, double *x, size_t k)
     for (int pass = 0; pass < 2; pass++) /* twice is enough for round-off */
         for (size_t m = 0; m < s->count; m++) {
             const double *n = s->chosen + m * k;
-            double part = dot(x, n, k);
+            double part = clsp_span_dot(x, n, k);
             for (size_t i = 0; i < k; i++) x[i] -= part * n[i];
         }
 }
@@ -243,7 +232,7 @@ static double exact_score(lockstep *l, const search *s, size_t j)
     }
     remove_chosen(s, l->q, k);
     multiply(l->kq, s->variation->covariance, l->q, k, k);
-    return dot(l->q, l->kq, k);
+    return clsp_span_dot(l->q, l->kq, k);
 }
 
 static void exchange(double **a, double **b)
@@ -277,19 +266,19 @@ static double find_best(lockstep *l, const search *s, size_t *text)
 static void take(lockstep *l, search *s, size_t number)
 {
     size_t k = l->pool->axes;
-    double *n = s->chosen + s->count * k, *w = l->kbest, length = sqrt(dot(l->best, l->best, k));
+    double *n = s->chosen + s->count * k, *w = l->kbest, length = sqrt(clsp_span_dot(l->best, l->best, k));
     double square = l->pool->longest * l->pool->longest, share = 4 * sqrt((double)k) * (double)FLT_EPSILON;
     for (size_t a = 0; a < k; a++) n[a] = l->best[a] / length;
     for (size_t a = 0; a < k; a++) w[a] /= length;
     remove_chosen(s, w, k);
-    double nw = dot(n, w, k);
+    double nw = clsp_span_dot(n, w, k);
     s->count++;
     for (size_t a = 0; a < k; a++) {
         l->steps[number * k + a] = (float)n[a];
         l->steps[(l->searches + number) * k + a] = (float)w[a];
     }
     s->nw = (float)nw;
-    s->off += share * square * (4 * sqrt(dot(w, w, k)) + 2 * nw) + 4 * (double)FLT_EPSILON * s->first;
+    s->off += share * square * (4 * sqrt(clsp_span_dot(w, w, k)) + 2 * nw) + 4 * (double)FLT_EPSILON * s->first;
 }
 
 /* false: nothing is left to pick. */

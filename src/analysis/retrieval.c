@@ -67,6 +67,26 @@ void clipspan_retrieval_head(const clipspan_retrieval *retrieval, size_t i, int 
     *head = known ? retrieval->space.heads[i] % heads : -1;
 }
 
+clipspan_status clipspan_retrieval_name(const clipspan_retrieval *retrieval, char **out, clipspan_error *err)
+{
+    const size_t heads = (size_t)clipspan_store_basis(retrieval->source.store)->heads, count = retrieval->info.heads;
+    clsp_buffer name;
+    clsp_buffer_init(&name, SIZE_MAX / 4);
+    bool good = count > 0 || clsp_buffer_text(&name, "the whole representation");
+    for (size_t i = 0; good && i < count;) {
+        int layer, head, last_layer = -1, last_head = -1;
+        clipspan_retrieval_head(retrieval, i, &layer, &head);
+        if (head == 0 && i + heads <= count) clipspan_retrieval_head(retrieval, i + heads - 1, &last_layer, &last_head);
+        bool whole = last_layer == layer && heads > 1; /* heads come in order, each once */
+        good = clsp_buffer_format(&name, "%sL%d", i ? ", " : "", layer) &&
+               (whole || clsp_buffer_format(&name, ".H%d", head));
+        i += whole ? heads : 1;
+    }
+    *out = good ? name.data : NULL;
+    if (!good) clsp_buffer_free(&name);
+    return good ? CLIPSPAN_OK : clsp_fail_memory(err);
+}
+
 /* ---- the scan ----------------------------------------------------------------------------------------------- */
 
 typedef struct scan {

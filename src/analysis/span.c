@@ -21,8 +21,6 @@ static const double DEPENDENT = 1e-13;
 /* Below this smallest pivot the axes are orthonormalised once more: their error grows as round-off / pivot. */
 static const double UNSAFE = 1e-6;
 
-enum { LANES = 8 };
-
 typedef struct workspace {
     size_t n, embed_dim, rank;   /* rank: r, of M */
     double *length;              /* [n] of M's rows */
@@ -36,17 +34,6 @@ typedef struct workspace {
     double *scratch;             /* [n, n] */
     double smallest;             /* pivot */
 } workspace;
-
-/* Eight running sums, so that the compiler may use wide registers without reordering anything on its own. */
-static inline double dot(const double *a, const double *b, size_t n)
-{
-    double sum[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) sum[lane] += a[i + lane] * b[i + lane];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-}
 
 /* c [m, n] = a [m, k] b [k, n] */
 CLSP_CLONES static void product(double *restrict c, const double *a, const double *b, size_t m, size_t n, size_t k)
@@ -63,7 +50,7 @@ CLSP_CLONES static void product(double *restrict c, const double *a, const doubl
 CLSP_CLONES static void congruence(double *c, const double *a, const double *s, size_t m, size_t n, double *scratch)
 {
     for (size_t j = 0; j < n; j++)
-        for (size_t i = 0; i < m; i++) scratch[j * m + i] = dot(s + j * n, a + i * n, n);
+        for (size_t i = 0; i < m; i++) scratch[j * m + i] = clsp_span_dot(s + j * n, a + i * n, n);
     product(c, a, scratch, m, m, n);
 }
 
@@ -95,11 +82,11 @@ static void workspace_close(workspace *w)
 CLSP_CLONES static void gram_of_unit_rows(workspace *w, const double *map)
 {
     size_t n = w->n, e = w->embed_dim;
-    for (size_t i = 0; i < n; i++) w->length[i] = sqrt(dot(map + i * e, map + i * e, e));
+    for (size_t i = 0; i < n; i++) w->length[i] = sqrt(clsp_span_dot(map + i * e, map + i * e, e));
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j <= i; j++) {
             double scale = w->length[i] * w->length[j];
-            double value = i == j ? scale > 0 : scale > 0 ? dot(map + i * e, map + j * e, e) / scale : 0;
+            double value = i == j ? scale > 0 : scale > 0 ? clsp_span_dot(map + i * e, map + j * e, e) / scale : 0;
             w->gram[i * n + j] = w->gram[j * n + i] = value;
         }
 }
@@ -254,10 +241,10 @@ static void orthonormalise(double *rows, size_t k, size_t e)
         double *x = rows + i * e;
         for (int pass = 0; pass < 2; pass++) {
             for (size_t j = 0; j < i; j++) {
-                double part = dot(x, rows + j * e, e);
+                double part = clsp_span_dot(x, rows + j * e, e);
                 for (size_t d = 0; d < e; d++) x[d] -= part * rows[j * e + d];
             }
-            double length = sqrt(dot(x, x, e));
+            double length = sqrt(clsp_span_dot(x, x, e));
             for (size_t d = 0; d < e; d++) x[d] /= length;
         }
     }

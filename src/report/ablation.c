@@ -73,11 +73,11 @@ static void text_replacement(const clipspan_ablation_report *given, clsp_report 
     if (info.zero)
         clsp_report_add(report, "zero\n");
     else if (given->means_from != NULL)
-        clsp_report_add(report, "the term's mean over the %s images of %s\n", clsp_report_count(images, info.mean_images),
+        clsp_report_add(report, "the term's mean over the %s images of %s\n", clipspan_report_count(images, info.mean_images),
                         given->means_from);
     else
         clsp_report_add(report, "the term's mean over all %s images of this store, the scored ones among them (as in the "
-                                "paper)\n", clsp_report_count(images, info.mean_images));
+                                "paper)\n", clipspan_report_count(images, info.mean_images));
 }
 
 static void text_total(const clipspan_ablation_report *given, clsp_report *report)
@@ -90,7 +90,7 @@ static void text_total(const clipspan_ablation_report *given, clsp_report *repor
         clsp_report_add(report, "zero\n");
     else
         clsp_report_add(report, "their mean over a pass of %s images%s%s\n",
-                        clsp_report_count(images, given->total_mean_images), given->means_from ? " of " : " of this store",
+                        clipspan_report_count(images, given->total_mean_images), given->means_from ? " of " : " of this store",
                         given->means_from ? given->means_from : "");
 }
 
@@ -99,8 +99,8 @@ static void text_preamble(const clipspan_ablation_report *given, clsp_report *re
     const clipspan_ablation_study_info info = clipspan_ablation_study_get_info(given->study);
     char scored[32], images[32];
     clsp_report_add(report, "%s: %s of %s images scored, %zu classes, zero-shot; %s convention\n",
-                    clipspan_store_get_info(given->store)->model_name, clsp_report_count(scored, info.scored),
-                    clsp_report_count(images, info.images), info.classes, clsp_convention_name(info.convention));
+                    clipspan_store_get_info(given->store)->model_name, clipspan_report_count(scored, info.scored),
+                    clipspan_report_count(images, info.images), info.classes, clsp_convention_name(info.convention));
     text_replacement(given, report);
     clsp_report_add(report, "direct effect: terms of the class token's sum are replaced, nothing is run again\n");
     text_total(given, report);

@@ -39,12 +39,12 @@ static void note_of(const clipspan_ablation_report *given, char note[NOTE])
 {
     const clipspan_ablation_study_info info = clipspan_ablation_study_get_info(given->study);
     char scored[32], means[32];
-    int n = snprintf(note, NOTE, "%s images, %zu classes; %s convention; replaced by ", clsp_report_count(scored, info.scored),
+    int n = snprintf(note, NOTE, "%s images, %zu classes; %s convention; replaced by ", clipspan_report_count(scored, info.scored),
                      info.classes, clsp_convention_name(info.convention));
     if (info.zero)
         snprintf(note + n, NOTE - (size_t)n, "zero");
     else
-        snprintf(note + n, NOTE - (size_t)n, "the mean over %s images of %s", clsp_report_count(means, info.mean_images),
+        snprintf(note + n, NOTE - (size_t)n, "the mean over %s images of %s", clipspan_report_count(means, info.mean_images),
                  given->means_from ? given->means_from : "this store");
 }
 

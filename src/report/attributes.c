@@ -87,7 +87,7 @@ static void text_attributes(const subject *s, clsp_report *report, size_t width)
     for (size_t a = 0; a < clipspan_attributes_count(s->result); a++) {
         clsp_report_cell(report, clipspan_attributes_name(s->result, a), width);
         clsp_report_add(report, "  %6zu  %10s  %5.1f %%\n", clipspan_attributes_groups(s->result, a),
-                        clsp_report_count(images, clipspan_attributes_images(s->result, a)),
+                        clipspan_report_count(images, clipspan_attributes_images(s->result, a)),
                         100 * clipspan_attributes_chance(s->result, a));
     }
 }

@@ -104,12 +104,12 @@ static void text_accuracy(const subject *s, clsp_report *report)
 {
     char images[32], classes[32];
     size_t count = clipspan_classification_class_count(s->result);
-    clsp_report_add(report, "%s images, %s classes\n", clsp_report_count(images, s->info->images),
-                    clsp_report_count(classes, count));
+    clsp_report_add(report, "%s images, %s classes\n", clipspan_report_count(images, s->info->images),
+                    clipspan_report_count(classes, count));
     if (s->info->labelled == 0) return;
     clsp_report_add(report, "top-1 %.2f %%", 100 * s->info->top1);
     if (count > BEST) clsp_report_add(report, ", top-5 %.2f %%", 100 * s->info->top5); /* else it is 100 % */
-    clsp_report_add(report, " of %s labelled images\n", clsp_report_count(images, s->info->labelled));
+    clsp_report_add(report, " of %s labelled images\n", clipspan_report_count(images, s->info->labelled));
     clsp_report_add(report, "calibration: error (ECE, %d bins) %.2f %%; mean probability of the choice %.2f %%\n",
                     (int)CLIPSPAN_CALIBRATION_BINS, 100 * s->info->calibration_error, 100 * s->info->confidence);
 }
@@ -122,7 +122,7 @@ static void text_choices(const subject *s, clsp_report *report)
     width = clsp_min(width, NAME_WIDEST);
     for (size_t i = 0; i < s->info->images; i++) {
         char number[32];
-        clsp_report_cell(report, s->names ? s->names[i] : clsp_report_count(number, row_of(s, i)), width);
+        clsp_report_cell(report, s->names ? s->names[i] : clipspan_report_count(number, row_of(s, i)), width);
         for (int k = 0; k < 3; k++) {
             float probability;
             int choice = clipspan_classification_choice(s->result, i, k, &probability);

@@ -49,7 +49,7 @@ static void text_heads(const clipspan_edit_summary *s, clsp_report *report)
 static void text_means(const clipspan_edit_summary *s, clsp_report *report)
 {
     char images[32];
-    clsp_report_count(images, s->mean_images);
+    clipspan_report_count(images, s->mean_images);
     switch (s->means) {
     case CLIPSPAN_EDIT_ZERO: clsp_report_add(report, "zeros stand in their place\n"); return;
     case CLIPSPAN_EDIT_TOKENS:
@@ -79,14 +79,14 @@ static void text_scores(const clipspan_edit_summary *s, clsp_report *report)
     size_t width = strlen("worst group");
     for (size_t i = 0; i < s->count; i++) width = clsp_max(width, clsp_text_width(s->scores[i].name));
     width = clsp_min(width, NAME_WIDEST);
-    clsp_report_add(report, "\ntop-1 over %s images\n", clsp_report_count(images, s->scores[0].images));
+    clsp_report_add(report, "\ntop-1 over %s images\n", clipspan_report_count(images, s->scores[0].images));
     clsp_report_cell(report, "", width);
     clsp_report_add(report, "     before     direct      total   images\n");
     for (size_t i = 0; i < s->count; i++) {
         const clipspan_edit_score *score = &s->scores[i];
         clsp_report_cell(report, score->name, width);
         clsp_report_add(report, "  %7.2f %%  %7.2f %%  %7.2f %%  %7s\n", 100 * score->before, 100 * score->direct,
-                        100 * score->after, clsp_report_count(images, score->images));
+                        100 * score->after, clipspan_report_count(images, score->images));
     }
     if (s->count > 1)
         text_score("worst group", before_of(&s->scores[worst(s, before_of)]), direct_of(&s->scores[worst(s, direct_of)]),

@@ -55,15 +55,15 @@ static void text_preamble(clsp_report *report, const clipspan_groups_info *info)
 {
     char images[32], search[32], score[32], means[32];
     clsp_report_add(report, "%s images in %zu groups of class and %s; %s convention; direct effects.\n",
-                    clsp_report_count(images, info->images), info->groups, info->attribute,
+                    clipspan_report_count(images, info->images), info->groups, info->attribute,
                     clsp_convention_name(info->convention));
     if (info->halves)
         clsp_report_add(report, "Heads are searched for on %s images (half of each group, by a hash of the names) and scored on the other %s.\n",
-                        clsp_report_count(search, info->searched), clsp_report_count(score, info->images - info->searched));
+                        clipspan_report_count(search, info->searched), clipspan_report_count(score, info->images - info->searched));
     else
         clsp_report_add(report, "Nothing is searched for: all images are scored.\n");
     clsp_report_add(report, "What is taken out is replaced by its mean over %s images%s.\n",
-                    clsp_report_count(means, info->mean_images),
+                    clipspan_report_count(means, info->mean_images),
                     info->mean_from ? " of another store" : ", those that are looked at (labels are not used for it)");
     if (info->paper)
         clsp_report_add(report, "Paper's protocol: x0, every MLP and all attention but the last %d layers' are replaced too, in all rows but the first.\n",
@@ -117,7 +117,7 @@ static void text_groups(clsp_report *report, const clipspan_groups *g, const cli
     clsp_report_cell(report, "images scored", names);
     for (size_t k = 0; k < info->groups; k++)
         clsp_report_add(report, "  %-*s", (int)clsp_max(width, 22),
-                        clsp_report_count(images, scored(info, clipspan_groups_get(g, k))));
+                        clipspan_report_count(images, scored(info, clipspan_groups_get(g, k))));
     clsp_report_add(report, "\n");
     for (size_t i = 0; i < info->rows; i++) {
         clsp_report_cell(report, row_of(g, i)->name, names);

@@ -237,7 +237,7 @@ static void draw_grid(const grid *g)
     int heads = g->heads->info->heads, step = (int)g->columns;
     char images[32];
     say(g, 0, "%s: %d layers of %d heads, %s images, %s convention.", g->heads->info->model_name, g->heads->info->layers,
-        heads, clsp_report_count(images, g->heads->info->images), clsp_convention_name(g->heads->table->convention));
+        heads, clipspan_report_count(images, g->heads->info->images), clsp_convention_name(g->heads->table->convention));
     explain(g);
     for (int first = 0; first < heads; first += step) {
         clsp_report_add(g->report, "\n");

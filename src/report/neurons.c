@@ -63,7 +63,7 @@ static void as_text(const void *given, clsp_report *report)
     char images[32], name[32];
     clsp_report_add(report, "%zu neurons%s%s of %d layers of %d, over %s images; convention %s, lengths in units of %s\n\n",
                     t->count, t->order ? ", the largest by " : "", t->order ? t->order : "", info->layers, info->width,
-                    clsp_report_count(images, info->images), clsp_convention_name(t->convention), unit_of(t->convention));
+                    clipspan_report_count(images, info->images), clsp_convention_name(t->convention), unit_of(t->convention));
     for (size_t i = 0; i < t->count; i++) {
         const clipspan_neuron *n = &t->rows[i];
         neuron_name(name, n);

@@ -167,7 +167,7 @@ void clsp_report_number(clsp_report *report, bool first, double value)
     clsp_report_add(report, "%s%s", first ? "" : ",", isfinite(value) ? clean : "");
 }
 
-const char *clsp_report_count(char out[32], uint64_t value)
+const char *clipspan_report_count(char out[32], uint64_t value)
 {
     char digits[24];
     int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value), at = 0;

@@ -28,8 +28,6 @@ void clsp_report_wrap(clsp_report *report, size_t width, size_t indent, const ch
  * of its line. */
 void clsp_report_field(clsp_report *report, bool first, const char *text);
 void clsp_report_number(clsp_report *report, bool first, double value); /* 9 digits; empty where not finite */
-/* 1234567 as "1,234,567"; out holds at least 32 characters. Returns out. */
-const char *clsp_report_count(char out[32], uint64_t value);
 /* Writes (path "-": standard output; else whole or absent) and frees. Call it once, whatever happened before. */
 clipspan_status clsp_report_finish(clsp_report *report, const char *path, clipspan_error *err);
 

@@ -75,7 +75,7 @@ static void as_text(const void *given, clsp_report *report)
     }
     clsp_report_add(report, "\nscore: %s of the heads' summed terms%s, %s convention; %s images\n",
                     similarity_name(g->how.similarity), g->how.centred ? " less their mean over the images" : "",
-                    clsp_convention_name(g->how.convention), clsp_report_count(images, g->how.images));
+                    clsp_convention_name(g->how.convention), clipspan_report_count(images, g->how.images));
     for (size_t n = 0; n < g->count; n++) text_space(s, report, &g->spaces[n], value_width(s));
 }
 
@@ -233,7 +233,7 @@ static void precision_text(const clipspan_precision *r, clsp_report *report)
                     "precision at %zu: share of an image's %zu nearest, among those that have a value, with its own value; "
                     "mean over\nthe query images that have one, of %s drawn from %s. Nearest by %s of the term%s, "
                     "%s convention.\nchance: what neighbours drawn at random give.\n\n",
-                    info.k, info.k, clsp_report_count(queries, info.queries), clsp_report_count(images, info.images),
+                    info.k, info.k, clipspan_report_count(queries, info.queries), clipspan_report_count(images, info.images),
                     similarity_name(info.similarity), info.centred ? " less its mean over the images" : "",
                     clsp_convention_name(info.convention));
     clsp_report_cell(report, "space", 14);

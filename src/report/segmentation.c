@@ -43,7 +43,7 @@ static void text_setting(const clipspan_segmentation_table *t, clsp_report *repo
 {
     char images[32];
     unsigned long long count = t->count ? t->rows[0].scores.images : 0;
-    clsp_report_add(report, "%s images of %s (%s), %s; %d x %d pixels\n", clsp_report_count(images, count), t->data, t->kind,
+    clsp_report_add(report, "%s images of %s (%s), %s; %d x %d pixels\n", clipspan_report_count(images, count), t->data, t->kind,
                     t->model, t->size, t->size);
     if (t->skipped) clsp_report_add(report, "%zu images could not be read and were left out\n", t->skipped);
     clsp_report_add(report, "protocol %s: masks %s\n", t->protocol,

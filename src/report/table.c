@@ -47,7 +47,7 @@ static void as_text(clsp_report *report, const clsp_entry *entries, size_t count
         if (e->text != NULL)
             clsp_report_add(report, "%s\n", e->text);
         else if (e->whole)
-            clsp_report_add(report, "%s\n", clsp_report_count(grouped, (uint64_t)e->number));
+            clsp_report_add(report, "%s\n", clipspan_report_count(grouped, (uint64_t)e->number));
         else
             clsp_report_add(report, "%.6g\n", e->number);
     }

@@ -83,8 +83,8 @@ static void as_text(const void *given, clsp_report *report)
                     "share: of the head's variance along a text's direction, what earlier texts span taken out.\n"
                     "Texts stand in the order they were picked, by the paper's score, so shares need not fall.\n"
                     "+N after images: N more, which JSON and CSV name.\n",
-                    clsp_report_count(heads, clipspan_textspan_head_count(s->result)),
-                    clsp_report_count(images, s->info.images), clsp_report_count(texts, s->info.pool_texts),
+                    clipspan_report_count(heads, clipspan_textspan_head_count(s->result)),
+                    clipspan_report_count(images, s->info.images), clipspan_report_count(texts, s->info.pool_texts),
                     clsp_convention_name(s->info.convention),
                     s->info.convention == CLIPSPAN_PAPER ? " (the image's embedding has length 1)" : "");
     if (clipspan_textspan_resamples(s->result) > 0)

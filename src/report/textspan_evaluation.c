@@ -29,12 +29,12 @@ static void text_pool(const subject *s, clsp_report *report)
     char texts[32];
     bool stable = clipspan_textspan_resamples(span) > 0;
     clsp_report_add(report, "\n%s: %s texts\n     m   top-1     texts   explained", clipspan_textspan_evaluation_pool(s->result, s->pool),
-                    clsp_report_count(texts, clipspan_textspan_get_info(span).pool_texts));
+                    clipspan_report_count(texts, clipspan_textspan_get_info(span).pool_texts));
     clsp_report_add(report, "%s%s\n", s->info.apart ? "   held out" : "", stable ? "   again" : "");
     for (size_t i = 0; i < s->info.sizes; i++) {
         clipspan_textspan_evaluation_point p = clipspan_textspan_evaluation_get(s->result, s->pool, i);
         clsp_report_add(report, "  %4d  %6.2f %%  %6s     %5.1f %%", p.size, 100 * p.accuracy,
-                        clsp_report_count(texts, p.distinct), 100 * p.explained);
+                        clipspan_report_count(texts, p.distinct), 100 * p.explained);
         if (s->info.apart) clsp_report_add(report, "    %5.1f %%", 100 * p.held_out);
         if (stable) clsp_report_add(report, "   %3.0f %%", 100 * mean_stability(span, p.size));
         clsp_report_add(report, "\n");
@@ -48,8 +48,8 @@ static void as_text(const void *given, clsp_report *report)
     const clipspan_textspan_evaluation_info *i = &s->info;
     clsp_report_add(report, "TextSpan evaluated: the %d heads of the last %d of %d layers may say m texts each (%s convention).\n", i->heads,
                     i->last, i->layers, clsp_convention_name(i->convention));
-    clsp_report_add(report, "Texts and means of %s images, accuracy of %s labelled ones%s.\n\n", clsp_report_count(found, i->found_on),
-                    clsp_report_count(scored, i->scored), i->apart ? ", which are others" : " (the same)");
+    clsp_report_add(report, "Texts and means of %s images, accuracy of %s labelled ones%s.\n\n", clipspan_report_count(found, i->found_on),
+                    clipspan_report_count(scored, i->scored), i->apart ? ", which are others" : " (the same)");
     clsp_report_add(report,
                     "  %6.2f %%  top-1 of the whole representation\n"
                     "  %6.2f %%  with the heads of earlier layers at their means\n"
@@ -59,7 +59,7 @@ static void as_text(const void *given, clsp_report *report)
     clsp_report_add(report, "\ntexts: different ones among all heads'. explained: of the late heads' variance together, along the directions.\n");
     if (i->apart)
         clsp_report_add(report, "held out: the same share of the %s images that the texts were not found on.\n",
-                        clsp_report_count(measured, i->measured_on));
+                        clipspan_report_count(measured, i->measured_on));
     int resamples = clipspan_textspan_resamples(clipspan_textspan_evaluation_spans(s->result, 0));
     if (resamples > 0)
         clsp_report_add(report,
