@@ -143,7 +143,8 @@ clipspan.report = clipspan.report || { sections: [] };
         r === before ? "" : `${clipspan.signed(100 * r.change.value, 3)} points`]) });
     return panel(place, { name: "groups", csv: rows, json: () => doc, command }, pairs, text,
       el("p", { class: "soft small" },
-        doc.searched ? `Heads were searched for on ${clipspan.count(doc.searched)} images; all accuracies are of the other ${clipspan.count(doc.scored)}.` : `${clipspan.count(doc.scored)} images.`));
+        doc.searched ? `Heads were searched for on ${clipspan.count(doc.searched)} images; all accuracies are of the other ${clipspan.count(doc.scored)}.` : `${clipspan.count(doc.scored)} images.`,
+        " The worst group\u2019s interval comes from 2,000 bootstrap resamples of the images, a group\u2019s own line from Wilson\u2019s formula."));
   }
   clipspan.report.sections.push({ id: "groups", kinds: ["groups"], title: "Groups, before and after", short: "Groups",
     intro: () => ["A class can lean on a cue that only goes along with it. Accuracy by class and cue, and what becomes of the ",
