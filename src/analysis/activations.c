@@ -113,9 +113,8 @@ static void fill_bins(pass *p, size_t i, const double *value, size_t n)
 static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
 {
     pass *p = user;
-    if (batch->images > BATCH)
-        return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "a batch of %zu images where %d were asked for", batch->images,
-                         (int)BATCH);
+    clipspan_status status = clsp_batch_check(batch, BATCH, err);
+    if (status != CLIPSPAN_OK) return status;
 #pragma omp parallel for schedule(dynamic) num_threads(p->threads)
     for (size_t i = 0; i < p->result->count; i++) {
         size_t thread = (size_t)omp_get_thread_num();

@@ -107,9 +107,8 @@ static void add_image(pass *p, size_t head, size_t row, const float *y, double *
 static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
 {
     pass *p = user;
-    if (batch->images > BATCH)
-        return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "a batch of %zu images where %d were asked for", batch->images,
-                         (int)BATCH);
+    clipspan_status status = clsp_batch_check(batch, BATCH, err);
+    if (status != CLIPSPAN_OK) return status;
 #pragma omp parallel for schedule(dynamic) num_threads(p->threads)
     for (size_t h = 0; h < p->all; h++) {
         if (!is_chosen(p, h)) continue;

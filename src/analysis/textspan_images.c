@@ -102,9 +102,8 @@ static void rank_head(ranking *r, const clipspan_batch *batch, size_t i, float *
 static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
 {
     ranking *r = user;
-    if (batch->images > BATCH)
-        return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "a batch of %zu images where %d were asked for", batch->images,
-                         (int)BATCH);
+    clipspan_status status = clsp_batch_check(batch, BATCH, err);
+    if (status != CLIPSPAN_OK) return status;
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
     for (size_t i = 0; i < r->result->count; i++) {
         size_t thread = (size_t)omp_get_thread_num();

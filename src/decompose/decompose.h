@@ -57,6 +57,13 @@ clipspan_status clsp_contribution_fill(clsp_contribution *contribution, clsp_cap
                                        const float *embedding, uint64_t first, size_t n, const unsigned char *ok,
                                        const clipspan_batch **batch, clipspan_error *err);
 
+/* Who asked for batches of at most `most` images has room for no more. */
+static inline clipspan_status clsp_batch_check(const clipspan_batch *batch, size_t most, clipspan_error *err)
+{
+    if (batch->images <= most) return CLIPSPAN_OK;
+    return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "a batch of %zu images where %zu were asked for", batch->images, most);
+}
+
 /* ---- conventions ------------------------------------------------------------------------------------------ */
 
 /* k: how many factors a head's term has. */
