@@ -45,10 +45,9 @@ static clipspan_status take_row(serve_session *session, const serve_request *req
 {
     static const char *const known[] = {"row", "model", NULL};
     serve_body *body = NULL;
-    size_t number = 0, row = 0;
+    size_t row = 0;
     clipspan_status status = serve_body_open(&body, request->body, request->length, known, err);
-    if (status == CLIPSPAN_OK) status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
-    if (status == CLIPSPAN_OK) status = serve_session_subject(session, number, subject, err);
+    if (status == CLIPSPAN_OK) status = serve_session_asked(session, body, subject, err);
     if (status == CLIPSPAN_OK && (*subject)->rows->store == NULL) status = serve_need_store(*subject, answer, err);
     if (status == CLIPSPAN_OK && !serve_body_has(body, "row")) status = serve_wrong(err, "row is missing");
     if (status == CLIPSPAN_OK) status = serve_body_number(body, "row", 0, (size_t)1 << 62, 0, &row, err);

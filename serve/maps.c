@@ -273,11 +273,9 @@ clipspan_status serve_maps(serve_session *session, const serve_request *request,
     serve_subject *subject = NULL;
     serve_picture *picture = NULL;
     const char *id = NULL;
-    size_t number = 0;
     job j = {0};
     clipspan_status status = serve_body_open(&body, request->body, request->length, known, err);
-    if (status == CLIPSPAN_OK) status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
-    if (status == CLIPSPAN_OK) status = serve_session_subject(session, number, &subject, err);
+    if (status == CLIPSPAN_OK) status = serve_session_asked(session, body, &subject, err);
     if (status == CLIPSPAN_OK) status = serve_body_text(body, "image", SERVE_ID, "", &id, err);
     if (status == CLIPSPAN_OK) status = read_request(&j, body, err);
     if (status == CLIPSPAN_OK) status = serve_pictures_find(subject, id, &picture, answer, err);

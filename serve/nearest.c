@@ -212,11 +212,9 @@ clipspan_status serve_nearest(serve_session *session, const serve_request *reque
 {
     static const char *const known[] = {"image", "row", "text", "heads", "count", "similarity", "centre", "column", "model", NULL};
     serve_body *body = NULL;
-    size_t number = 0;
     job j = {.row = UINT64_MAX};
     clipspan_status status = serve_body_open(&body, request->body, request->length, known, err);
-    if (status == CLIPSPAN_OK) status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
-    if (status == CLIPSPAN_OK) status = serve_session_subject(session, number, &j.subject, err);
+    if (status == CLIPSPAN_OK) status = serve_session_asked(session, body, &j.subject, err);
     if (status == CLIPSPAN_OK) status = serve_need_store(j.subject, answer, err);
     if (status == CLIPSPAN_OK) status = read_request(&j, body, answer, err);
     if (status == CLIPSPAN_OK) status = answer_query(&j, request, answer, err);

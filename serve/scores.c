@@ -227,11 +227,9 @@ clipspan_status serve_scores(serve_session *session, const serve_request *reques
     static const char *const known[] = {"image", "texts", "off", "by", "run", "model", NULL};
     serve_body *body = NULL;
     const char *id = NULL;
-    size_t number = 0;
     job j = {0};
     clipspan_status status = serve_body_open(&body, request->body, request->length, known, err);
-    if (status == CLIPSPAN_OK) status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
-    if (status == CLIPSPAN_OK) status = serve_session_subject(session, number, &j.subject, err);
+    if (status == CLIPSPAN_OK) status = serve_session_asked(session, body, &j.subject, err);
     if (status == CLIPSPAN_OK) status = serve_body_text(body, "image", SERVE_ID, "", &id, err);
     if (status == CLIPSPAN_OK) status = read_request(&j, body, answer, err);
     if (status == CLIPSPAN_OK) status = serve_pictures_find(j.subject, id, &j.picture, answer, err);

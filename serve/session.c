@@ -162,3 +162,10 @@ clipspan_status serve_heads_of(const serve_subject *subject, const char *names, 
         return serve_wrong(err, "heads: a request names them, such as \"L%d.H0\", and no file", subject->info->layers - 1);
     return clipspan_heads_parse(names ? names : "all", subject->info->layers, subject->info->heads, chosen, err);
 }
+
+clipspan_status serve_session_asked(serve_session *session, const serve_body *body, serve_subject **out, clipspan_error *err)
+{
+    size_t number = 0;
+    clipspan_status status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
+    return status == CLIPSPAN_OK ? serve_session_subject(session, number, out, err) : status;
+}

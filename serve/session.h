@@ -11,6 +11,7 @@
 #include "clipspan/ablation.h"
 #include "clipspan/map.h"
 #include "clipspan/retrieval.h"
+#include "body.h"
 #include "exchange.h"
 #include "serve.h"
 #include "texts.h"
@@ -78,7 +79,9 @@ void serve_session_close(serve_session *session); /* zeros are fine */
 
 /* Subject `number`, or an error that says how many there are. */
 clipspan_status serve_session_subject(serve_session *session, size_t number, serve_subject **out, clipspan_error *err);
-/* The same for what needs a store: 404 without. */
+/* That of a request's field "model"; without the field the first. */
+clipspan_status serve_session_asked(serve_session *session, const serve_body *body, serve_subject **out, clipspan_error *err);
+/* For what needs a store: 404 without. */
 clipspan_status serve_need_store(const serve_subject *subject, serve_answer *answer, clipspan_error *err);
 
 static inline size_t serve_head_count(const serve_subject *subject)

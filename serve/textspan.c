@@ -108,11 +108,9 @@ clipspan_status serve_textspan(serve_session *session, const serve_request *requ
 {
     static const char *const known[] = {"pool", "heads", "size", "images", "model", NULL};
     serve_body *body = NULL;
-    size_t number = 0;
     job j = {0};
     clipspan_status status = serve_body_open(&body, request->body, request->length, known, err);
-    if (status == CLIPSPAN_OK) status = serve_body_number(body, "model", 0, SERVE_SIDES, 0, &number, err);
-    if (status == CLIPSPAN_OK) status = serve_session_subject(session, number, &j.subject, err);
+    if (status == CLIPSPAN_OK) status = serve_session_asked(session, body, &j.subject, err);
     if (status == CLIPSPAN_OK) status = serve_need_store(j.subject, answer, err);
     if (status == CLIPSPAN_OK) status = read_request(&j, body, err);
     if (status == CLIPSPAN_OK) status = describe(&j, request, answer, err);
