@@ -12,6 +12,8 @@
 
 #include "programs.h"
 #include "clipspan/ablation.h"
+#include "clipspan/analysis.h"
+#include "clipspan/groups.h"
 #include "clipspan/map.h"
 #include "compute/compute.h"
 #include "model/model.h"
@@ -19,6 +21,8 @@
 
 enum { LAYERS = 24, HEADS = 16, WIDE = 64, JOINT = 768, ALL = LAYERS * HEADS, BATCH = 256, CLASSES = 1000, TOKENS = 257 };
 enum { MLPS = LAYERS + 1 }; /* x0 among them */
+enum { POOL = 3498, PICKS = 20, RESAMPLES = 100, LAST = 4 }; /* TextSpan's texts, those of a head, layers that it is asked for */
+enum { CUES = 2, MOST = 10 }; /* texts of a spurious cue; heads that a search may replace */
 
 static const char help[] =
     "usage: bench_analyses DIR [--images N] [--mlp] [--even] [--random-labels] [--threads N] [--only NAME] [--json]\n"
@@ -29,7 +33,7 @@ static const char help[] =
     "  --even            a store that is written has layers of equal weight\n"
     "  --random-labels   labels are dealt at random; without, three images in four have the class that is nearest\n"
     "  --threads N       (2)\n"
-    "  --only NAME       ablate or map alone\n"
+    "  --only NAME       map, ablate, groups or stability alone\n"
     "  --json            one object a line: name, value, unit, against\n";
 
 typedef struct options {
@@ -51,7 +55,7 @@ static void say(const options *o, const char *name, double value, const char *un
     if (o->json)
         printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"against\": \"%s\"}\n", name, value, unit, against);
     else
-        printf("%-34s %10.4g %-4s %s\n", name, value, unit, against);
+        printf("%-38s %10.4g %-4s %s\n", name, value, unit, against);
     fflush(stdout);
 }
 
@@ -65,20 +69,36 @@ static float normal(uint64_t *state)
     return (float)((sum / 65536 - 2) * 1.7320508);
 }
 
-static void make_classifier(float *classifier)
+/* rows: [count, JOINT] of unit length with half of their direction in common. */
+static void make_texts(float *rows, size_t count, uint64_t state)
 {
-    uint64_t state = 11;
     float common[JOINT];
     for (size_t e = 0; e < JOINT; e++) common[e] = normal(&state);
-    for (size_t c = 0; c < CLASSES; c++) {
+    for (size_t c = 0; c < count; c++) {
         double square = 0;
-        float *row = classifier + c * JOINT;
+        float *row = rows + c * JOINT;
         for (size_t e = 0; e < JOINT; e++) {
             row[e] = common[e] + normal(&state);
             square += (double)row[e] * (double)row[e];
         }
         for (size_t e = 0; e < JOINT; e++) row[e] = (float)((double)row[e] / sqrt(square));
     }
+}
+
+/* "text 0", "text 1", ... */
+static clipspan_status name_texts(clipspan_texts **out, size_t count, clipspan_error *err)
+{
+    char(*names)[16] = malloc(count * sizeof *names);
+    const char **list = malloc(count * sizeof *list);
+    clipspan_status status = names && list ? CLIPSPAN_OK : clsp_fail_memory(err);
+    for (size_t i = 0; status == CLIPSPAN_OK && i < count; i++) {
+        snprintf(names[i], sizeof names[i], "text %zu", i);
+        list[i] = names[i];
+    }
+    if (status == CLIPSPAN_OK) status = clipspan_texts_copy(out, list, count, err);
+    free(names);
+    free(list);
+    return status;
 }
 
 /* ---- the store ---------------------------------------------------------------------------------------------- */
@@ -97,7 +117,7 @@ static void make_mlps(const maker *m, size_t n, size_t i, uint64_t *state)
     float *sum = m->embedding + i * JOINT;
     memset(sum, 0, JOINT * sizeof *sum);
     for (size_t t = 0; t < MLPS; t++) {
-        float size = t == 0 ? 0 : 0.05F * m->size[t - 1];
+        float size = t == 0 ? 0 : 0.01F * m->size[t - 1];
         float *term = m->mlp + (t * n + i) * JOINT;
         for (size_t e = 0; e < JOINT; e++) sum[e] += term[e] = m->mlp_middle[t * JOINT + e] + size * normal(state);
     }
@@ -268,6 +288,24 @@ static clipspan_status make_labels(labelling *l, const clipspan_store *store, cl
     return clipspan_store_each(store, &select, label_batch, l, NULL, err);
 }
 
+static size_t count_rows(const clipspan_ablation_study *study)
+{
+    size_t rows = 0;
+    for (int kind = 0; kind < CLIPSPAN_ABLATED_KINDS; kind++)
+        rows += clipspan_ablation_study_count(study, (clipspan_ablated)kind);
+    return rows;
+}
+
+/* How much the terms are worth decides how many classes bounds leave open. */
+static void say_accuracy(const options *o, const clipspan_ablation_study *study)
+{
+    const clipspan_ablation_score *attention = clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_UP_TO, LAYERS - 1);
+    const clipspan_ablation_score *mlps = clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_MLPS, 0);
+    say(o, "top-1", clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_NOTHING, 0)->top1.value, "", "");
+    say(o, "top-1 without attention", attention->top1.value, "", "");
+    if (mlps) say(o, "top-1 without MLPs", mlps->top1.value, "", "");
+}
+
 static clipspan_status time_ablate(const options *o, const clipspan_store *store, const float *classifier, clipspan_error *err)
 {
     clipspan_ablation_study_options how = CLIPSPAN_ABLATION_STUDY_OPTIONS_INIT;
@@ -280,21 +318,95 @@ static clipspan_status time_ablate(const options *o, const clipspan_store *store
         how.resamples = resamples;
         status = clipspan_ablation_study_run(&study, store, classifier, CLASSES, l.labels, &how, NULL, err);
         if (status != CLIPSPAN_OK) break;
-        size_t rows = 0;
         char name[64];
-        for (int kind = 0; kind < CLIPSPAN_ABLATED_KINDS; kind++)
-            rows += clipspan_ablation_study_count(study, (clipspan_ablated)kind);
+        size_t rows = count_rows(study);
         snprintf(name, sizeof name, "ablate, %zu rows, %d resamples", rows, resamples);
         say(o, name, now() - began, "s", "wall");
         snprintf(name, sizeof name, "ablate, %zu rows, %d resamples, processor", rows, resamples);
         say(o, name, processor() - used, "s", "");
-        say(o, "top-1 of the baseline", clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_NOTHING, 0)->top1.value, "", "");
-        say(o, "top-1 behind all attention",
-            clipspan_ablation_study_direct(study, CLIPSPAN_ABLATED_UP_TO, LAYERS - 1)->top1.value, "", "");
+        if (resamples == 0) say_accuracy(o, study);
         clipspan_ablation_study_free(study);
     }
     free(l.cosine);
     free(l.labels);
+    return status;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------- */
+
+/* What `clipspan groups` runs for every kind of row that is searched for. */
+static clipspan_status search_groups(clipspan_groups *groups, const clipspan_store *store, const float *cue, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    double contrast[ALL], mistakes[ALL], span[ALL], passing[ALL], correlation[ALL];
+    CLSP_TRY(clipspan_groups_cue(groups, store, cue, CUES, span, passing, correlation, NULL, err));
+    CLSP_TRY(clipspan_groups_contrast(groups, contrast, err));
+    CLSP_TRY(clipspan_groups_mistakes(groups, mistakes, err));
+    const double *const scores[] = {span, passing, correlation, contrast, mistakes};
+    static const char *const names[] = {"span", "passing", "correlation", "contrast", "mistakes"};
+    for (size_t i = 0; i < sizeof scores / sizeof *scores; i++)
+        CLSP_TRY(clipspan_groups_add_ranked(groups, names[i], scores[i], MOST, err));
+    CLSP_TRY(clipspan_groups_add_greedy(groups, "greedy", MOST, NULL, err));
+out:
+    return status;
+}
+
+/* Two classes and two places (write_store): four groups. */
+static clipspan_status time_groups(const options *o, const clipspan_store *store, const float *classifier, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clipspan_groups_options how = CLIPSPAN_GROUPS_OPTIONS_INIT;
+    clipspan_groups *groups = NULL;
+    clipspan_texts *classes = NULL;
+    size_t images = (size_t)clipspan_store_get_info(store)->images;
+    int *labels = malloc(images * sizeof *labels);
+    if (labels == NULL) return clsp_fail_memory(err);
+    for (size_t i = 0; i < images; i++) labels[i] = (int)(i % 2);
+    how.attribute = "place";
+    how.threads = o->threads;
+    CLSP_TRY(name_texts(&classes, 2, err));
+    double began = now(), used = processor();
+    CLSP_TRY(clipspan_groups_open(&groups, store, labels, classes, classifier, &how, NULL, err));
+    say(o, "groups, opened", now() - began, "s", "wall; every head's logits, four groups");
+    CLSP_TRY(search_groups(groups, store, classifier + 2 * JOINT, err));
+    say(o, "groups, with every search", now() - began, "s", "wall; opened, a cue, contrast, mistakes, greedy");
+    say(o, "groups, with every search, processor", processor() - used, "s", "");
+out:
+    clipspan_groups_free(groups);
+    clipspan_texts_free(classes);
+    free(labels);
+    return status;
+}
+
+/* ---- TextSpan's stability ----------------------------------------------------------------------------------- */
+
+static clipspan_status time_stability(const options *o, const clipspan_store *store, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    clipspan_textspan_options how = CLIPSPAN_TEXTSPAN_OPTIONS_INIT;
+    clipspan_textspan *span = NULL;
+    clipspan_moments *moments = NULL;
+    clipspan_texts *pool = NULL;
+    unsigned char heads[ALL] = {0};
+    float *embeddings = malloc((size_t)POOL * JOINT * sizeof *embeddings);
+    if (embeddings == NULL) return clsp_fail_memory(err);
+    make_texts(embeddings, POOL, 13);
+    memset(heads + ALL - LAST * HEADS, 1, LAST * HEADS);
+    how.heads = heads;
+    how.size = PICKS;
+    how.threads = o->threads;
+    CLSP_TRY(name_texts(&pool, POOL, err));
+    CLSP_TRY(clipspan_store_moments(store, &moments, err));
+    CLSP_TRY(clipspan_textspan_run(&span, moments, pool, embeddings, &how, NULL, err));
+    double began = now(), used = processor();
+    CLSP_TRY(clipspan_textspan_measure_stability(span, store, embeddings, RESAMPLES, NULL, err));
+    say(o, "TextSpan's stability", now() - began, "s", "wall; 64 heads, 3,498 texts, 20 each, 100 resamples");
+    say(o, "TextSpan's stability, processor", processor() - used, "s", "");
+out:
+    clipspan_textspan_free(span);
+    clipspan_moments_free(moments);
+    clipspan_texts_free(pool);
+    free(embeddings);
     return status;
 }
 
@@ -350,8 +462,10 @@ static clipspan_status time_maps(const options *o, const float *classifier, clip
             taken[turn] = 1000 * (now() - began);
         }
         qsort(taken, TURNS, sizeof *taken, by_size);
+        char fastest[64];
+        snprintf(fastest, sizeof fastest, "%s, fastest", names[detail]);
         say(o, names[detail], taken[TURNS / 2], "ms", "the middle one of 101; at most 5 are asked");
-        say(o, "the same, the fastest", taken[0], "ms", "");
+        say(o, fastest, taken[0], "ms", "");
     }
 out:
     clipspan_held_free(held);
@@ -372,13 +486,15 @@ static clipspan_status run(const options *o, clipspan_error *err)
     clipspan_store *store = NULL;
     float *classifier = malloc((size_t)CLASSES * JOINT * sizeof *classifier);
     if (classifier == NULL) return clsp_fail_memory(err);
-    make_classifier(classifier);
+    make_texts(classifier, CLASSES, 11);
     if (clipspan_store_open(&store, o->directory, NULL) != CLIPSPAN_OK) {
         CLSP_TRY(write_store(o, err));
         CLSP_TRY(clipspan_store_open(&store, o->directory, err));
     }
     if (asked(o, "map")) CLSP_TRY(time_maps(o, classifier, err));
     if (asked(o, "ablate")) CLSP_TRY(time_ablate(o, store, classifier, err));
+    if (asked(o, "groups")) CLSP_TRY(time_groups(o, store, classifier, err));
+    if (asked(o, "stability")) CLSP_TRY(time_stability(o, store, err));
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     say(o, "peak memory", (double)usage.ru_maxrss / 1024, "MB", "the store's mapped pages among it");
