@@ -123,6 +123,14 @@ clipspan_status clsp_directory_make(const char *path, clipspan_error *err); /* a
  * place, or no memory. */
 char *clsp_cache_folder(void);
 
+/* A new file (folder: a folder) beside `target`, of a name that no other writer has while the handle that is returned is
+ * open: neither another process nor another thread. What killed writers of the same target left there is removed first.
+ * The caller renames or removes it, then closes the handle, then frees *name. -1: *name is NULL, and errno says why. */
+int clsp_beside_make(char **name, const char *target, bool folder);
+bool clsp_is_beside(const char *name); /* a name as those are */
+/* With all that is in it; links inside are removed, not followed. */
+void clsp_remove_folder(const char *path);
+
 /* A file that is whole or absent: written beside its place, synced and renamed by _commit; _discard (also
  * safe after _commit and on a zeroed struct) removes what was begun. Writes are buffered. A link is followed and
  * what it leads to replaced; a file that is replaced keeps its mode, and one without write permission is refused.
@@ -133,6 +141,7 @@ typedef struct clsp_output {
     clsp_buffer memory;
     char *target;    /* where it leads; NULL: not a regular file */
     char *temporary; /* beside the target; NULL with it */
+    int held;        /* with a temporary: the handle that holds it */
     void *stream;
     char *buffer;    /* the stream's; NULL: its own */
     bool unsynced;   /* set between _open and _commit: not waited for the disk; a power cut may leave any bytes */

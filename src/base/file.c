@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +160,6 @@ char *clsp_cache_folder(void)
 
 /* ---- output ------------------------------------------------------------------------------------------- */
 
-
 /* Where `path` leads when its links are followed, also when nothing stands there yet. */
 static clipspan_status follow_links(char **out, const char *path, clipspan_error *err)
 {
@@ -187,31 +185,14 @@ static clipspan_status follow_links(char **out, const char *path, clipspan_error
     return at != NULL ? CLIPSPAN_OK : clsp_fail_memory(err);
 }
 
-/* A new file beside the target, of a name that no other writer has: neither another process nor another thread of
- * this one. (One that died may have left its own behind: its number may be ours by now.) */
 static clipspan_status open_temporary(clsp_output *output, clipspan_error *err)
 {
-    enum { MOST_NAMES = 1000 };
-    static atomic_uint number;
-    int handle = -1;
-    for (int tries = 0; handle < 0 && tries < MOST_NAMES; tries++) {
-        char *name = clsp_format("%s.part-%ld-%u", output->target, (long)getpid(), atomic_fetch_add(&number, 1));
-        if (name == NULL) return clsp_fail_memory(err);
-        handle = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (handle >= 0) {
-            output->temporary = name;
-        } else {
-            int why = errno;
-            clsp_free(name);
-            errno = why;
-            if (why != EEXIST && why != EINTR) break;
-        }
-    }
-    if (handle < 0) return clsp_fail_errno(err, "%s: cannot be written", output->path);
-    output->stream = fdopen(handle, "w+b");
+    output->held = clsp_beside_make(&output->temporary, output->target, false);
+    int handle = output->temporary ? fcntl(output->held, F_DUPFD_CLOEXEC, 0) : -1;
+    output->stream = handle >= 0 ? fdopen(handle, "w+b") : NULL;
     if (output->stream != NULL) return CLIPSPAN_OK;
-    clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
-    close(handle);
+    clipspan_status status = errno == ENOMEM ? clsp_fail_memory(err) : clsp_fail_errno(err, "%s: cannot be written", output->path);
+    if (handle >= 0) close(handle);
     return status;
 }
 
@@ -328,6 +309,7 @@ clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
     output->stream = NULL;
     if (good && (straight || rename(output->temporary, output->target) == 0)) {
         if (!straight && !output->unsynced) sync_folder(output->target);
+        if (!straight) close(output->held);
         clsp_free(output->temporary);
         output->temporary = NULL; /* nothing left to remove */
         clsp_output_discard(output);
@@ -342,7 +324,10 @@ clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
 void clsp_output_discard(clsp_output *output)
 {
     if (output->stream != NULL) fclose(output->stream);
-    if (output->temporary != NULL) unlink(output->temporary);
+    if (output->temporary != NULL) {
+        unlink(output->temporary);
+        close(output->held);
+    }
     if (output->in_memory) clsp_buffer_free(&output->memory);
     clsp_free(output->buffer);
     clsp_free(output->path);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK = 1 << 20, MOST_NAMES = 1000 };
+enum { BLOCK = 1 << 20 };
 
 /* Endings of files that hold a network's weights, in forms that are not edited. */
 static const char *const weight_endings[] = {".safetensors", ".index.json", ".bin", ".pt",   ".pth",  ".ckpt", ".h5",
@@ -171,49 +171,18 @@ static clipspan_status copy_level(clsp_copy *copy, const char *from, const char 
     return status;
 }
 
-/* Removes what was built here; links inside are not followed (there are none). */
-static void remove_tree(const char *path)
-{
-    DIR *folder = opendir(path);
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        char *inside = clsp_path_join(path, entry->d_name);
-        bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-        if (inside != NULL && !dots && unlink(inside) != 0) remove_tree(inside);
-        clsp_free(inside);
-    }
-    if (folder != NULL) closedir(folder);
-    rmdir(path);
-}
-
-/* A new folder beside `to`, of a name that nobody has. */
-static clipspan_status make_beside(char **out, const char *to, clipspan_error *err)
-{
-    for (int number = 0; number < MOST_NAMES; number++) {
-        char *name = clsp_format("%s.part-%ld-%d", to, (long)getpid(), number);
-        if (name == NULL) return clsp_fail_memory(err);
-        if (mkdir(name, 0777) == 0) {
-            *out = name;
-            return CLIPSPAN_OK;
-        }
-        int why = errno;
-        clsp_free(name);
-        errno = why;
-        if (why != EEXIST) break;
-    }
-    return clsp_fail_errno(err, "%s: cannot be written", to);
-}
-
 clipspan_status clsp_copy_folder(clsp_copy *copy, const char *from, const char *to, clipspan_error *err)
 {
-    char *beside = NULL;
+    char *beside;
     struct stat about = {0};
-    clipspan_status status = make_beside(&beside, to, err);
-    if (status != CLIPSPAN_OK) return status;
-    if (stat(beside, &about) != 0) status = clsp_fail_errno(err, "%s", beside);
+    int held = clsp_beside_make(&beside, to, true);
+    if (held < 0) return errno == ENOMEM ? clsp_fail_memory(err) : clsp_fail_errno(err, "%s: cannot be written", to);
+    clipspan_status status = fstat(held, &about) == 0 ? CLIPSPAN_OK : clsp_fail_errno(err, "%s", beside);
     const level own = {NULL, about.st_dev, about.st_ino};
     if (status == CLIPSPAN_OK) status = copy_level(copy, from, beside, &own, err);
     if (status == CLIPSPAN_OK && rename(beside, to) != 0) status = clsp_fail_errno(err, "%s: cannot be written", to);
-    if (status != CLIPSPAN_OK) remove_tree(beside);
+    if (status != CLIPSPAN_OK) clsp_remove_folder(beside);
+    close(held);
     clsp_free(beside);
     return status;
 }

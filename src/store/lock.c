@@ -5,6 +5,7 @@
  * itself holds the writer's number, for the message, and is removed at the end.
  */
 #include "store/store.h"
+#include "store/names.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -93,25 +94,6 @@ clipspan_status clsp_store_check_idle(const char *directory, clipspan_error *err
 
 /* ---- sweeping ------------------------------------------------------------------------------------------- */
 
-static bool begins(const char *name, const char *with)
-{
-    return strncmp(name, with, strlen(with)) == 0;
-}
-
-static bool is_part(const char *name)
-{
-    int number, of;
-    return clsp_part_parse(name, "manifest", ".json", &number, &of) || clsp_part_parse(name, "lock", "", &number, &of);
-}
-
-static bool is_ours(const char *name)
-{
-    return begins(name, "shard-") || begins(name, "moments-") || begins(name, CLSP_STORE_MOMENTS) ||
-           begins(name, "neurons-") || begins(name, CLSP_STORE_NEURONS) || begins(name, "manifest-") ||
-           begins(name, CLSP_STORE_MANIFEST) || begins(name, CLSP_STORE_BASIS) || begins(name, CLSP_STORE_LIST) ||
-           strcmp(name, CLSP_STORE_LOCK) == 0 || is_part(name);
-}
-
 /* A file of the folder itself, of this name. */
 static bool is_file(const clsp_store_file *file, const char *name)
 {
@@ -131,17 +113,6 @@ static bool is_named(const clsp_manifest *m, const char *name)
     return false;
 }
 
-/* A file of shards [first, last], begun or whole. */
-static bool is_of_shards(const char *name, unsigned long long *first, unsigned long long *last)
-{
-    if (sscanf(name, "shard-%llu.safetensors", first) == 1) {
-        *last = *first;
-        return true;
-    }
-    return sscanf(name, "moments-%llu-%llu.safetensors", first, last) == 2 ||
-           sscanf(name, "neurons-%llu-%llu.safetensors", first, last) == 2;
-}
-
 /* Who looks at a folder, and what for. */
 typedef struct sweep {
     const clsp_manifest *manifest; /* NULL: there is none */
@@ -152,15 +123,36 @@ typedef struct sweep {
 static bool is_a_part_of_ours(const sweep *s, const char *name)
 {
     unsigned long long first, last, shards = clsp_manifest_shards(s->manifest);
-    if (begins(name, s->manifest->name)) return true;
-    return is_of_shards(name, &first, &last) && first <= last && last < shards && s->ours[first] && s->ours[last];
+    if (clsp_name_is(name, s->manifest->name)) return true;
+    return clsp_name_of_shards(name, &first, &last) && first <= last && last < shards && s->ours[first] && s->ours[last];
 }
 
 /* What an earlier run left of this name: begun files, or files that no manifest names. */
 static bool is_left_over(const sweep *s, const char *name)
 {
     if (s->ours != NULL && (!is_a_part_of_ours(s, name) || strcmp(name, s->manifest->name) == 0)) return false;
-    return is_ours(name) && (strstr(name, ".part-") != NULL || !is_named(s->manifest, name));
+    return clsp_name_is_ours(name) && (clsp_is_beside(name) || !is_named(s->manifest, name));
+}
+
+/* The list is written before everything else but locks. */
+static bool has_list(const char *directory)
+{
+    clsp_safetensors *file = NULL;
+    char *path = clsp_path_join(directory, CLSP_STORE_LIST);
+    bool found = path != NULL && clsp_safetensors_open(&file, path, NULL) == CLIPSPAN_OK &&
+                 clsp_safetensors_find(file, "names.starts") != NULL && clsp_safetensors_find(file, "labels") != NULL;
+    clsp_safetensors_free(file);
+    clsp_free(path);
+    return found;
+}
+
+/* In a folder without a manifest: what is called as a store's file is somebody's own where no store was begun. */
+static bool is_foreign(const char *name, const char *directory)
+{
+    int number, of;
+    if (!clsp_name_is_ours(name)) return true;
+    bool first = strcmp(name, CLSP_STORE_LOCK) == 0 || clsp_part_parse(name, "lock", "", &number, &of) || clsp_is_beside(name);
+    return !first && !has_list(directory);
 }
 
 static clipspan_status walk(const sweep *s, const char *directory, clipspan_error *err)
@@ -173,7 +165,7 @@ static clipspan_status walk(const sweep *s, const char *directory, clipspan_erro
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
         if (s->removing && is_left_over(s, name))
             unlinkat(dirfd(folder), name, 0);
-        else if (!s->removing && !is_ours(name))
+        else if (!s->removing && is_foreign(name, directory))
             status = clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
                                "%s holds other files (%s) and no store: choose an empty or a new folder", directory, name);
     }

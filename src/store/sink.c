@@ -4,6 +4,7 @@
  * What is on the disk is what the manifest names: sums and shard are written first, the manifest last, and only then the
  * sums that went into others are removed. A run that dies anywhere between leaves the state before.
  */
+#include "store/names.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -282,7 +283,7 @@ clipspan_status clsp_sink_finish_shard(clsp_sink *sink, uint64_t number, clipspa
     step(sink, "sums");
     CLSP_TRY(add_sums(sink, &next, number, err));
     if (sink->rows > 0) {
-        snprintf(shard.file.name, sizeof shard.file.name, "shard-%05llu.safetensors", (unsigned long long)number);
+        clsp_name_shard(shard.file.name, number);
         CLSP_TRY(write_shard(sink, &shard, err));
     }
     if (!m->moments_only) CLSP_TRY(clsp_manifest_add_shard(&next, &shard, err));

@@ -7,6 +7,7 @@
  *                    \   /                         keeps the sums of the nodes that it has, log2(shards) of them where
  *                     0-3                          the work went through the list.
  */
+#include "store/names.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -81,9 +82,8 @@ void clsp_subtotal_name(const clsp_manifest *manifest, clsp_subtotal *subtotal)
 {
     unsigned long long first = subtotal->shard, last = first + subtotal->shards - 1;
     subtotal->moments = subtotal->neurons = (clsp_store_file){0};
-    snprintf(subtotal->moments.name, sizeof subtotal->moments.name, "moments-%05llu-%05llu.safetensors", first, last);
-    if (manifest->top_images > 0)
-        snprintf(subtotal->neurons.name, sizeof subtotal->neurons.name, "neurons-%05llu-%05llu.safetensors", first, last);
+    clsp_name_sums(subtotal->moments.name, "moments", first, last);
+    if (manifest->top_images > 0) clsp_name_sums(subtotal->neurons.name, "neurons", first, last);
 }
 
 /* a is the left half of a node and b its right one. */

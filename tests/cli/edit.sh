@@ -46,7 +46,7 @@ clipspan decompose model scenes/labels.csv -o moments --moments --quiet
 fails clipspan edit moments --heads L1.H2 -o bad --no-accuracy
 clipspan edit moments --heads L1.H2 -o tokens --no-accuracy --mean tokens --quiet | head -n 1
 # a full disk leaves nothing
-( ulimit -f 100; fails clipspan edit store --heads L1.H2 -o bad --no-accuracy --quiet ) | sed 's/part-[0-9-]*/part-N/'
+( ulimit -f 100; fails clipspan edit store --heads L1.H2 -o bad --no-accuracy --quiet )
 ls -d bad* 2>/dev/null || echo 'nothing of it'
 mv model moved
 fails clipspan edit store --heads L1.H2 -o bad --no-accuracy

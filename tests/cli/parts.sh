@@ -82,7 +82,7 @@ another model $list -o s3 --shard-images 12
 fails clipspan merge p1 p2 s3 -o wrong
 fails part -o p1 --neurons --part 1/4
 # a full disk leaves nothing
-(ulimit -f 40; fails clipspan merge p1 p2 p3 -o full --collect copy) | sed 's/part-[0-9-]*/part-N/'
+(ulimit -f 40; fails clipspan merge p1 p2 p3 -o full --collect copy)
 ls -d full 2>/dev/null || echo 'nothing of it'
 # of a store that is there each part compares its share by checksum
 printf X | dd of=near/shard-00002.safetensors bs=1 seek=5000 conv=notrunc status=none

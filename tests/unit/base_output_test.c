@@ -389,32 +389,133 @@ static void threads_write_one_path(void **state)
     assert_nothing_left(path);
 }
 
-/* A process that died may have had our number and have left its file behind: the next name is taken. */
-static void steps_over_what_others_left(void **state)
+static bool is_there(const char *path)
+{
+    struct stat about;
+    return lstat(path, &about) == 0;
+}
+
+/* A process that opens an output, writes and is killed. */
+static void die_writing(const char *path, bool folder)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        clsp_output output;
+        char *name;
+        if (folder ? clsp_beside_make(&name, path, true) < 0
+                   : clsp_output_open(&output, path, NULL) != CLIPSPAN_OK || clsp_output_write(&output, "half", 4, NULL) != CLIPSPAN_OK)
+            _exit(1);
+        if (folder) {
+            char *inside = clsp_path_join(name, "below");
+            if (mkdir(inside, 0777) != 0 || symlink("/", clsp_path_join(inside, "link")) != 0) _exit(1);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* What a killed writer left is removed by the next of the same target; what somebody writes now is not. */
+static void takes_away_what_the_killed_left(void **state)
 {
     (void)state;
     clsp_output first, second;
     clipspan_error err;
-    const char *path = scratch("stepped.txt");
-    unsigned number = 0;
+    char *path = clsp_strdup(scratch("killed.txt")), *left = clsp_format("%s.part-clipspan-1", path);
+    die_writing(path, false);
+    assert_true(is_there(left));
+    struct stat old, now;
+    assert_int_equal(stat(left, &old), 0);
+    int keeps_number = open(left, O_RDONLY); /* so that a new file cannot have the inode of the old one */
     assert_int_equal(clsp_output_open(&first, path, &err), CLIPSPAN_OK);
-    char *left = clsp_strdup(first.temporary), *digits = strrchr(left, '-') + 1;
-    assert_non_null(strstr(left, "stepped.txt.part-")); /* what a store's sweep looks for */
-    sscanf(digits, "%u", &number);
-    char *next = clsp_format("%.*s%u", (int)(digits - left), left, number + 1);
-    FILE *file = fopen(next, "wx");
-    assert_non_null(file);
-    fclose(file);
-    assert_int_equal(clsp_output_open(&second, path, &err), CLIPSPAN_OK);
-    assert_string_not_equal(second.temporary, next);
+    assert_string_equal(first.temporary, left);
+    assert_int_equal(stat(left, &now), 0);
+    assert_int_not_equal(old.st_ino, now.st_ino);
+    close(keeps_number);
+    assert_int_equal(clsp_output_open(&second, path, &err), CLIPSPAN_OK); /* the first one lives */
     assert_string_not_equal(second.temporary, left);
-    clsp_output_discard(&first);
-    clsp_output_discard(&second);
-    assert_true(clsp_file_exists(next));
-    remove(next);
+    assert_int_equal(clsp_output_write(&first, "one", 3, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_write(&second, "two", 3, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_commit(&first, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_commit(&second, &err), CLIPSPAN_OK);
+    char *text = NULL;
+    assert_int_equal(clsp_file_read(&text, NULL, path, 10, &err), CLIPSPAN_OK);
+    assert_string_equal(text, "two");
+    clsp_free(text);
+    remove(path);
     assert_nothing_left(path);
-    clsp_free(next);
     clsp_free(left);
+    clsp_free(path);
+}
+
+/* A writer that lives in another process, and a name that is no file of ours. */
+static void leaves_others_alone(void **state)
+{
+    (void)state;
+    clsp_output output;
+    clipspan_error err;
+    int ready[2], go[2];
+    char *path = clsp_strdup(scratch("lives.txt")), *second = clsp_format("%s.part-clipspan-2", path), byte;
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (clsp_output_open(&output, path, NULL) != CLIPSPAN_OK || write(ready[1], "x", 1) != 1 || read(go[0], &byte, 1) != 1)
+            _exit(1);
+        if (clsp_output_write(&output, "child", 5, NULL) != CLIPSPAN_OK || clsp_output_commit(&output, NULL) != CLIPSPAN_OK) _exit(2);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    char *elsewhere = clsp_strdup(scratch_write("elsewhere.txt", "mine", 4));
+    assert_int_equal(symlink(elsewhere, second), 0);
+    assert_int_equal(clsp_output_open(&output, path, &err), CLIPSPAN_OK);
+    assert_non_null(strstr(output.temporary, "lives.txt.part-clipspan-3"));
+    assert_int_equal(clsp_output_write(&output, "parent", 6, &err), CLIPSPAN_OK);
+    assert_int_equal(clsp_output_commit(&output, &err), CLIPSPAN_OK);
+    assert_int_equal(write(go[1], "x", 1), 1);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    char *text = NULL;
+    assert_int_equal(clsp_file_read(&text, NULL, path, 10, &err), CLIPSPAN_OK);
+    assert_string_equal(text, "child"); /* whoever was last */
+    clsp_free(text);
+    assert_int_equal(clsp_file_read(&text, NULL, elsewhere, 10, &err), CLIPSPAN_OK);
+    assert_string_equal(text, "mine");
+    clsp_free(text);
+    for (int i = 0; i < 2; i++) close(ready[i]), close(go[i]);
+    remove(second);
+    remove(elsewhere);
+    remove(path);
+    assert_nothing_left(path);
+    clsp_free(elsewhere);
+    clsp_free(second);
+    clsp_free(path);
+}
+
+static void folders_of_the_killed_go_too(void **state)
+{
+    (void)state;
+    char *path = clsp_strdup(scratch("killed-folder")), *left = clsp_format("%s.part-clipspan-1", path), *name;
+    die_writing(path, true);
+    assert_true(is_there(left));
+    int held = clsp_beside_make(&name, path, true);
+    assert_true(held >= 0);
+    assert_string_equal(name, left);
+    char *below = clsp_path_join(left, "below");
+    assert_false(is_there(below));
+    assert_true(is_there("/etc")); /* a link inside is not followed */
+    clsp_remove_folder(name);
+    close(held);
+    assert_nothing_left(path);
+    clsp_free(below);
+    clsp_free(name);
+    clsp_free(left);
+    clsp_free(path);
 }
 
 static void survives_every_failed_allocation(void **state)
@@ -608,7 +709,9 @@ int main(void)
         cmocka_unit_test(reads_a_pipe_to_its_end),
         cmocka_unit_test(refuses_to_map_a_pipe),
         cmocka_unit_test(threads_write_one_path),
-        cmocka_unit_test(steps_over_what_others_left),
+        cmocka_unit_test(takes_away_what_the_killed_left),
+        cmocka_unit_test(leaves_others_alone),
+        cmocka_unit_test(folders_of_the_killed_go_too),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(maps_empty_and_small_files),
         cmocka_unit_test(makes_folders_and_their_parents),

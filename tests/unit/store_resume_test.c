@@ -410,24 +410,54 @@ static void one_writer(void **state)
 static void other_folders_are_left_alone(void **state)
 {
     (void)state;
+    static const char *const names[] = {"thesis.tex", "shard-of-glass.txt", "shard-00000.tar", "shard-00000.safetensors",
+                                        "images.safetensors", "moments.safetensors", "manifest-of-cargo.json", "shard-1.safetensors"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        store_fake s;
+        clipspan_error err = {0};
+        char path[600];
+        store_fake_init(&s, "foreign");
+        assert_int_equal(clsp_directory_make(s.directory, NULL), CLIPSPAN_OK);
+        snprintf(path, sizeof path, "%s/%s", s.directory, names[i]);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+        for (int part = 0; part < 2; part++) {
+            s.options.part = part;
+            s.options.part_count = 2 * part;
+            assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
+            char *said = clsp_format("holds other files (%s) and no store", names[i]);
+            if (strstr(err.message, said) == NULL) fail_msg("%s lacks %s", err.message, said);
+            clsp_free(said);
+            assert_true(clsp_file_exists(path));
+        }
+        store_fake_clear(&s);
+    }
+}
+
+/* Somebody's files in a store's folder outlast a run that goes on. */
+static void sweeps_only_its_own_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"shard-00000.tar", "neurons-top.png", "moments-of-joy.txt", "manifest.json.bak",
+                                        "basis.safetensors.part-1", "report.html"};
     store_fake s;
     clipspan_error err = {0};
-    char path[600];
-    store_fake_init(&s, "foreign");
-    assert_int_equal(clsp_directory_make(s.directory, NULL), CLIPSPAN_OK);
-    snprintf(path, sizeof path, "%s/shard-of-glass.txt", s.directory); /* would be swept from a store */
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fclose(file);
-    snprintf(path, sizeof path, "%s/thesis.tex", s.directory);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    fclose(file);
-    assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_ARGUMENT);
-    assert_non_null(strstr(err.message, "holds other files (thesis.tex) and no store"));
-    assert_true(clsp_file_exists(path));
-    snprintf(path, sizeof path, "%s/shard-of-glass.txt", s.directory);
-    assert_true(clsp_file_exists(path));
+    char path[600], left[600];
+    store_fake_init(&s, "with-others");
+    assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s.directory, names[i]);
+        fclose(fopen(path, "w"));
+    }
+    snprintf(left, sizeof left, "%s/shard-00000.safetensors.part-clipspan-1", s.directory);
+    fclose(fopen(left, "w"));
+    assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s.directory, names[i]);
+        if (!clsp_file_exists(path)) fail_msg("%s is gone", path);
+    }
+    assert_false(clsp_file_exists(left));
     store_fake_clear(&s);
 }
 
@@ -470,6 +500,7 @@ int main(void)
         cmocka_unit_test(other_classes_are_refused),
         cmocka_unit_test(one_writer),
         cmocka_unit_test(other_folders_are_left_alone),
+        cmocka_unit_test(sweeps_only_its_own_names),
         cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
