@@ -51,6 +51,12 @@ void clsp_json_free(clsp_json *root)
     json_decref(clsp_json_tree(root));
 }
 
+clsp_json *clsp_json_share(clsp_json *root)
+{
+    json_incref(clsp_json_tree(root));
+    return root;
+}
+
 const clsp_json *clsp_json_get(const clsp_json *object, const char *key)
 {
     json_t *value = json_object_get(clsp_json_tree(object), key);

@@ -23,6 +23,7 @@ clipspan_status clsp_json_open(clsp_json **out, const char *path, size_t maximum
 clipspan_status clsp_json_parse(clsp_json **out, const char *bytes, size_t length, const char *name,
                                 clipspan_error *err);
 void clsp_json_free(clsp_json *root);
+clsp_json *clsp_json_share(clsp_json *root); /* root once more: each has to be freed */
 
 const clsp_json *clsp_json_get(const clsp_json *object, const char *key); /* NULL: absent, null, or no object */
 bool clsp_json_int(const clsp_json *node, int64_t *out);     /* integers, and reals with an integer value */

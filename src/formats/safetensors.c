@@ -207,6 +207,32 @@ out:
     return status;
 }
 
+/* ---- a header that another file has too ---------------------------------------------------------------- */
+
+static bool same_header(const shard *s, const shard *like)
+{
+    size_t length = (size_t)(like->data - like->map.bytes);
+    return s->map.size == like->map.size && memcmp(s->map.bytes, like->map.bytes, length) == 0;
+}
+
+/* What was found of `like` holds, at this file's place in memory. */
+static clipspan_status take_header(shard *s, const shard *like, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    s->data = s->map.bytes + (like->data - like->map.bytes);
+    s->data_size = like->data_size;
+    CLSP_ALLOC(s->tensors, clsp_alloc(like->count, sizeof *s->tensors));
+    s->header = clsp_json_share(like->header);
+    s->count = like->count;
+    for (size_t i = 0; i < s->count; i++) {
+        s->tensors[i] = like->tensors[i];
+        s->tensors[i].file = s->path;
+        s->tensors[i].data = s->map.bytes + s->tensors[i].offset;
+    }
+out:
+    return status;
+}
+
 static void free_shard(shard *s)
 {
     clsp_free(s->tensors);
@@ -228,8 +254,9 @@ static clsp_safetensors *new_file(const char *path, size_t shards)
     return NULL;
 }
 
-/* Opens path, or takes `given` bytes in its place, as the file's next shard. */
-static clipspan_status add_shard(clsp_safetensors *file, const char *path, const clsp_map *given, clipspan_error *err)
+/* Opens path, or takes `given` bytes in its place, as the file's next shard. like: may have the same header; or NULL. */
+static clipspan_status add_shard(clsp_safetensors *file, const char *path, const clsp_map *given, const shard *like,
+                                 clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     shard *s = &file->shards[file->shard_count++];
@@ -238,18 +265,19 @@ static clipspan_status add_shard(clsp_safetensors *file, const char *path, const
         s->map = *given;
     else
         CLSP_TRY(clsp_map_open(&s->map, path, err));
-    CLSP_TRY(parse_shard(s, err));
+    status = like != NULL && same_header(s, like) ? take_header(s, like, err) : parse_shard(s, err);
 out:
     return status;
 }
 
-static clipspan_status open_one(clsp_safetensors **out, const char *path, const clsp_map *given, clipspan_error *err)
+static clipspan_status open_one(clsp_safetensors **out, const char *path, const clsp_map *given, const shard *like,
+                                clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_safetensors *file = NULL;
     *out = NULL;
     CLSP_ALLOC(file, new_file(path, 1));
-    CLSP_TRY(add_shard(file, path, given, err));
+    CLSP_TRY(add_shard(file, path, given, like, err));
     file->tensors = file->shards[0].tensors;
     file->count = file->shards[0].count;
     *out = file;
@@ -261,13 +289,19 @@ out:
 
 clipspan_status clsp_safetensors_open(clsp_safetensors **out, const char *path, clipspan_error *err)
 {
-    return open_one(out, path, NULL, err);
+    return open_one(out, path, NULL, NULL, err);
+}
+
+clipspan_status clsp_safetensors_open_like(clsp_safetensors **out, const char *path, const clsp_safetensors *like,
+                                           clipspan_error *err)
+{
+    return open_one(out, path, NULL, like != NULL ? &like->shards[0] : NULL, err);
 }
 
 clipspan_status clsp_safetensors_parse(clsp_safetensors **out, const void *bytes, size_t size, const char *name,
                                        clipspan_error *err)
 {
-    return open_one(out, name, &(clsp_map){.bytes = bytes, .size = size}, err);
+    return open_one(out, name, &(clsp_map){.bytes = bytes, .size = size}, NULL, err);
 }
 
 void clsp_safetensors_free(clsp_safetensors *file)
@@ -340,7 +374,7 @@ static clipspan_status open_shards(clsp_safetensors *file, const char *const *na
             status = clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: missing, though %s names it", path, file->path);
             goto out;
         }
-        CLSP_TRY(add_shard(file, path, NULL, err));
+        CLSP_TRY(add_shard(file, path, NULL, NULL, err));
     }
 out:
     clsp_free(folder);

@@ -34,6 +34,10 @@ typedef struct clsp_safetensors clsp_safetensors;
 
 /* Opens one file. */
 clipspan_status clsp_safetensors_open(clsp_safetensors **out, const char *path, clipspan_error *err);
+/* The same for one of many files of one layout: a header that is that of `like`, byte for byte, is not parsed again.
+ * like: a single file, or NULL; may be freed before *out. */
+clipspan_status clsp_safetensors_open_like(clsp_safetensors **out, const char *path, const clsp_safetensors *like,
+                                           clipspan_error *err);
 /* Opens the files of a "model.safetensors.index.json" (weight_map) as one; a tensor that the index promises and
  * its shard lacks is an error, and so is a shard that is missing. */
 clipspan_status clsp_safetensors_open_index(clsp_safetensors **out, const char *index_path, clipspan_error *err);

@@ -151,13 +151,13 @@ static void end(const player *p, const playing *s)
         if (p->wanted[i]) clsp_store_set_verified(p->store, s->number, i);
 }
 
-/* Maps the next shard, so that the system may begin to read what of it is wanted. What is wrong with it is said when its
- * turn comes. */
-static clipspan_status look_ahead(player *p, size_t s, clipspan_error *err)
+/* Maps shard s, the next after `file`, so that the system may begin to read what of it is wanted. What is wrong with it is
+ * said when its turn comes. */
+static clipspan_status look_ahead(player *p, size_t s, const clsp_safetensors *file, clipspan_error *err)
 {
     const clsp_manifest *m = &p->store->manifest;
     if (s >= m->shard_count || m->shards[s].images == 0) return CLIPSPAN_OK;
-    clipspan_status status = clsp_store_map_shard(p->store, s, &p->next, NULL);
+    clipspan_status status = clsp_store_map_shard(p->store, s, file, &p->next, NULL);
     if (status != CLIPSPAN_OK) return status == CLIPSPAN_ERROR_MEMORY ? clsp_fail_memory(err) : CLIPSPAN_OK;
     p->next_number = s;
     for (size_t f = 0; f < p->store->field_count; f++) {
@@ -176,7 +176,7 @@ static clipspan_status map_shard(player *p, size_t s, clsp_safetensors **file, c
     p->next = NULL;
     if (*file != NULL && p->next_number == s) return CLIPSPAN_OK;
     clsp_safetensors_free(*file);
-    return clsp_store_map_shard(p->store, s, file, err);
+    return clsp_store_map_shard(p->store, s, NULL, file, err);
 }
 
 static clipspan_status report(const player *p, const clipspan_hooks *hooks, uint64_t done, clipspan_error *err)
@@ -197,7 +197,7 @@ static clipspan_status play_shard(player *p, size_t s, uint64_t row, size_t from
     CLSP_TRY(map_shard(p, s, &file, err));
     shard.file = file;
     CLSP_TRY(begin(p, &shard, from, to, err));
-    CLSP_TRY(look_ahead(p, s + 1, err));
+    CLSP_TRY(look_ahead(p, s + 1, file, err));
     for (size_t at = from; at < to; at += p->select.batch) {
         size_t n = clsp_min(p->select.batch, to - at);
         CLSP_TRY(read_batch(p, &shard, at, n, row, err));

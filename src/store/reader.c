@@ -76,7 +76,7 @@ static clipspan_status read_rows(const clipspan_store *store, size_t s, uint64_t
     if (shard->images == 0) return CLIPSPAN_OK;
     for (uint64_t i = 0; i < shard->images; i++) rows[i] = shard->first + i;
     if (shard->images == shard->count) return clsp_store_file_check(&shard->file, store->directory, err);
-    CLSP_TRY(clsp_store_map_shard(store, s, &file, err));
+    CLSP_TRY(clsp_store_map_shard(store, s, NULL, &file, err));
     CLSP_TRY(verify_index(store, s, file, err));
     memcpy(rows, clsp_safetensors_find(file, "index")->data, shard->images * sizeof *rows);
     status = check_index(shard, rows, clsp_safetensors_path(file), err);
@@ -186,8 +186,8 @@ out:
     return status;
 }
 
-clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
-                                     clipspan_error *err)
+clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, const clsp_safetensors *like,
+                                     clsp_safetensors **out, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     const clsp_store_file *shard = &store->manifest.shards[s].file;
@@ -197,7 +197,7 @@ clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp
     status = clsp_store_file_check(shard, store->directory, err);
     if (status != CLIPSPAN_OK) return status;
     CLSP_ALLOC(path, clsp_store_file_path(shard, store->directory));
-    CLSP_TRY(clsp_safetensors_open(&file, path, err));
+    CLSP_TRY(clsp_safetensors_open_like(&file, path, like, err));
     CLSP_TRY(check_shapes(store, s, file, err));
     *out = file;
     file = NULL;

@@ -333,9 +333,10 @@ struct clipspan_store {
     size_t slices;           /* of a shard: clsp_fields_slices */
     unsigned char *verified; /* [shard_count, slices] 1 once its checksum was compared; touched through atomics */
 };
-/* Opens shard `s`: presence, size, types and shapes are checked. */
-clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, clsp_safetensors **out,
-                                     clipspan_error *err);
+/* Opens shard `s`: presence, size, types and shapes are checked. like: another shard, whose header is mostly the same; or
+ * NULL. */
+clipspan_status clsp_store_map_shard(const clipspan_store *store, size_t s, const clsp_safetensors *like,
+                                     clsp_safetensors **out, clipspan_error *err);
 
 typedef struct clsp_slice {
     const unsigned char *from; /* in the mapped file */

@@ -43,7 +43,7 @@ static clipspan_status map_shards(clsp_view *view, clipspan_error *err)
         if (m->shards[s].images == 0) continue;
         mapped *shard = &view->shards[view->count];
         *shard = (mapped){.first = row, .rows = (size_t)m->shards[s].images, .z = view->tensors + view->count * layers};
-        CLSP_TRY(clsp_store_map_shard(view->store, s, &shard->file, err));
+        CLSP_TRY(clsp_store_map_shard(view->store, s, view->count > 0 ? shard[-1].file : NULL, &shard->file, err));
         shard->number = s;
         view->count++;
         find_tensors(shard, (int)layers);

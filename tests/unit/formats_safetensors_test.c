@@ -230,6 +230,69 @@ static void refuses_malformed_headers(void **state)
     }
 }
 
+/* ---- many files of one layout -------------------------------------------------------------------------- */
+
+static clsp_safetensors *open_like(const char *name, const char *header, const char *data, const clsp_safetensors *like)
+{
+    unsigned char bytes[1024];
+    clsp_safetensors *file = NULL;
+    clipspan_error err;
+    size_t size = build(bytes, strlen(header), header, 0);
+    memcpy(bytes + size, data, strlen(data));
+    const char *path = scratch_write(name, bytes, size + strlen(data));
+    if (clsp_safetensors_open_like(&file, path, like, &err) != CLIPSPAN_OK) fail_msg("%s", err.message);
+    return file;
+}
+
+static void assert_bytes(const clsp_safetensors *file, const char *name, const char *expected)
+{
+    const clsp_tensor *t = clsp_safetensors_find(file, name);
+    assert_non_null(t);
+    assert_int_equal(t->count, strlen(expected));
+    assert_memory_equal(t->data, expected, t->count);
+    assert_string_equal(t->file, clsp_safetensors_path(file));
+}
+
+static void takes_the_header_of_a_file_like_it(void **state)
+{
+    (void)state;
+    static const char both[] = "{\"__metadata__\":{\"of\":\"both\"},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[3,5]},"
+                               "\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}";
+    static const char other[] = "{\"__metadata__\":{\"of\":\"else\"},\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[2,5]},"
+                                "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}";
+    clsp_safetensors *first = open_like("first.safetensors", both, "12345", NULL);
+    clsp_safetensors *second = open_like("second.safetensors", both, "vwxyz", first);
+    clsp_safetensors *third = open_like("third.safetensors", other, "VWXYZ", second);
+    assert_bytes(first, "a", "45");
+    clsp_safetensors_free(first);
+    assert_bytes(second, "a", "yz");
+    assert_bytes(second, "b", "vwx");
+    assert_string_equal(clsp_safetensors_metadata(second, "of"), "both");
+    clsp_safetensors_free(second);
+    assert_bytes(third, "a", "XYZ");
+    assert_bytes(third, "b", "VW");
+    assert_string_equal(clsp_safetensors_metadata(third, "of"), "else");
+    clsp_safetensors_free(third);
+}
+
+/* A file that is longer or shorter than its header says is refused, whoever had the header before. */
+static void refuses_other_lengths_behind_the_same_header(void **state)
+{
+    (void)state;
+    static const char header[] = ONE("U8", "[4]", 0, 4);
+    clsp_safetensors *good = open_like("good.safetensors", header, "1234", NULL), *file = NULL;
+    static const char *const data[] = {"123", "12345", ""};
+    unsigned char bytes[256];
+    for (size_t i = 0; i < 3; i++) {
+        size_t size = build(bytes, strlen(header), header, 0);
+        memcpy(bytes + size, data[i], strlen(data[i]));
+        const char *path = scratch_write("bad.safetensors", bytes, size + strlen(data[i]));
+        assert_int_equal(clsp_safetensors_open_like(&file, path, good, NULL), CLIPSPAN_ERROR_FORMAT);
+        assert_null(file);
+    }
+    clsp_safetensors_free(good);
+}
+
 static void refuses_lengths_that_lie(void **state)
 {
     (void)state;
@@ -504,6 +567,17 @@ static clipspan_status open_one(void)
     return status;
 }
 
+static clipspan_status open_second(void)
+{
+    clsp_safetensors *first = NULL, *file = NULL;
+    clipspan_status status = clsp_safetensors_open(&first, "golden/formats/one.safetensors", NULL);
+    if (status == CLIPSPAN_OK) status = clsp_safetensors_open_like(&file, clsp_safetensors_path(first), first, NULL);
+    assert_true((file == NULL) == (status != CLIPSPAN_OK));
+    clsp_safetensors_free(file);
+    clsp_safetensors_free(first);
+    return status;
+}
+
 static clipspan_status open_shards(void)
 {
     clsp_safetensors *file = NULL;
@@ -525,7 +599,7 @@ static clipspan_status write_file(void)
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
-    clipspan_status (*const jobs[])(void) = {open_one, open_shards, write_file};
+    clipspan_status (*const jobs[])(void) = {open_one, open_second, open_shards, write_file};
     for (size_t j = 0; j < sizeof jobs / sizeof *jobs; j++) walk_failed_allocations(jobs[j]);
 }
 
@@ -537,6 +611,8 @@ int main(void)
         cmocka_unit_test(reads_shards_as_one),
         cmocka_unit_test(knows_its_file_again),
         cmocka_unit_test(refuses_malformed_headers),
+        cmocka_unit_test(takes_the_header_of_a_file_like_it),
+        cmocka_unit_test(refuses_other_lengths_behind_the_same_header),
         cmocka_unit_test(refuses_lengths_that_lie),
         cmocka_unit_test(refuses_every_truncation),
         cmocka_unit_test(refuses_an_index_that_lies),
