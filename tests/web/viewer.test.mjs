@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openBrowser, watchedPage } from './browser.mjs';
+import { back, darken, openBrowser, saved, watchedPage } from './browser.mjs';
 import { clipspan, data, model, pool } from './data.mjs';
 import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
 import { serve } from './serving.mjs';
@@ -25,8 +25,8 @@ after(async () => {
 async function open(hash = '', { width, dark, at = server.url } = {}) {
   const { page, faults } = await watchedPage(context, [new URL(at).origin]);
   if (width) await page.setViewportSize({ width, height: 800 });
-  if (dark) await page.emulateMedia({ colorScheme: 'dark' });
   await page.goto(at + hash);
+  if (dark) await darken(page);
   await page.locator('body.ready').waitFor();
   return { page, faults };
 }
@@ -67,7 +67,7 @@ describe('the viewer', () => {
     assert.equal(await page.locator('#heads .grid td').count(), 36);
     assert.ok(await page.locator('#maps .map-colours').isVisible());
     assert.equal(await page.locator('#heads article.head').count(), 1);
-    await page.goBack();
+    await back(page);
     await page.locator('.telling').first().waitFor();
     assert.ok(await page.locator('.work').isHidden());
     assert.deepEqual(faults, []);
@@ -223,8 +223,7 @@ describe('the viewer', () => {
     await page.locator('.beside-side').nth(1).waitFor();
     for (const id of ['maps', 'heads', 'nearest', 'beside']) for (const [kind, begins] of [['Picture, PNG', '\x89PNG'], ['Table, CSV', ''], ['Data, JSON', '']]) {
       await page.locator(`#${id} > .panel-head`).getByText('Export').click();
-      const [file] = await Promise.all([page.waitForEvent('download'), page.locator(`#${id} > .panel-head`).getByText(kind).click()]);
-      const bytes = readFileSync(await file.path());
+      const { bytes } = await saved(page, () => page.locator(`#${id} > .panel-head`).getByText(kind).click());
       assert.ok(bytes.length > 60 && bytes.toString('latin1').startsWith(begins), `${id}, ${kind}`);
       if (kind.endsWith('JSON')) JSON.parse(bytes);
       if (id === 'heads' && kind.endsWith('CSV')) assert.equal(bytes.toString().trim().split('\r\n').length, 37);

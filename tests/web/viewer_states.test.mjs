@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openBrowser, watchedPage } from './browser.mjs';
+import { back, openBrowser, watchedPage } from './browser.mjs';
 import { build, clipspan, data, folder, model, pool } from './data.mjs';
 import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
 import { serve } from './serving.mjs';
@@ -45,7 +45,7 @@ describe('the viewer, where things are odd', () => {
     }
     await settled(page);
     assert.equal(await page.locator('#heads .heads-grid [role=grid] td').count(), 16);
-    await page.goBack();
+    await back(page);
     await settled(page);
     assert.equal(await page.locator('#heads .heads-grid [role=grid] td').count(), 36);
     assert.equal(await page.locator('#heads article.head').count(), 1, 'what the store says of the head is there again');
