@@ -7,7 +7,8 @@
 Every engine is a process of its own that is loaded once and then asked in turn, round after round, for about a second's
 work (the protocol stands in encoder.c), so that ratios are of neighbours in time. The peak is measured before and after
 every round. A figure is the median over the rounds, with the least and the most; a ratio is the median of the rounds' own
-ratios. docs/benchmarks.md says what each figure means.
+ratios. Everything runs as in a shell that says nothing of threads, whatever this one exports. docs/benchmarks.md says what
+each figure means.
 """
 import argparse
 import json
@@ -24,15 +25,30 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 # Rounds, images of the list of files; the share of the time that is meant for all, after which no further round begins.
-MODELS = {"ViT-B-16": {"batch": 16, "rounds": 4, "files": 48, "until": 0.42}, "ViT-L-14": {"batch": 8, "rounds": 3, "files": 0, "until": 0.8}}
+MODELS = {"ViT-B-16": {"batch": 16, "rounds": 4, "files": 48, "until": 0.4},
+          "ViT-L-14": {"batch": 8, "rounds": 3, "files": 0, "until": 0.72}}
 # The published program's decomposition in fp32, as a share of the fp32 peak of the machine where it was measured for the
 # project. It is not run here.
 PUBLISHED = {"ViT-B-16": 0.009, "ViT-L-14": 0.004}
 BUDGET = 540  # seconds
 PATIENCE = 240  # seconds that an engine may be silent
+# How an engine's threads wait, where they run and how many there are: GNU's, Intel's and LLVM's OpenMP, MKL, oneDNN, BLAS.
+THREADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "OPENBLAS_", "BLIS_")
 OURS = {"plain": "plain encoder", "heads": "every head decomposed", "default": "heads, MLPs, class token (as `decompose`)",
         "maps": "heads, and a heat-map for one text at every head", "tokens": "heads, and every head by source token",
         "heads-files": "every head decomposed, from JPEG files"}
+
+
+# ---- the environment ------------------------------------------------------------------------------------------------
+
+def settle_environment(threads, chosen):
+    """Makes this process's environment, which all others inherit, that of a user whose shell says nothing of threads, save
+    what is chosen for this run (NAME=VALUE). Says what stands and what was taken out, of it and of our own variables."""
+    cleared = {name: os.environ.pop(name) for name in sorted(os.environ) if name.startswith(THREADING)}
+    stands = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", **dict(pair.split("=", 1) for pair in chosen)}
+    os.environ.update(stands)
+    ours = {name: value for name, value in sorted(os.environ.items()) if name.startswith("CLIPSPAN_")}
+    return {"set": dict(stands, **ours), "cleared": cleared}
 
 
 # ---- engines --------------------------------------------------------------------------------------------------------
@@ -41,7 +57,7 @@ class Engine:
     """A process that speaks bench_encoder's protocol. What goes wrong with it ends it, and is told; not the run."""
 
     def __init__(self, command, threads):
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false")
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
         self.fault, self.library, self.megabytes = None, "", None
         self.errors = open(os.devnull, "w") if os.environ.get("BENCH_QUIET") else None
         self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -124,6 +140,7 @@ class Bench:
         self.python, self.modules = peers_python()
         if args.quick or args.no_peers:
             self.modules -= {"onnx", "onnxruntime", "openvino"}
+        self.environment = settle_environment(args.threads, args.environment)
         self.peaks, self.rows, self.lines, self.versions = [], [], [], {}
         self.began = time.monotonic()
 
@@ -293,16 +310,16 @@ class Bench:
         """The analyses' own programs, where they are built; small with --quick."""
         stores, kind = self.folder / "stores", "small" if self.args.quick else "whole"
         stores.mkdir(parents=True, exist_ok=True)
-        # Images of the whole and of the quick run; None: the program's own number.
-        for name, whole, quick in (("analyses", None, 2000), ("retrieval", None, 50000), ("store", None, 1000)):
-            images = quick if self.args.quick else whole
-            if self.program(name).exists() and self.wanted(name):
-                self.run_lines("analyses", [self.program(name), stores / f"{name}-{kind}",
-                                            *(["--images", images] if images else []), "--json"], 200)
+        # The store's name, the program, images of the quick run, more options.
+        for name, program, images, options in (("analyses-mlp", "analyses", 2000, ["--mlp"]),
+                                               ("retrieval", "retrieval", 50000, []), ("store", "store", 1000, [])):
+            if self.program(program).exists() and self.wanted(program):
+                few = ["--images", images] if self.args.quick else []
+                self.run_lines("analyses", [self.program(program), stores / f"{name}-{kind}", *few, *options, "--json"], 200)
         shutil.rmtree(stores / f"store-{kind}", ignore_errors=True)
-        texts = HERE / "texts.py"
-        if texts.exists() and not self.args.quick and self.python and self.wanted("texts"):
-            self.run_lines("analyses", [self.python, texts, "--build", self.build, "--repeats", 1, "--json"], 200)
+        if not self.args.quick and self.python and self.wanted("texts"):
+            self.run_lines("analyses", [self.python, HERE / "texts.py", "--build", self.build, "--folder", self.folder / "texts",
+                                        "--models", self.make_model("ViT-B-16"), "--repeats", 1, "--json"], 200)
 
     # ---- what is printed --------------------------------------------------------------------------------------
 
@@ -353,7 +370,7 @@ class Bench:
     def report(self, seconds, machine):
         rows = [self.describe(row) for row in self.rows]
         result = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "commit": self.commit(), "machine": machine,
-                  "versions": self.versions, "threads": self.args.threads, "peaks_gflops": self.peaks, "rows": rows,
+                  "versions": self.versions, "environment": self.environment, "threads": self.args.threads, "peaks_gflops": self.peaks, "rows": rows,
                   "lines": self.lines, "asked": self.asked(rows), "seconds": seconds, "quick": self.args.quick}
         path = pathlib.Path(self.args.json or self.folder / ("bench-quick.json" if self.args.quick else "bench.json"))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -419,6 +436,9 @@ def print_tables(result, bench):
     machine = result["machine"]
     print(f"{machine['cpu']}, {machine['cores']} cores, {result['threads']} threads in use; commit {result['commit']}; "
           + ", ".join(sorted(set(filter(None, result["versions"].values())))))
+    print("load at the start " + ", ".join(f"{load:.1f}" for load in machine["load_at_start"]))
+    pairs = {state: ", ".join(f"{name}={value}" for name, value in names.items()) for state, names in result["environment"].items()}
+    print(f"environment: {pairs['set']}" + (f"; taken out of the shell's: {pairs['cleared']}" if pairs["cleared"] else ""))
     for kind, key in (("f32", "f32"), ("bf16 dot", "bf16_dot"), ("bf16 tile", "bf16_tile")):
         values = [p[key] for p in result["peaks_gflops"] if key in p]
         if values:
@@ -481,6 +501,8 @@ def main():
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--models", metavar="LIST")
+    parser.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE",
+                        help="a variable that all engines get; may be repeated. Others that bear on threads are taken out")
     parser.add_argument("--sections", default="encoder,kernels,analyses")
     parser.add_argument("--folder", default="build/bench", help="models, pictures, results")
     parser.add_argument("--json", metavar="FILE")
@@ -490,6 +512,8 @@ def main():
         parser.error(f"models are {', '.join(MODELS)}")
     if set(args.sections.split(",")) - {"encoder", "kernels", "analyses"}:
         parser.error("sections are encoder, kernels, analyses")
+    if not all("=" in pair for pair in args.environment):
+        parser.error("--environment is NAME=VALUE")
     Bench(args).run()
 
 
