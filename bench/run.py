@@ -33,7 +33,8 @@ PUBLISHED = {"ViT-B-16": 0.009, "ViT-L-14": 0.004}
 BUDGET = 540  # seconds
 PATIENCE = 240  # seconds that an engine may be silent
 # How an engine's threads wait, where they run and how many there are: GNU's, Intel's and LLVM's OpenMP, MKL, oneDNN, BLAS.
-THREADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "OPENBLAS_", "BLIS_")
+THREADING = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
+TOLD = ("CLIPSPAN_", "OPENBLAS_")  # left as they are, and told
 OURS = {"plain": "plain encoder", "heads": "every head decomposed", "default": "heads, MLPs, class token (as `decompose`)",
         "maps": "heads, and a heat-map for one text at every head", "tokens": "heads, and every head by source token",
         "heads-files": "every head decomposed, from JPEG files"}
@@ -43,12 +44,12 @@ OURS = {"plain": "plain encoder", "heads": "every head decomposed", "default": "
 
 def settle_environment(threads, chosen):
     """Makes this process's environment, which all others inherit, that of a user whose shell says nothing of threads, save
-    what is chosen for this run (NAME=VALUE). Says what stands and what was taken out, of it and of our own variables."""
+    what is chosen for this run (NAME=VALUE). Says what stands and what was taken out."""
     cleared = {name: os.environ.pop(name) for name in sorted(os.environ) if name.startswith(THREADING)}
     stands = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", **dict(pair.split("=", 1) for pair in chosen)}
     os.environ.update(stands)
-    ours = {name: value for name, value in sorted(os.environ.items()) if name.startswith("CLIPSPAN_")}
-    return {"set": dict(stands, **ours), "cleared": cleared}
+    told = {name: value for name, value in sorted(os.environ.items()) if name.startswith(TOLD)}
+    return {"set": dict(stands, **told), "cleared": cleared}
 
 
 # ---- engines --------------------------------------------------------------------------------------------------------
