@@ -69,7 +69,7 @@ static void begin_layer(const clsp_pass_rows *r, size_t i, size_t layer)
         .right = whole.weight * whole.mean[clsp_pass_right(r, i)] - (sum_of(right, p->heads) + state->common_right),
         .shift = whole.weight * whole.mean[p->classes] - (sum_of(mean, p->heads) + state->common_mean),
         .radius = sqrtf(state->square) * bound->most + whole.weight * bound->left,
-        .rounding = CLSP_ROUND * (float)(p->width + p->layers + 16) * state->length * bound->norm};
+        .rounding = CLSP_ROUND * (float)(clsp_dots_roundings(whole.n, whole.segment) + p->layers + 16) * state->length * bound->norm};
 }
 
 static void rank_head(const clsp_pass_rows *r, size_t i, size_t layer, size_t head)
@@ -86,7 +86,7 @@ static void rank_head(const clsp_pass_rows *r, size_t i, size_t layer, size_t he
         .right = term.weight * term.mean[clsp_pass_right(r, i)] - (values[head] + term.share * state->common_right),
         .shift = term.weight * term.mean[p->classes] - (values[p->heads + head] + term.share * state->common_mean),
         .radius = far * bound->most + sqrtf(state->common) * shared->most * term.share + term.weight * bound->left,
-        .rounding = CLSP_ROUND * (float)(term.n + term.n_shared) * state->length * (bound->norm + shared->norm)};
+        .rounding = CLSP_ROUND * (float)(clsp_dots_roundings(term.n, term.n) + 16) * state->length * (bound->norm + shared->norm)};
     clsp_rank_query query = clsp_pass_query(r, i, clsp_pass_base(r, i, false), &p->top[at], &change, &term, 1);
     query.reach = m->reach + number * p->classes;
     query.far = far;

@@ -14,43 +14,34 @@ CLSP_CLONES static void centre(float *restrict x, const float *restrict y, const
     for (size_t j = 0; j < n; j++) x[j] = (y[j] - weight * a[j]) * size[j];
 }
 
-CLSP_CLONES static void subtract_rounded(float *restrict x, const uint16_t *restrict rounded, size_t n)
-{
-    for (size_t j = 0; j < n; j++) x[j] -= clsp_float_of((uint32_t)rounded[j] << 16);
-}
-
-/* Row i's x~ as row `to` of what is gathered. Returns how far the product will be from what replacing the layer adds to a class
- * beyond what it adds to the mean class (ablation_maps.h). */
+/* Row i as row `to` of what is gathered. Returns how far the product will be from what replacing the layer adds to a class beyond
+ * what it adds to the mean class (ablation_maps.h). */
 static float gather(const clsp_pass_rows *r, size_t to, size_t i, size_t layer)
 {
     const clsp_ablation_maps *m = &r->p->maps;
     const clsp_ablation_product *product = clsp_ablation_maps_product(m, layer);
     size_t w = m->width;
-    float *x = r->s->one, weight = clsp_pass_weight(r, i), lost = 0;
-    float length = sqrtf(clsp_pass_state(r, i, layer)->square);
+    float *x = m->all ? r->s->one : r->s->gathered + to * w, weight = clsp_pass_weight(r, i), left = weight * m->layer[layer].left;
     centre(x, clsp_pass_factors(r, i, layer), m->centre + layer * w, weight, m->size + layer * w, w);
-    if (m->type == CLSP_TYPE_BF16) {
-        uint16_t *rounded = (uint16_t *)r->s->gathered + to * w;
-        clsp_to_bf16(rounded, x, w);
-        subtract_rounded(x, rounded, w);
-        clsp_products(&lost, x, x, 1, w);
-        lost = sqrtf(lost);
-    } else {
-        memcpy(r->s->gathered + to * w, x, w * sizeof *x);
-    }
-    float sums = CLSP_ROUND * (float)(w + r->p->layers); /* of a product, and of products over layers */
-    return lost * product->most + length * product->lost + sums * (length + lost) * product->most + weight * m->layer[layer].left;
+    if (!m->all) /* sums of floats, of a product and of products over layers */
+        return CLSP_ROUND * (float)(w + r->p->layers) * sqrtf(clsp_pass_state(r, i, layer)->square) * product->most + left;
+    const clsp_whole_row row = clsp_whole_round(r->s->rounded + to * clsp_whole_stride(product->whole.type, w),
+                                                product->whole.type, x, w);
+    r->s->rounded_rows[to] = row;
+    float scaled = CLSP_ROUND * (float)(r->p->layers + 4); /* a sum times two factors, and sums over layers */
+    return (row.lost + scaled * (row.length + row.lost)) * product->most + row.length * product->lost + left;
 }
 
-static clipspan_status multiply(const clsp_pass_rows *r, size_t layer, size_t n)
+/* y: [n] rows. Without all layers' rows nothing can be evaluated later, so sums of floats are made at once. */
+static clipspan_status multiply(const clsp_pass_rows *r, size_t layer, float *const *y, bool add, size_t n)
 {
-    clsp_linear *linear;
-    clipspan_status status = clsp_linear_new(&linear, r->s->workspace, &clsp_ablation_maps_product(&r->p->maps, layer)->packed,
-                                             CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, NULL);
-    if (status != CLIPSPAN_OK) return status;
-    status = clsp_linear_run(linear, r->s->product, r->p->classes, r->s->gathered, r->p->width, n, NULL);
-    clsp_linear_free(linear);
-    return status;
+    const clsp_ablation_maps *m = &r->p->maps;
+    size_t w = m->width, c = m->classes;
+    if (m->all)
+        clsp_whole_run(y, add, &clsp_ablation_maps_product(m, layer)->whole, r->s->rounded, r->s->rounded_rows, n);
+    else
+        return clsp_sgemm(y[0], c, r->s->gathered, w, false, m->exact, w, true, n, c, w, 1.0F, 0.0F, NULL);
+    return CLIPSPAN_OK;
 }
 
 /* ---- what it says -------------------------------------------------------------------------------------------------- */
@@ -93,53 +84,71 @@ static void judge_sums(const clsp_pass_rows *r, size_t i, size_t layer, unsigned
     clsp_pass_judge(r, i, kinds[ask], layer, r->s->one);
 }
 
-/* x: [C], row i of the layer's product, off by `radius`. */
-static void settle_row(const clsp_pass_rows *r, size_t i, size_t layer, const float *x, float radius)
+static float *known_of(const clsp_pass_rows *r, size_t i)
+{
+    return r->p->known + (r->first + i) * r->p->classes;
+}
+
+/* What layers up to this one come to, where the image's layers go into sums: `known` has the layer's product already. */
+static void settle_sum(const clsp_pass_rows *r, size_t i, size_t layer, const clsp_change *change)
 {
     clsp_pass *p = r->p;
-    size_t at = r->first + i, c = p->classes;
+    clsp_change *up_to = &p->up_to[r->first + i];
     const clsp_layer_state *state = clsp_pass_state(r, i, layer);
-    clsp_change change = state->change, *up_to = &p->up_to[at];
-    float *known = p->known + at * c;
-    change.radius = radius;
-    if (state->ask & CLSP_ASK_LAYER) rank_by_product(r, i, layer, CLSP_ASK_LAYER, x, &change);
-    if (!p->whole[at]) return;
-    clsp_pass_add(known, x, c);
     if (layer == 0) *up_to = (clsp_change){0};
-    clsp_change_add(up_to, &change);
+    clsp_change_add(up_to, change);
     for (unsigned char ask = CLSP_ASK_UP_TO; ask <= CLSP_ASK_UP_TO_MLPS; ask *= 2) {
         if (!(state->ask & ask)) continue;
         if (p->maps.all)
-            rank_by_product(r, i, layer, ask, known, up_to);
+            rank_by_product(r, i, layer, ask, known_of(r, i), up_to);
         else
-            judge_sums(r, i, layer, ask, known, up_to->shift);
+            judge_sums(r, i, layer, ask, known_of(r, i), up_to->shift);
     }
 }
 
-/* which: rows [count] to be asked of one product. */
-static clipspan_status settle(const clsp_pass_rows *r, size_t layer, const size_t *which, size_t count)
+/* which: rows [count] of one product, which goes straight into their sums, or stays `apart` to be asked of the layer itself. */
+static clipspan_status settle(const clsp_pass_rows *r, size_t layer, const size_t *which, size_t count, bool apart)
 {
-    float radius[PRODUCT_ROWS];
-    for (size_t j = 0; j < count; j++) radius[j] = gather(r, j, which[j], layer);
-    clipspan_status status = multiply(r, layer, count);
-    for (size_t j = 0; j < count && status == CLIPSPAN_OK; j++)
-        settle_row(r, which[j], layer, r->s->product + j * r->p->classes, radius[j]);
+    clsp_pass *p = r->p;
+    float radius[PRODUCT_ROWS], *y[PRODUCT_ROWS];
+    for (size_t j = 0; j < count; j++) {
+        radius[j] = gather(r, j, which[j], layer);
+        y[j] = apart ? r->s->product + j * p->classes : known_of(r, which[j]);
+    }
+    clipspan_status status = multiply(r, layer, y, !apart, count);
+    for (size_t j = 0; j < count && status == CLIPSPAN_OK; j++) {
+        const clsp_layer_state *state = clsp_pass_state(r, which[j], layer);
+        clsp_change change = state->change;
+        bool whole = p->whole[r->first + which[j]];
+        change.radius = radius[j];
+        if (state->ask & CLSP_ASK_LAYER) rank_by_product(r, which[j], layer, CLSP_ASK_LAYER, y[j], &change);
+        if (apart && whole) clsp_pass_add(known_of(r, which[j]), y[j], p->classes);
+        if (whole) settle_sum(r, which[j], layer, &change);
+    }
     return status;
 }
 
-clipspan_status clsp_pass_layers(const clsp_pass_rows *r, size_t layer)
+/* The rows that products must tell of, those whose product is to be seen by itself, or those others. */
+static clipspan_status settle_rows(const clsp_pass_rows *r, size_t layer, bool apart)
 {
     const clsp_pass *p = r->p;
     size_t m = 0, which[CLSP_PASS_ROWS];
     for (size_t i = 0; i < r->n; i++) {
         if (!clsp_pass_scored(r, i)) continue;
-        if ((clsp_pass_state(r, i, layer)->ask & CLSP_ASK_LAYER) || p->whole[r->first + i]) which[m++] = i;
+        bool asked = clsp_pass_state(r, i, layer)->ask & CLSP_ASK_LAYER;
+        if ((asked || !p->maps.all) == apart && (asked || p->whole[r->first + i])) which[m++] = i;
     }
     clipspan_status status = CLIPSPAN_OK;
     size_t parts = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
     for (size_t k = 0; k < parts && status == CLIPSPAN_OK; k++)
-        status = settle(r, layer, which + m * k / parts, m * (k + 1) / parts - m * k / parts);
+        status = settle(r, layer, which + m * k / parts, m * (k + 1) / parts - m * k / parts, apart);
     return status;
+}
+
+clipspan_status clsp_pass_layers(const clsp_pass_rows *r, size_t layer)
+{
+    clipspan_status status = settle_rows(r, layer, false);
+    return status == CLIPSPAN_OK ? settle_rows(r, layer, true) : status;
 }
 
 /* ---- the named set ------------------------------------------------------------------------------------------------ */

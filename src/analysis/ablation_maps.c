@@ -99,32 +99,30 @@ static void bound_layer(clsp_ablation_maps *m, size_t layer, const float *rows)
 
 /* ---- products ------------------------------------------------------------------------------------------------------ */
 
-/* v = (middle - row) / size, rounded. most, lost: raised to its length and to what rounding took, squared. */
-static void round_row(float *v, const clsp_ablation_maps *m, const float *row, const float *middle, const float *size,
-                      double *most, double *lost)
+static void exact_row(float *v, const float *row, const float *middle, const float *size, size_t n)
 {
-    double square = 0, taken = 0;
-    for (size_t j = 0; j < m->width; j++) {
-        float exact = (middle[j] - row[j]) / size[j];
-        v[j] = m->type == CLSP_TYPE_BF16 ? clsp_bf16_to_f32(clsp_f32_to_bf16(exact)) : exact;
-        square += (double)v[j] * (double)v[j];
-        taken += ((double)exact - (double)v[j]) * ((double)exact - (double)v[j]);
-    }
-    *most = fmax(*most, square);
-    *lost = fmax(*lost, taken);
+    for (size_t j = 0; j < n; j++) v[j] = (middle[j] - row[j]) / size[j];
 }
 
-static void pack_layer(clsp_ablation_maps *m, size_t layer, const float *rows)
+static void make_product(clsp_ablation_maps *m, size_t layer, const float *rows)
 {
-    size_t w = m->width, c = m->classes;
+    size_t w = m->width, c = m->classes, stride = clsp_whole_stride(CLSP_WHOLE_16, w);
     double most = 0, lost = 0;
     clsp_ablation_product *product = &m->products[m->all ? layer : 0];
+    float *factor = m->factors + (m->all ? layer : 0) * c;
 #pragma omp parallel for schedule(static) num_threads(m->threads) reduction(max : most, lost)
-    for (size_t i = 0; i < c; i++)
-        round_row(m->unpacked + i * w, m, rows + i * w, rows + c * w, m->size + layer * w, &most, &lost);
-    clsp_packed_fill(&product->packed, m->packed + (m->all ? layer : 0) * m->packed_stride, m->unpacked, false);
-    product->most = upwards(sqrt(most));
-    product->lost = upwards(sqrt(lost));
+    for (size_t i = 0; i < c; i++) {
+        exact_row(m->exact + i * w, rows + i * w, rows + c * w, m->size + layer * w, w);
+        clsp_whole_row row = clsp_whole_round(m->rounded + i * stride, CLSP_WHOLE_16, m->exact + i * w, w);
+        factor[i] = row.factor;
+        most = fmax(most, (double)row.length + (double)row.lost);
+        lost = fmax(lost, (double)row.lost);
+    }
+    *product = (clsp_ablation_product){.most = upwards(most), .lost = upwards(lost)};
+    if (!m->all) return;
+    unsigned char *packed = m->packed + layer * m->packed_stride;
+    clsp_whole_pack(packed, CLSP_WHOLE_16, m->rounded, w, c);
+    product->whole = (clsp_whole){.type = CLSP_WHOLE_16, .in = w, .out = c, .weight = packed, .factor = factor};
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */
@@ -161,7 +159,7 @@ clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *m, size_t layer, cl
         else
             bound_layer(m, layer, rows);
     }
-    pack_layer(m, layer, rows);
+    make_product(m, layer, rows);
     return CLIPSPAN_OK;
 }
 
@@ -239,15 +237,15 @@ static void copy_texts(clsp_ablation_maps *m, const float *classifier)
 static clipspan_status products_open(clsp_ablation_maps *m, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
-    size_t layers = m->all ? m->layers : 1, bytes;
-    m->type = m->all && clsp_bf16_is_fast() ? CLSP_TYPE_BF16 : CLSP_TYPE_F32;
+    size_t layers = m->all ? m->layers : 1, bytes = clsp_whole_bytes(CLSP_WHOLE_16, m->width, m->classes);
     CLSP_ALLOC(m->products, clsp_alloc_zero(layers, sizeof *m->products));
-    for (size_t l = 0; l < layers; l++)
-        CLSP_TRY(clsp_packed_init(&m->products[l].packed, m->type, m->width, m->classes, err));
-    m->packed_stride = (m->products[0].packed.bytes + 63) / 64 * 64;
-    if (!clsp_mul(&bytes, layers, m->packed_stride)) CLSP_TRY(clsp_fail_memory(err));
+    CLSP_ALLOC(m->factors, clsp_alloc(layers * m->classes, sizeof *m->factors));
+    CLSP_ALLOC(m->exact, clsp_alloc_aligned(m->classes * m->width, sizeof *m->exact));
+    CLSP_ALLOC(m->rounded, clsp_alloc_aligned(m->classes, clsp_whole_stride(CLSP_WHOLE_16, m->width)));
+    if (!m->all) goto out;
+    m->packed_stride = (bytes + 63) / 64 * 64;
+    if (bytes == 0 || !clsp_mul(&bytes, layers, m->packed_stride)) CLSP_TRY(clsp_fail_memory(err));
     CLSP_ALLOC(m->packed, clsp_alloc_large(bytes));
-    CLSP_ALLOC(m->unpacked, clsp_alloc_aligned(m->classes * m->width, sizeof *m->unpacked));
 out:
     return status;
 }
@@ -299,6 +297,6 @@ out:
 void clsp_ablation_maps_close(clsp_ablation_maps *m)
 {
     void *const blocks[] = {m->texts, m->rows, m->mean_heads, m->mean_layers, m->centre, m->size, m->spread, m->head, m->reach,
-                            m->common, m->layer, m->products, m->packed, m->map, m->unpacked};
+                            m->common, m->layer, m->products, m->packed, m->rounded, m->factors, m->exact, m->map};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
 }

@@ -13,8 +13,8 @@
  * where s, the root of a column of U's size over the classes by y's over the images, makes the second product tight: it is
  * the s for which the product of the lengths, on the whole, is least.
  *
- * Products. V[c] = (U[C] - U[c]) / s is packed for products with x = s (y - w a), in bf16 where there are instructions for it: then
- * they are off by no more than |x - x~| |V~[c]| + |x| |V[c] - V~[c]|, with ~ for what is rounded, and by the rounding of sums.
+ * Products. V[c] = (U[C] - U[c]) / s, rounded to whole numbers, is packed for products with x = s (y - w a): they are off by
+ * no more than |x - x~| |V~[c]| + |x| |V[c] - V~[c]|, with ~ for what is rounded (compute.h).
  *
  * Letters: L layers, H heads, d head width, E joint dimension, C classes, k factors of a head.
  */
@@ -35,8 +35,8 @@ typedef struct clsp_bound {
 } clsp_bound;
 
 typedef struct clsp_ablation_product {
-    clsp_packed packed; /* V~: [C, W] */
-    float most, lost;   /* max |V~[c]|; max |V[c] - V~[c]| */
+    clsp_whole whole; /* V~: [C, W]; of nothing where only one layer's rows are there */
+    float most, lost; /* max |V~[c]|; max |V[c] - V~[c]| */
 } clsp_ablation_product;
 
 typedef struct clsp_ablation_maps {
@@ -56,10 +56,11 @@ typedef struct clsp_ablation_maps {
     clsp_bound *common;  /* [L]: of the shared ones */
     clsp_bound *layer;   /* [L] */
     clsp_ablation_product *products; /* [L or 1] */
-    unsigned char *packed;           /* their bytes, packed_stride apart */
+    unsigned char *packed, *rounded; /* their bytes, packed_stride apart; [C, rounded row] scratch */
     size_t packed_stride;
-    clsp_type type;                  /* bf16 only where all layers' rows are there, to evaluate what it leaves open */
-    float *map, *unpacked;           /* [threads, k, E], [C, W] scratch */
+    float *factors;                  /* [L, C] of the rounded rows */
+    float *exact;                    /* [C, W]: V of the layer whose rows were made last */
+    float *map;                      /* [threads, k, E] scratch */
 } clsp_ablation_maps;
 
 /* classifier: [C, E]; means NULL: terms are replaced by zero; most: bytes of the rows of all layers, above which one layer's

@@ -194,16 +194,17 @@ static clipspan_status scratch_open(clsp_pass_scratch *s, const clsp_pass *p, cl
     CLSP_ALLOC(s->classes, clsp_alloc(c, sizeof *s->classes));
     CLSP_ALLOC(s->terms, clsp_alloc(p->layers, sizeof *s->terms));
     CLSP_ALLOC(s->open, clsp_alloc(CLSP_PASS_OPEN, sizeof *s->open));
-    CLSP_TRY(clsp_workspace_new(&s->workspace, err));
+    CLSP_ALLOC(s->rounded, clsp_alloc_aligned(p->rows, clsp_whole_stride(CLSP_WHOLE_16, w)));
+    CLSP_ALLOC(s->rounded_rows, clsp_alloc(p->rows, sizeof *s->rounded_rows));
 out:
     return status;
 }
 
 static void scratch_close(clsp_pass_scratch *s)
 {
-    void *const blocks[] = {s->product, s->one, s->vectors, s->vector_sum, s->gathered, s->heads, s->classes, s->terms, s->open};
+    void *const blocks[] = {s->product, s->one, s->vectors, s->vector_sum, s->gathered, s->heads, s->classes, s->terms, s->open,
+                            s->rounded, s->rounded_rows};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
-    clsp_workspace_free(s->workspace);
 }
 
 static clipspan_status buffers_open(clsp_pass *p, clipspan_error *err)

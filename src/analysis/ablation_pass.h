@@ -91,7 +91,8 @@ typedef struct clsp_pass_scratch {
     clsp_term *terms;             /* [L] */
     clsp_open_class *open;        /* [CLSP_PASS_OPEN] */
     size_t open_count;
-    clsp_workspace *workspace;    /* of products */
+    unsigned char *rounded;       /* [rows, rounded row of W] */
+    clsp_whole_row *rounded_rows; /* [rows] */
 } clsp_pass_scratch;
 enum { CLSP_PASS_OPEN = 1 << 16 };
 

@@ -77,6 +77,43 @@ typedef struct clsp_factor {
 void clsp_dgemm(double *c, size_t c_stride, const double *a, size_t a_stride, const clsp_factor *b, size_t m, size_t n,
                 size_t k);
 
+/* ---- products of whole numbers ------------------------------------------------------------------------- */
+
+/* Rows of floats rounded to whole numbers, each by a factor of its own. Sums of their products are exact, so that they have
+ * the same bits on every processor, and are off from those of the floats by what rounding took alone (Cauchy-Schwarz):
+ *
+ *     |x . w - x~ . w~| <= |x - x~| |w~| + |x| |w - w~|        ~ for factor times whole numbers
+ *
+ * In 16 bits a row's whole numbers have the length CLSP_WHOLE_LENGTH, to within half the root of their count, so no sum of
+ * products leaves 32 bits for rows of up to 10^8 numbers (Cauchy-Schwarz again, of any part of a sum); |x - x~| is about
+ * 3e-4 |x| for a thousand of them. In 8 bits the largest is 127, a sum has room for 65,000 products, and 1 % is lost, the more
+ * the larger a row's largest number is beside the others. */
+typedef enum clsp_whole_type { CLSP_WHOLE_16, CLSP_WHOLE_8 } clsp_whole_type;
+#define CLSP_WHOLE_LENGTH 32000.0F
+typedef struct clsp_whole_row {
+    float factor, length, lost; /* |x|; |x - x~|, rounding of the difference included */
+    int32_t offset;             /* of 8 bits: what a sum has too much */
+} clsp_whole_row;
+typedef struct clsp_whole {
+    clsp_whole_type type;
+    size_t in, out;
+    const void *weight;  /* packed; borrowed */
+    const float *factor; /* [out] of its rows; borrowed */
+} clsp_whole;
+bool clsp_whole_8_is_fast(void); /* products of 8 bits take less time than those of 16 */
+/* Bytes from a rounded row to the next. */
+size_t clsp_whole_stride(clsp_whole_type type, size_t in);
+/* to: [clsp_whole_stride], x: [n]. What is not finite, or beyond 1e15, gives the factor NaN; what is below 1e-15, zeros. */
+clsp_whole_row clsp_whole_round(void *to, clsp_whole_type type, const float *x, size_t n);
+/* Bytes of packed weights; 0: too large. */
+size_t clsp_whole_bytes(clsp_whole_type type, size_t in, size_t out);
+/* rows: [out] rounded ones. to: [clsp_whole_bytes], aligned to 64 bytes. */
+void clsp_whole_pack(void *to, clsp_whole_type type, const void *rows, size_t in, size_t out);
+/* y: [count] rows of [out], anywhere, = x~ w~', or += that; x: [count] rounded rows of the weights' type. On the calling
+ * thread. */
+void clsp_whole_run(float *const *y, bool add, const clsp_whole *weights, const void *x, const clsp_whole_row *rows,
+                    size_t count);
+
 /* ---- one vector against many rows ----------------------------------------------------------------------- */
 
 /* out[i] += rows[i] . g for rows [n, d] of f16 (half) or f32, unaligned as a mapping gives them; g: [d, padded with zeros
@@ -92,6 +129,9 @@ void clsp_widen(float *out, const void *values, bool half, size_t count);
  * other rows are asked for, nor on which of two rows is a. */
 void clsp_dots(float *out, const float *a, const float *rows, size_t stride, const int32_t *which, size_t count, size_t n,
                size_t segment);
+/* Roundings, of 2^-24 at most, between a product and the sum of n that it goes into: its own, those of a lane's sum, of the
+ * sixteen lanes and of segments. So a sum is off by that times the product of the lengths (Cauchy-Schwarz; to first order). */
+static inline size_t clsp_dots_roundings(size_t n, size_t segment) { return segment / 16 + 6 + n / segment; }
 /* out: [count] products of rows of two matrices [count, n]. Likewise. */
 void clsp_products(float *out, const float *a, const float *b, size_t count, size_t n);
 /* out: [count] sums over n of (size (a - times centre))^2, all of them [count, n]. Likewise. */
