@@ -50,8 +50,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     if (s->mean_images != NULL && s->mean_from == NULL)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--mean-images says where the pictures of --mean-from are");
     if (s->resamples > 100000) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most 100000");
-    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
-                             {"--plot", s->plot, CLI_FILE}, {"--grid", s->grid, CLI_FILE});
+    return CLIPSPAN_OK;
 }
 
 static clipspan_status name_heads(const settings *s, inputs *in, clipspan_error *err)
@@ -364,12 +363,12 @@ static const cli_option options[] = {
     {"images", 0, CLI_TEXT, "IMAGES", "with --total: where the store's pictures are now", offsetof(settings, images)},
     {"mean-images", 0, CLI_TEXT, "IMAGES", "with --total: where STORE2's pictures are now", offsetof(settings, mean_images)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, every ablation", offsetof(settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line an ablation and effect", offsetof(settings, csv)},
-    {"plot", 0, CLI_TEXT, "FILE", "also draw accuracy against the attention layers replaced: " CLI_PICTURE_HELP,
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line an ablation and effect", offsetof(settings, csv)},
+    {"plot", 0, CLI_TO_FILE, "FILE", "also draw accuracy against the attention layers replaced: " CLI_PICTURE_HELP,
      offsetof(settings, plot)},
-    {"grid", 0, CLI_TEXT, "FILE", "also draw what each head alone is worth, layer x head: " CLI_PICTURE_HELP,
+    {"grid", 0, CLI_TO_FILE, "FILE", "also draw what each head alone is worth, layer x head: " CLI_PICTURE_HELP,
      offsetof(settings, grid)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_ENGINE_OPTIONS(settings, engine),
     CLI_END,
 };

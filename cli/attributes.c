@@ -71,8 +71,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     clipspan_attributes *result = NULL;
     clipspan_textspan *texts = NULL;
-    clipspan_status status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
-    if (status == CLIPSPAN_OK) status = cli_check_embeddings(&s->span.texts, &s->span.embeddings, err);
+    clipspan_status status = cli_check_embeddings(&s->span.texts, &s->span.embeddings, err);
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) status = score(&result, store, s, err);
     if (status == CLIPSPAN_OK && s->span.texts.count > 0) status = cli_span_run(&texts, store, &s->span, err);
@@ -86,8 +85,8 @@ static clipspan_status run(void *given, clipspan_error *err)
 static const cli_option options[] = {
     {"columns", 0, CLI_TEXT, "A,B,...", CLI_COLUMNS_HELP, offsetof(settings, columns)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and attribute", offsetof(settings, csv)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a head and attribute", offsetof(settings, csv)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_SPAN_OPTIONS(settings, span, "3"),
     CLI_END,
 };

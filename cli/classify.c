@@ -228,7 +228,6 @@ static clipspan_status run(void *given, clipspan_error *err)
     const settings *s = given;
     inputs in = {0};
     clipspan_status status = check(s, err);
-    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
     if (status == CLIPSPAN_OK) status = open_subject(s, &in, err);
     if (status == CLIPSPAN_OK) status = open_prompts(s, &in, err);
     if (status == CLIPSPAN_OK) status = allocate(&in, err);
@@ -248,8 +247,8 @@ static const cli_option options[] = {
     {"classifier", 0, CLI_TEXT, "FILE.npy", CLI_CLASSIFIER_HELP, offsetof(settings, classifier)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with every image's choice", offsetof(settings, json)},
     {"no-predictions", 0, CLI_UNFLAG, NULL, "JSON without the images' choices", offsetof(settings, predictions)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line an image", offsetof(settings, csv)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line an image", offsetof(settings, csv)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where a store's model is now", offsetof(settings, model_path)},
     CLI_IMAGE_OPTIONS(settings, images),
     CLI_ENGINE_OPTIONS(settings, engine),

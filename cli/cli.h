@@ -22,7 +22,12 @@ typedef enum cli_kind {
     CLI_OPTIONAL, /* const char *: "--name=VALUE", or "--name" alone, which gives "" */
     CLI_LIST,  /* cli_list: the option may be given again and again */
     CLI_COUNT, /* size_t, 0 or more */
-    CLI_DTYPE  /* clipspan_dtype: f32 or bf16 */
+    CLI_DTYPE, /* clipspan_dtype: f32 or bf16 */
+    /* const char *, as CLI_TEXT, but a place that is written: looked at before the command runs (outputs.c) */
+    CLI_TO_STREAM, /* a file, or "-": standard output; with a letter also where it is not given */
+    CLI_TO_FILE,   /* a file: a picture or an array */
+    CLI_TO_FILES,  /* cli_list of such */
+    CLI_TO_FOLDER  /* a folder that is made, its parents too */
 } cli_kind;
 
 enum { CLI_LIST_MOST = 64 };
@@ -140,25 +145,11 @@ void cli_hint_bf16(const clipspan_engine *engine, const clipspan_images *images)
 /* Writes the error, returns its status: for what only the command line can know. */
 clipspan_status cli_fail(clipspan_error *err, clipspan_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Where an array goes: a file, since a stream cannot be renamed into place. */
-clipspan_status cli_check_array_output(const char *output, clipspan_error *err);
-/* What a command writes: the option that says where, and its path or NULL (-o then is standard output). */
-typedef enum cli_place {
-    CLI_STREAM, /* a file, or "-": standard output */
-    CLI_FILE,   /* a file: a picture or an array */
-    CLI_FOLDER  /* a folder that is made, its parents too */
-} cli_place;
-typedef struct cli_output {
-    const char *option, *path;
-    cli_place place;
-} cli_output;
-/* Before long work: each output goes elsewhere, and the folder it goes to is there and can be written to. */
-clipspan_status cli_check_outputs(const cli_output *outputs, size_t count, clipspan_error *err);
+/* Before long work: each output of the command goes elsewhere, is no file that it reads, and the folder it goes to is there
+ * and can be written to. */
+clipspan_status cli_check_outputs(const cli_command *command, const void *settings, clipspan_error *err);
 /* In the help of options that draw. */
 #define CLI_PICTURE_HELP "PNG, SVG or PDF by its ending"
-#define CLI_CHECK_OUTPUTS(err, ...)                                                                                   \
-    cli_check_outputs((const cli_output[]){__VA_ARGS__},                                                              \
-                      sizeof((const cli_output[]){__VA_ARGS__}) / sizeof(cli_output), err)
 /* Makes the folder and its parents; one that is there is fine. */
 clipspan_status cli_make_folder(const char *path, clipspan_error *err);
 /* A line on standard error; quiet under --quiet. */
@@ -170,6 +161,9 @@ const clipspan_hooks *cli_hooks(void);
 void cli_progress_end(void); /* clears the bar */
 /* Ctrl-C and SIGTERM also call this, inside the signal handler; NULL: nothing. */
 void cli_interrupt_also(void (*call)(void));
+
+/* From now on a mapped file that is cut short ends the command with a message, not by a signal (bus.c). */
+void cli_watch_mapped_files(void);
 
 extern int cli_quiet;
 extern const cli_command cli_serve, cli_info, cli_tokenize, cli_preprocess, cli_embed, cli_classify, cli_decompose, cli_textspan, cli_heads_command,

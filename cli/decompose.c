@@ -183,7 +183,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"output", 'o', CLI_TEXT, "STORE", "folder of the store; an unfinished one is gone on with", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_FOLDER, "STORE", "folder of the store; an unfinished one is gone on with", offsetof(settings, output)},
     {"store-dtype", 0, CLI_TEXT, "f32|f16", "type of the stored contributions (default f32)",
      offsetof(settings, dtype_of_store)},
     {"moments", 0, CLI_FLAG, NULL, "keep the streamed moments alone: constant memory and disk", offsetof(settings, moments)},

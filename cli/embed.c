@@ -102,8 +102,8 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_texts *texts = NULL;
     if ((s->images_path == NULL) == (s->texts_path == NULL))
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "one of --images IMAGES and --texts FILE is needed");
-    clipspan_status status = cli_check_array_output(s->output, err);
-    if (status == CLIPSPAN_OK) status = cli_open_model(&model, s->arguments[0], &s->model, err);
+    if (s->output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o FILE.npy is missing");
+    clipspan_status status = cli_open_model(&model, s->arguments[0], &s->model, err);
     if (status == CLIPSPAN_OK && s->images_path) status = cli_open_images(&images, s->images_path, &s->images, err);
     if (status == CLIPSPAN_OK && s->texts_path) status = clipspan_texts_open(&texts, s->texts_path, 0, err);
     if (status == CLIPSPAN_OK)
@@ -120,7 +120,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 static const cli_option options[] = {
     {"images", 'i', CLI_TEXT, "IMAGES", "folder, ImageFolder tree, text list, CSV or tar", offsetof(settings, images_path)},
     {"texts", 't', CLI_TEXT, "FILE", "one text a line, UTF-8", offsetof(settings, texts_path)},
-    {"output", 'o', CLI_TEXT, "FILE.npy", "float32 [n, E]", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_FILE, "FILE.npy", "float32 [n, E]", offsetof(settings, output)},
     {"no-normalize", 0, CLI_UNFLAG, NULL, "leave the embeddings' lengths as they are", offsetof(settings, normalize)},
     CLI_IMAGE_OPTIONS(settings, images),
     CLI_ENGINE_OPTIONS(settings, engine),

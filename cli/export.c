@@ -120,7 +120,7 @@ static const cli_option options[] = {
     {"name", 0, CLI_TEXT, "NAME", "the data set's name in the file names (default dataset)", offsetof(settings, name)},
     {"model-name", 0, CLI_TEXT, "NAME", "the model's name in the file names (default: the store's)",
      offsetof(settings, model_name)},
-    {"output", 'o', CLI_TEXT, "DIR", "folder for the files", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_FOLDER, "DIR", "folder for the files", offsetof(settings, output)},
     CLI_CONVENTION_OPTION(settings, convention),
     {"classes", 0, CLI_TEXT, "FILE",
      "also write the zero-shot classifier of these: names, one a line, or label, tab, words; labels are numbered by it",

@@ -66,7 +66,6 @@ static clipspan_status choose(figure_job *job, clipspan_error *err)
     job->named = s->only != NULL;
     clipspan_status status = each_part("only", s->only ? s->only : "table,grid,curve,sheets,maps", take_kind, job, err);
     if (status == CLIPSPAN_OK) status = each_part("format", s->formats, take_format, job, err);
-    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_FOLDER});
     return status;
 }
 
@@ -179,7 +178,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"output", 'o', CLI_TEXT, "FOLDER", "where the figures go; it is made", offsetof(figure_settings, output)},
+    {"output", 'o', CLI_TO_FOLDER, "FOLDER", "where the figures go; it is made", offsetof(figure_settings, output)},
     {"only", 0, CLI_TEXT, "KIND,...", "table, grid, curve, sheets, maps (default: all that the store and the options allow)",
      offsetof(figure_settings, only)},
     {"format", 0, CLI_TEXT, "FORMAT,...", "svg, pdf, png (default svg,pdf)", offsetof(figure_settings, formats)},

@@ -23,8 +23,7 @@ static clipspan_status check(const groups_settings *s, clipspan_error *err)
             return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--cue is empty");
     if (s->most < 1 || s->most > MOST || s->size < 1 || s->size > MOST || s->last < 1 || s->last > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--most, --size and --last are 1 to %d", (int)MOST);
-    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
-                             {"--png", s->png, CLI_FILE});
+    return CLIPSPAN_OK;
 }
 
 static clipspan_status choose_heads(groups_inputs *in, const groups_settings *s, clipspan_error *err)
@@ -172,9 +171,9 @@ static const cli_option options[] = {
      offsetof(groups_settings, skip_empty)},
     CLI_CONVENTION_OPTION(groups_settings, convention),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(groups_settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a rule and measure", offsetof(groups_settings, csv)},
-    {"png", 0, CLI_TEXT, "FILE", "also draw every group's accuracy by rule: " CLI_PICTURE_HELP, offsetof(groups_settings, png)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(groups_settings, output)},
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a rule and measure", offsetof(groups_settings, csv)},
+    {"png", 0, CLI_TO_FILE, "FILE", "also draw every group's accuracy by rule: " CLI_PICTURE_HELP, offsetof(groups_settings, png)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(groups_settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(groups_settings, scored.model)},
     CLI_VOCAB_OPTION(groups_settings, scored.vocab),
     CLI_ENGINE_OPTIONS(groups_settings, engine),

@@ -45,7 +45,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 
 static const cli_option options[] = {
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,
 };

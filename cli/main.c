@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clipspan/inputs.h"
+
 const cli_command *const cli_commands[] = {
     &cli_info,       &cli_tokenize, &cli_preprocess, &cli_embed,  &cli_classify, &cli_decompose, &cli_merge,
     &cli_textspan,   &cli_heads_command,
@@ -76,7 +78,11 @@ static clipspan_status set_option(const cli_option *option, const char *value, v
         break;
     }
     case CLI_OPTIONAL:
+    case CLI_TO_STREAM:
+    case CLI_TO_FILE:
+    case CLI_TO_FOLDER:
     case CLI_TEXT: memcpy(target, &value, sizeof value); break;
+    case CLI_TO_FILES:
     case CLI_LIST: return add_item(option, value, (cli_list *)(void *)target, err);
     case CLI_DTYPE: {
         clipspan_dtype dtype = strcmp(value, "bf16") == 0 ? CLIPSPAN_BF16 : CLIPSPAN_F32;
@@ -207,6 +213,7 @@ clipspan_status cli_run_command(const cli_command *command, const char *const *w
         status = read_words(command, words, (int)count, settings, err);
     }
     if (status == CLIPSPAN_OK && prepare != NULL) prepare(settings, user);
+    if (status == CLIPSPAN_OK) status = cli_check_outputs(command, settings, err);
     if (status == CLIPSPAN_OK) status = command->run(settings, err);
     cli_progress_end();
     free(all);
@@ -232,6 +239,7 @@ static int run_command(const cli_command *command, char **words, int count)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    cli_watch_mapped_files();
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error message, not the end */
     const char *first = argc > 1 ? argv[1] : "";
     if (argc < 2 || strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
@@ -253,5 +261,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "clipspan: no subcommand %s (see clipspan --help)\n", first);
         return CLI_USAGE;
     }
+    clipspan_inputs_remember(1); /* no output goes to a file that is read */
     return run_command(command, argv + 2, argc - 2);
 }

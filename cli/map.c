@@ -32,15 +32,6 @@ static clipspan_status check_subject(const map_settings *s, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
-static clipspan_status check_outputs(const map_settings *s, clipspan_error *err)
-{
-    cli_output outputs[CLI_LIST_MOST + 3] = {{"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM}};
-    size_t count = 2;
-    for (size_t i = 0; i < s->pictures.count; i++) outputs[count++] = (cli_output){"--png", s->pictures.items[i], CLI_FILE};
-    outputs[count++] = (cli_output){"--npy", s->npy, CLI_FILE};
-    return cli_check_outputs(outputs, count, err);
-}
-
 static clipspan_status check(const map_settings *s, clipspan_error *err)
 {
     if (s->texts.count == 0 && s->texts_file == NULL)
@@ -58,7 +49,7 @@ static clipspan_status check(const map_settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--show draws on standard output, where --json goes: give -o FILE");
     clipspan_status status = check_subject(s, err);
     if (status == CLIPSPAN_OK) status = cli_terminal_check(s->show, err);
-    return status == CLIPSPAN_OK ? check_outputs(s, err) : status;
+    return status;
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
@@ -287,17 +278,17 @@ static const cli_option options[] = {
      offsetof(map_settings, methods)},
     CLI_CONVENTION_OPTION(map_settings, convention),
     {"evidence", 0, CLI_TEXT, "both|for|against", "what the picture shows (default both)", offsetof(map_settings, evidence)},
-    {"png", 0, CLI_LIST, "FILE", "the maps laid over the pictures, with a legend: " CLI_PICTURE_HELP "; may be given again and again",
+    {"png", 0, CLI_TO_FILES, "FILE", "the maps laid over the pictures, with a legend: " CLI_PICTURE_HELP "; may be given again and again",
      offsetof(map_settings, pictures)},
     CLI_SHOW_OPTION(map_settings, show),
     {"scale", 0, CLI_TEXT, "X", "value of the picture's strongest colour (default: 99.5th percentile of the magnitudes)",
      offsetof(map_settings, scale)},
     {"tile", 0, CLI_COUNT, "N", "pixels a tile of the picture (default: by their number)", offsetof(map_settings, tile)},
-    {"npy", 0, CLI_TEXT, "FILE", "raw values [images, texts, maps, tokens], the class token first", offsetof(map_settings, npy)},
+    {"npy", 0, CLI_TO_FILE, "FILE", "raw values [images, texts, maps, tokens], the class token first", offsetof(map_settings, npy)},
     {"json", 0, CLI_FLAG, NULL, "as JSON, with the values", offsetof(map_settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table of the strongest heads, one line an image, text and head",
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table of the strongest heads, one line an image, text and head",
      offsetof(map_settings, csv)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(map_settings, output)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(map_settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(map_settings, model_path)},
     CLI_STORE_IMAGES_OPTION(map_settings, images_path),
     CLI_IMAGE_OPTIONS(map_settings, images),

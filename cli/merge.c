@@ -39,7 +39,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"output", 'o', CLI_TEXT, "STORE", "folder of the store (default: FOLDER itself, where it is one)",
+    {"output", 'o', CLI_TO_FOLDER, "STORE", "folder of the store (default: FOLDER itself, where it is one)",
      offsetof(settings, output)},
     {"collect", 0, CLI_TEXT, "link|copy", "bring the shards into STORE, which then needs no other folder",
      offsetof(settings, collect)},

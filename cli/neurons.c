@@ -39,8 +39,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--embeddings also needs --texts POOL: what its rows are of");
     if (s->top < 1 || s->top > MOST || s->say < 1 || s->say > MOST)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--top and --say are 1 to %d", (int)MOST);
-    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
-                             {"--png", s->png, CLI_FILE});
+    return CLIPSPAN_OK;
 }
 
 /* ---- which neurons ------------------------------------------------------------------------------------------ */
@@ -285,9 +284,9 @@ static const cli_option options[] = {
     {"pictures", 0, CLI_COUNT, "N", "top images a neuron and side (default 4; a store keeps 8)", offsetof(settings, pictures)},
     CLI_CONVENTION_OPTION(settings, convention),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a neuron", offsetof(settings, csv)},
-    {"png", 0, CLI_TEXT, "FILE", "also draw each neuron's top images, one row a neuron: " CLI_PICTURE_HELP, offsetof(settings, png)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a neuron", offsetof(settings, csv)},
+    {"png", 0, CLI_TO_FILE, "FILE", "also draw each neuron's top images, one row a neuron: " CLI_PICTURE_HELP, offsetof(settings, png)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_STORE_IMAGES_OPTION(settings, images),
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now", offsetof(settings, model)},
     CLI_VOCAB_OPTION(settings, vocab),

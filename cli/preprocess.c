@@ -70,8 +70,8 @@ static clipspan_status run(void *given, clipspan_error *err)
     const settings *s = given;
     clipspan_model *model = NULL;
     clipspan_images *images = NULL;
-    clipspan_status status = cli_check_array_output(s->output, err);
-    if (status == CLIPSPAN_OK) status = cli_open_model(&model, s->arguments[0], &s->model, err);
+    if (s->output == NULL) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "-o FILE.npy is missing");
+    clipspan_status status = cli_open_model(&model, s->arguments[0], &s->model, err);
     if (status == CLIPSPAN_OK) status = cli_open_images(&images, s->arguments[1], &s->images, err);
     if (status == CLIPSPAN_OK) status = write_file(s, model, images, err);
     clipspan_images_free(images);
@@ -80,7 +80,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"output", 'o', CLI_TEXT, "FILE.npy", "float32 [images, 3, size, size]", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_FILE, "FILE.npy", "float32 [images, 3, size, size]", offsetof(settings, output)},
     CLI_IMAGE_OPTIONS(settings, images),
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,

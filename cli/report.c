@@ -62,7 +62,6 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     clipspan_status status = cli_check_embeddings(&s->span.texts, &s->span.embeddings, err);
     if (status == CLIPSPAN_OK) status = cli_methods_parse(s->segment_methods, 0, methods, err);
     if (status == CLIPSPAN_OK) status = cli_check_classifier(s->scored.classifier, s->scored.templates, err);
-    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_FILE});
     return status == CLIPSPAN_OK ? check_files(s, err) : status;
 }
 
@@ -200,7 +199,7 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    {"output", 'o', CLI_TEXT, "FILE.html", "the page", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_FILE, "FILE.html", "the page", offsetof(settings, output)},
     {"title", 0, CLI_TEXT, "WORDS", "of the page (default: the model's name, and how many images)", offsetof(settings, title)},
     {"beside", 0, CLI_TEXT, "STORE2", "another store, say of another model, is shown beside this one", offsetof(settings, beside)},
     {"texts", 't', CLI_LIST, "POOL", "what heads are described with, one text a line; may be given again: the pools become one",

@@ -348,8 +348,6 @@ static clipspan_status run(void *given, clipspan_error *err)
     clipspan_store *store = NULL;
     unsigned char *chosen = NULL;
     clipspan_status status = check(s, err);
-    if (status == CLIPSPAN_OK) status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
-                                   {"--png", s->png, CLI_FILE}, {"--norms", s->norms, CLI_FILE});
     if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, s->arguments[0], err);
     if (status == CLIPSPAN_OK) {
         const clipspan_store_info *info = clipspan_store_get_info(store);
@@ -389,14 +387,14 @@ static const cli_option options[] = {
      "which head retrieves what: precision at k for these columns of the image list's CSV, or \"all\"", offsetof(settings, evaluate)},
     {"queries", 0, CLI_COUNT, "N", "images drawn as queries by --evaluate (default 1000; 0: all)", offsetof(settings, queries)},
     {"seed", 0, CLI_COUNT, "N", "of that draw (default 0)", offsetof(settings, seed)},
-    {"norms", 0, CLI_TEXT, "FILE", "keep the images' norms there, and take them from there next time", offsetof(settings, norms)},
+    {"norms", 0, CLI_TO_FILE, "FILE", "keep the images' norms there, and take them from there next time", offsetof(settings, norms)},
     {"verify", 0, CLI_TEXT, "small|always|never",
      "compare checksums of what is read first (default: where that is at most 1 GB)", offsetof(settings, verify)},
-    {"png", 0, CLI_TEXT, "FILE", "also write a contact sheet of the pictures: " CLI_PICTURE_HELP, offsetof(settings, png)},
+    {"png", 0, CLI_TO_FILE, "FILE", "also write a contact sheet of the pictures: " CLI_PICTURE_HELP, offsetof(settings, png)},
     CLI_STORE_IMAGES_OPTION(settings, images),
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table", offsetof(settings, csv)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table", offsetof(settings, csv)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     {"model", 0, CLI_TEXT, "MODEL", "where the store's model is now, for --image and --text", offsetof(settings, model)},
     CLI_VOCAB_OPTION(settings, vocab),
     CLI_ENGINE_OPTIONS(settings, engine),

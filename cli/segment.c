@@ -66,8 +66,7 @@ static clipspan_status check(const settings *s, inputs *in, clipspan_error *err)
     job->watch = s->watch;
     job->convention = strcmp(s->convention, "exact") == 0 ? CLIPSPAN_EXACT : CLIPSPAN_PAPER;
     job->protocol = strcmp(s->protocol, "aligned") == 0 ? CLIPSPAN_PROTOCOL_ALIGNED : CLIPSPAN_PROTOCOL_PAPER;
-    clipspan_status status = CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM});
-    if (status == CLIPSPAN_OK) status = parse_background(s, job, err);
+    clipspan_status status = parse_background(s, job, err);
     if (status == CLIPSPAN_OK) status = cli_methods_parse(s->methods, s->semantic, in->methods, err);
     return status;
 }
@@ -329,12 +328,12 @@ static const cli_option options[] = {
     {"strict", 0, CLI_FLAG, NULL, "the first image that cannot be read stops the run", offsetof(settings, strict)},
     {"resamples", 0, CLI_COUNT, "N", "draws of the bootstrap behind the intervals (default: 1000; 0: none)",
      offsetof(settings, resamples)},
-    {"masks", 0, CLI_TEXT, "DIR", "write every mask there, DIR/METHOD/IMAGE.png", offsetof(settings, masks)},
-    {"maps", 0, CLI_TEXT, "DIR", "write the raw maps and the truths there, DIR/METHOD.npy, DIR/truth.npy",
+    {"masks", 0, CLI_TO_FOLDER, "DIR", "write every mask there, DIR/METHOD/IMAGE.png", offsetof(settings, masks)},
+    {"maps", 0, CLI_TO_FOLDER, "DIR", "write the raw maps and the truths there, DIR/METHOD.npy, DIR/truth.npy",
      offsetof(settings, maps)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a method", offsetof(settings, csv)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a method", offsetof(settings, csv)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_ENGINE_OPTIONS(settings, engine),
     CLI_MODEL_OPTIONS(settings, model),
     CLI_END,

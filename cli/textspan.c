@@ -31,8 +31,7 @@ static clipspan_status check(const settings *s, clipspan_error *err)
     if (s->span.texts.count == 0) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--texts POOL is missing");
     if (s->stability && s->resamples < 1) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at least 1");
     if (s->resamples > 100000) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--resamples is at most 100000");
-    return CLI_CHECK_OUTPUTS(err, {"-o", s->output, CLI_STREAM}, {"--csv", s->csv, CLI_STREAM},
-                             {"--plot", s->plot, CLI_FILE});
+    return CLIPSPAN_OK;
 }
 
 static clipspan_status describe(settings *s, const clipspan_store *store, clipspan_error *err)
@@ -85,11 +84,11 @@ static const cli_option options[] = {
      offsetof(settings, scored.column)},
     {"templates", 0, CLI_TEXT, "FILE", "--evaluate: " CLI_TEMPLATES_HELP, offsetof(settings, scored.templates)},
     {"classifier", 0, CLI_TEXT, "FILE.npy", "--evaluate: " CLI_CLASSIFIER_HELP, offsetof(settings, scored.classifier)},
-    {"plot", 0, CLI_TEXT, "FILE", "--evaluate: also draw accuracy against m: " CLI_PICTURE_HELP, offsetof(settings, plot)},
+    {"plot", 0, CLI_TO_FILE, "FILE", "--evaluate: also draw accuracy against m: " CLI_PICTURE_HELP, offsetof(settings, plot)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
-    {"csv", 0, CLI_TEXT, "FILE", "also write a table, one line a head and text (--evaluate: a pool and size)",
+    {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a head and text (--evaluate: a pool and size)",
      offsetof(settings, csv)},
-    {"output", 'o', CLI_TEXT, "FILE", "write there instead of standard output", offsetof(settings, output)},
+    {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
     CLI_END,
 };
 

@@ -119,6 +119,10 @@ bool clsp_file_exists(const char *path);      /* a regular file (links followed)
 bool clsp_directory_exists(const char *path);
 clipspan_status clsp_directory_make(const char *path, clipspan_error *err); /* and its parents */
 
+/* A file that is opened to be read, for clipspan/inputs.h. */
+struct stat;
+clipspan_status clsp_inputs_note(const struct stat *about, clipspan_error *err);
+
 /* Where this user's caches lie: $XDG_CACHE_HOME/clipspan, or ~/.cache/clipspan. Caller frees; NULL: there is no such
  * place, or no memory. */
 char *clsp_cache_folder(void);
@@ -144,10 +148,12 @@ typedef struct clsp_output {
     int held;        /* with a temporary: the handle that holds it */
     void *stream;
     char *buffer;    /* the stream's; NULL: its own */
+    bool own;        /* of a name that clipspan gives: may replace what was read (clipspan/inputs.h) */
     bool unsynced;   /* set between _open and _commit: not waited for the disk; a power cut may leave any bytes */
 } clsp_output;
 clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err);
-/* The same for files that clipspan names, such as a cache's: a pipe or device there is refused. */
+/* The same for files that clipspan names, such as a cache's or a store's: a pipe or device there is refused, and one that
+ * was read may be replaced. */
 clipspan_status clsp_output_open_file(clsp_output *output, const char *path, clipspan_error *err);
 /* Right after _open: writes 2 MB at a time, for files that are mapped later; not where there is _seek, which would read as much. */
 clipspan_status clsp_output_widen(clsp_output *output, clipspan_error *err);

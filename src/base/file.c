@@ -1,5 +1,6 @@
 /* Files: mapped, read whole, or written whole or not at all. */
 #include "base/base.h"
+#include "clipspan/inputs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,12 +45,16 @@ clipspan_status clsp_map_open(clsp_map *map, const char *path, clipspan_error *e
         map->mapping = mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, file, 0);
         if (map->mapping == MAP_FAILED) {
             status = clsp_fail_errno(err, "%s: cannot be mapped", path);
-            *map = (clsp_map){0};
+            map->mapping = NULL;
         } else
             map->bytes = map->mapping;
     }
-    if (status == CLIPSPAN_OK) identify(map, &about);
     close(file);
+    if (status == CLIPSPAN_OK) status = clsp_inputs_note(&about, err);
+    if (status == CLIPSPAN_OK)
+        identify(map, &about);
+    else
+        clsp_map_close(map);
     return status;
 }
 
@@ -218,30 +223,38 @@ static clipspan_status open_straight(clsp_output *output, clipspan_error *err)
     return output->stream ? CLIPSPAN_OK : clsp_fail_errno(err, "%s: cannot be written", output->path);
 }
 
-clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err)
+static clipspan_status open_output(clsp_output *output, const char *path, clipspan_error *err)
 {
     struct stat old;
-    *output = (clsp_output){.path = clsp_strdup(path)};
-    if (output->path == NULL) return clsp_fail_memory(err);
-    if (clsp_memory_file_exists(path)) {
-        output->in_memory = true;
-        clsp_buffer_init(&output->memory, SIZE_MAX / 4);
-        return CLIPSPAN_OK;
-    }
     bool there = stat(path, &old) == 0;
     bool straight = there && !S_ISREG(old.st_mode); /* of a folder fopen says so */
-    clipspan_status status = straight ? open_straight(output, err) : open_beside(output, there ? &old : NULL, err);
+    output->path = clsp_strdup(path);
+    if (output->path == NULL) return clsp_fail_memory(err);
+    clipspan_status status = straight && output->own ? clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a regular file", path)
+                             : straight              ? open_straight(output, err)
+                                                     : open_beside(output, there ? &old : NULL, err);
     if (status != CLIPSPAN_OK) clsp_output_discard(output);
     return status;
 }
 
+clipspan_status clsp_output_open(clsp_output *output, const char *path, clipspan_error *err)
+{
+    *output = (clsp_output){0};
+    if (!clsp_memory_file_exists(path)) {
+        clipspan_status status = clipspan_inputs_check(path, err);
+        return status == CLIPSPAN_OK ? open_output(output, path, err) : status;
+    }
+    output->path = clsp_strdup(path);
+    if (output->path == NULL) return clsp_fail_memory(err);
+    output->in_memory = true;
+    clsp_buffer_init(&output->memory, SIZE_MAX / 4);
+    return CLIPSPAN_OK;
+}
+
 clipspan_status clsp_output_open_file(clsp_output *output, const char *path, clipspan_error *err)
 {
-    struct stat old;
-    *output = (clsp_output){0};
-    if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
-        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a regular file", path);
-    return clsp_output_open(output, path, err);
+    *output = (clsp_output){.own = true};
+    return open_output(output, path, err);
 }
 
 /* At multiples of 2 MB in the file: the system then keeps it in large pages, which are mapped at once. In pages of 4 KB,
@@ -296,9 +309,8 @@ static clipspan_status commit_memory(clsp_output *output, clipspan_error *err)
     return status;
 }
 
-clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
+static clipspan_status flush_and_close(clsp_output *output, clipspan_error *err)
 {
-    if (output->in_memory) return commit_memory(output, err);
     bool straight = output->temporary == NULL;
     bool good = fflush(output->stream) == 0 && (straight || output->unsynced || fsync(fileno(output->stream)) == 0);
     int number = errno;
@@ -307,16 +319,28 @@ clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
         number = errno;
     }
     output->stream = NULL;
-    if (good && (straight || rename(output->temporary, output->target) == 0)) {
-        if (!straight && !output->unsynced) sync_folder(output->target);
-        if (!straight) close(output->held);
-        clsp_free(output->temporary);
-        output->temporary = NULL; /* nothing left to remove */
-        clsp_output_discard(output);
-        return CLIPSPAN_OK;
-    }
-    if (!good) errno = number;
-    clipspan_status status = clsp_fail_errno(err, "%s: cannot be written", output->path);
+    errno = number;
+    return good ? CLIPSPAN_OK : clsp_fail_errno(err, "%s: cannot be written", output->path);
+}
+
+/* What was read since the output was opened counts too. */
+static clipspan_status put_in_place(clsp_output *output, clipspan_error *err)
+{
+    clipspan_status status = output->own ? CLIPSPAN_OK : clipspan_inputs_check(output->target, err);
+    if (status != CLIPSPAN_OK) return status;
+    if (rename(output->temporary, output->target) != 0) return clsp_fail_errno(err, "%s: cannot be written", output->path);
+    if (!output->unsynced) sync_folder(output->target);
+    close(output->held);
+    clsp_free(output->temporary);
+    output->temporary = NULL; /* nothing left to remove */
+    return CLIPSPAN_OK;
+}
+
+clipspan_status clsp_output_commit(clsp_output *output, clipspan_error *err)
+{
+    if (output->in_memory) return commit_memory(output, err);
+    clipspan_status status = flush_and_close(output, err);
+    if (status == CLIPSPAN_OK && output->temporary != NULL) status = put_in_place(output, err);
     clsp_output_discard(output);
     return status;
 }

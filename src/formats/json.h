@@ -55,6 +55,7 @@ bool clsp_json_push(clsp_json *array, clsp_json *value);
 
 /* Indented by 2, a newline at the end. path "-" is standard output; else whole or absent. */
 clipspan_status clsp_json_write(const clsp_json *root, const char *path, clipspan_error *err);
+clipspan_status clsp_json_write_own(const clsp_json *root, const char *path, clipspan_error *err); /* as clsp_output_open_file */
 char *clsp_json_text(const clsp_json *root); /* compact; caller frees with clsp_free; NULL: no memory */
 
 #endif

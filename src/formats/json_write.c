@@ -124,11 +124,11 @@ char *clsp_json_text(const clsp_json *root)
     return NULL;
 }
 
-static clipspan_status write_file(const clsp_buffer *text, const char *path, clipspan_error *err)
+static clipspan_status write_file(const clsp_buffer *text, const char *path, bool own, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
     clsp_output output = {0};
-    CLSP_TRY(clsp_output_open(&output, path, err));
+    CLSP_TRY(own ? clsp_output_open_file(&output, path, err) : clsp_output_open(&output, path, err));
     CLSP_TRY(clsp_output_write(&output, text->data, text->length, err));
     CLSP_TRY(clsp_output_commit(&output, err));
 out:
@@ -136,16 +136,26 @@ out:
     return status;
 }
 
-clipspan_status clsp_json_write(const clsp_json *root, const char *path, clipspan_error *err)
+static clipspan_status write_any(const clsp_json *root, const char *path, bool own, clipspan_error *err)
 {
     clsp_buffer text;
     clipspan_status status = CLIPSPAN_OK;
     if (!emit_root(&text, root, true) || !clsp_buffer_text(&text, "\n"))
         status = clsp_fail_memory(err);
-    else if (strcmp(path, "-") != 0)
-        status = write_file(&text, path, err);
+    else if (own || strcmp(path, "-") != 0)
+        status = write_file(&text, path, own, err);
     else if (fwrite(text.data, 1, text.length, stdout) != text.length || fflush(stdout) != 0)
         status = clsp_fail_errno(err, "standard output: cannot be written");
     clsp_buffer_free(&text);
     return status;
+}
+
+clipspan_status clsp_json_write(const clsp_json *root, const char *path, clipspan_error *err)
+{
+    return write_any(root, path, false, err);
+}
+
+clipspan_status clsp_json_write_own(const clsp_json *root, const char *path, clipspan_error *err)
+{
+    return write_any(root, path, true, err);
 }

@@ -133,7 +133,7 @@ clipspan_status clsp_safetensors_writer_open(clsp_safetensors_writer **out, cons
         goto out;
     }
     CLSP_TRY(declare(w, header, plans, count, path, err));
-    CLSP_TRY(clsp_output_open(&w->output, path, err));
+    CLSP_TRY(clsp_output_open_file(&w->output, path, err));
     CLSP_TRY(clsp_output_widen(&w->output, err));
     CLSP_TRY(emit_header(w, header, err));
     advance(w);

@@ -1,4 +1,5 @@
 /* Copying a model's folder. The copy is built in a folder beside its place, which is removed when anything fails. */
+#include "clipspan/inputs.h"
 #include "model/copy.h"
 #include "model/parts.h"
 
@@ -78,7 +79,8 @@ clipspan_status clsp_copy_file(clsp_copy *copy, const char *from, const char *na
     if (in == NULL && clsp_file_exists(from)) return clsp_fail_errno(err, "%s", from);
     if (in == NULL)
         return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: neither a file nor a folder: it cannot be copied", from);
-    clipspan_status status = clsp_output_open(&output, to, err);
+    clipspan_status status = clipspan_inputs_add(from, err);
+    if (status == CLIPSPAN_OK) status = clsp_output_open(&output, to, err);
     if (status == CLIPSPAN_OK) status = copy_bytes(copy, in, from, name, &output, err);
     if (status == CLIPSPAN_OK) status = clsp_output_commit(&output, err);
     clsp_output_discard(&output);

@@ -2,6 +2,7 @@
  *
  * A directory that holds both layouts (as many published ones do) is read as open_clip's when open_clip's own
  * weights are there, because the published figures were made with it; else as Hugging Face's. */
+#include "clipspan/inputs.h"
 #include "model/parts.h"
 
 #include <limits.h>
@@ -14,6 +15,8 @@ static const char *const plain_weights[] = {"model.safetensors", "model.safetens
 static const char *const pickles[] = {"open_clip_pytorch_model.bin", "pytorch_model.bin",
                                       "pytorch_model.bin.index.json", "open_clip_pytorch_model.pth", "pytorch_model.pth",
                                       "model.pth", "model.pt", NULL};
+static const char *const others[] = {"open_clip_config.json", "config.json", "preprocessor_config.json", "processor_config.json",
+                                     "merges.txt", "tokenizer_config.json", "special_tokens_map.json", NULL};
 static const char *const vocabularies[] = {"tokenizer.json", "vocab.json", "bpe_simple_vocab_16e6.txt.gz", NULL};
 
 bool clsp_ends_with(const char *text, const char *ending)
@@ -149,6 +152,22 @@ static char *folder_of(const char *path)
     return slash == path ? clsp_strdup("/") : clsp_strndup(path, (size_t)(slash - path));
 }
 
+/* Of a folder that holds a model in both layouts one is read, but none shall be written over. */
+static clipspan_status note_files(const char *directory, clipspan_error *err)
+{
+    static const char *const *const lists[] = {open_clip_weights, plain_weights, pickles, vocabularies, others};
+    clipspan_status status = CLIPSPAN_OK;
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+        for (const char *const *name = lists[l]; *name != NULL; name++) {
+            char *path = clsp_path_join(directory, *name);
+            if (path == NULL) return clsp_fail_memory(err);
+            status = clipspan_inputs_add(path, err);
+            clsp_free(path);
+            if (status != CLIPSPAN_OK) return status;
+        }
+    return CLIPSPAN_OK;
+}
+
 clipspan_status clsp_files_find(clsp_model_files *out, const char *path, const clipspan_model_options *options,
                                 clipspan_error *err)
 {
@@ -160,6 +179,7 @@ clipspan_status clsp_files_find(clsp_model_files *out, const char *path, const c
         status = clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or directory", path);
         goto out;
     }
+    CLSP_TRY(directory ? note_files(path, err) : CLIPSPAN_OK);
     CLSP_ALLOC(out->directory, directory ? clsp_strdup(path) : folder_of(path));
     CLSP_ALLOC(out->name, config ? clsp_strdup(config) : base_name(path));
     if (!directory)

@@ -157,7 +157,7 @@ clipspan_status clsp_manifest_write(const clsp_manifest *manifest, const char *d
     good &= put_done(root, manifest);
     good &= put_shards(root, manifest);
     if (!good) CLSP_TRY(clsp_fail_memory(err));
-    CLSP_TRY(clsp_json_write(root, path, err));
+    CLSP_TRY(clsp_json_write_own(root, path, err));
 out:
     clsp_json_free(root);
     clsp_free(path);

@@ -331,7 +331,7 @@ static clipspan_status copy_file(const char *from, const char *to, clipspan_erro
     clsp_output output = {0};
     clipspan_status status = clsp_map_open(&map, from, err);
     if (status != CLIPSPAN_OK) return status;
-    status = clsp_output_open(&output, to, err);
+    status = clsp_output_open_file(&output, to, err);
     if (status == CLIPSPAN_OK) status = clsp_output_write(&output, map.bytes, map.size, err);
     if (status == CLIPSPAN_OK) status = clsp_output_commit(&output, err);
     clsp_output_discard(&output);

@@ -1,5 +1,6 @@
 /* A store opened: the manifest, the list and the basis are checked whole; shards by presence and size, and by checksum
  * when they are first played. */
+#include "clipspan/inputs.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -131,6 +132,28 @@ out:
     return status;
 }
 
+static clipspan_status note_file(const clsp_store_file *file, const char *directory, clipspan_error *err)
+{
+    if (file->name[0] == '\0') return CLIPSPAN_OK;
+    char *path = clsp_store_file_path(file, directory);
+    clipspan_status status = path ? clipspan_inputs_add(path, err) : clsp_fail_memory(err);
+    clsp_free(path);
+    return status;
+}
+
+/* All that is the store's, whether it will be read or not, is not to be written over. */
+static clipspan_status note_files(const clsp_manifest *m, const char *directory, clipspan_error *err)
+{
+    clipspan_status status = note_file(&m->moments, directory, err);
+    if (status == CLIPSPAN_OK) status = note_file(&m->neurons, directory, err);
+    for (size_t s = 0; status == CLIPSPAN_OK && s < m->shard_count; s++) status = note_file(&m->shards[s].file, directory, err);
+    for (size_t s = 0; status == CLIPSPAN_OK && s < m->subtotal_count; s++) {
+        status = note_file(&m->subtotals[s].moments, directory, err);
+        if (status == CLIPSPAN_OK) status = note_file(&m->subtotals[s].neurons, directory, err);
+    }
+    return status;
+}
+
 clipspan_status clipspan_store_open(clipspan_store **out, const char *directory, clipspan_error *err)
 {
     clipspan_status status = CLIPSPAN_OK;
@@ -141,6 +164,7 @@ clipspan_status clipspan_store_open(clipspan_store **out, const char *directory,
     CLSP_TRY(clsp_manifest_read(&store->manifest, directory, err));
     CLSP_TRY(clsp_list_open(&store->list, &store->manifest.list, store->manifest.listed, directory, err));
     CLSP_TRY(clsp_basis_open(&store->basis, &store->basis_file, &store->basis_w, &store->manifest, directory, err));
+    CLSP_TRY(note_files(&store->manifest, directory, err));
     CLSP_TRY(clsp_fields_new(&store->fields, &store->field_count, &store->manifest, err));
     store->slices = clsp_fields_slices(store->fields, store->field_count);
     CLSP_TRY(read_all_rows(store, err));
