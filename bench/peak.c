@@ -1,20 +1,27 @@
-/* Loops of independent fused multiply-adds (fp32), bf16 dot products and, where there are, bf16 tile products.
+/* Loops of independent fused multiply-adds (fp32), and of bf16 dot products and bf16 tile products where there are any.
  * A multiply and an add count as two. Each figure is the best of several runs: units, not the machine's other work. */
 #include "peak.h"
 #include "programs.h"
 
-#include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
+
+#include "compute/isa.h"
+
+#if CLSP_X86
+#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif CLSP_ARM64
+#include <arm_neon.h>
+#endif
 
-enum { CHAINS = 12, ROUNDS = 2000000, TRIES = 5, TILE_ROUNDS = 400000 };
+enum { CHAINS = CLSP_X86 ? 12 : 24, ROUNDS = 2000000, TRIES = 5, TILE_ROUNDS = 400000 };
 
 /* CHAINS independent sums in registers: a loop that waits for no result. */
-#define UNROLL _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)
-#define LOOP(name, instructions, vector, lanes, start, step, first)                                                     \
-    __attribute__((target(instructions))) static double name(void)                                                      \
+#define UNROLL _Pragma("GCC unroll 24") for (int c = 0; c < CHAINS; c++)
+#define LOOP(name, TARGET, vector, lanes, start, step, first)                                                           \
+    TARGET static double name(void)                                                                                     \
     {                                                                                                                   \
         vector sums[CHAINS];                                                                                            \
         volatile float sink = 0;                                                                                        \
@@ -23,11 +30,13 @@ enum { CHAINS = 12, ROUNDS = 2000000, TRIES = 5, TILE_ROUNDS = 400000 };
         UNROLL sink += first(sums[c]);                                                                                  \
         return 2.0 * (lanes) * CHAINS * (double)ROUNDS;                                                                 \
     }
-LOOP(fma512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps(sums[c], _mm512_set1_ps(0.999f), _mm512_set1_ps(1e-3f)),
+#if CLSP_X86
+#define TARGET(instructions) __attribute__((target(instructions)))
+LOOP(fma512, TARGET("avx512f"), __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps(sums[c], _mm512_set1_ps(0.999f), _mm512_set1_ps(1e-3f)),
      _mm512_cvtss_f32)
-LOOP(fma256, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps(sums[c], _mm256_set1_ps(0.999f), _mm256_set1_ps(1e-3f)),
+LOOP(fma256, TARGET("avx2,fma"), __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps(sums[c], _mm256_set1_ps(0.999f), _mm256_set1_ps(1e-3f)),
      _mm256_cvtss_f32)
-LOOP(dot512, "avx512bf16,avx512f", __m512, 32, _mm512_set1_ps,
+LOOP(dot512, TARGET("avx512bf16,avx512f"), __m512, 32, _mm512_set1_ps,
      _mm512_dpbf16_ps(sums[c], (__m512bh)_mm512_set1_epi32(0x3f803f80), (__m512bh)_mm512_set1_epi32(0x3a803a80)),
      _mm512_cvtss_f32)
 
@@ -37,7 +46,7 @@ typedef struct tiles {
     uint8_t rows[16];
 } tiles;
 
-__attribute__((target("amx-tile,amx-bf16"))) static double tile(void)
+TARGET("amx-tile,amx-bf16") static double tile(void)
 {
     static uint8_t zeros[1024];
     tiles config = {.palette = 1};
@@ -66,7 +75,11 @@ static int tiles_allowed(void)
 {
     return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0;
 }
+#elif CLSP_ARM64
+LOOP(fma128, , float32x4_t, 4, vdupq_n_f32, vfmaq_f32(sums[c], vdupq_n_f32(0.999f), vdupq_n_f32(1e-3f)), vaddvq_f32)
+#endif
 
+#if CLSP_X86 || CLSP_ARM64
 static double measure(double (*loop)(void), int threads)
 {
     double best = 0;
@@ -79,13 +92,18 @@ static double measure(double (*loop)(void), int threads)
     }
     return best;
 }
+#endif
 
 bench_peaks bench_peaks_measure(int threads)
 {
     bench_peaks peaks = {0};
     if (threads <= 0) threads = omp_get_max_threads();
+#if CLSP_X86
     peaks.f32 = measure(__builtin_cpu_supports("avx512f") ? fma512 : fma256, threads);
     if (__builtin_cpu_supports("avx512bf16")) peaks.dot = measure(dot512, threads);
     if (tiles_allowed()) peaks.tile = measure(tile, threads);
+#elif CLSP_ARM64
+    peaks.f32 = measure(fma128, threads);
+#endif
     return peaks;
 }

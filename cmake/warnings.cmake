@@ -16,6 +16,11 @@ target_compile_definitions(clsp_options INTERFACE _POSIX_C_SOURCE=200809L _DEFAU
 target_compile_options(clsp_options INTERFACE
   $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
     -Wwrite-strings -Wvla -Wundef -Wformat=2 -ffp-contract=off>)
+# GCC 12 for Arm breaks down (internal compiler error) where a loop takes fmax or fmin over floats widened to double.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND
+   CMAKE_C_COMPILER_VERSION VERSION_GREATER_EQUAL 12 AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(clsp_options INTERFACE $<$<COMPILE_LANGUAGE:C>:-fno-builtin-fmax -fno-builtin-fmin>)
+endif()
 if(CLIPSPAN_WERROR)
   target_compile_options(clsp_options INTERFACE -Werror)
 endif()

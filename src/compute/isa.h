@@ -8,11 +8,17 @@
 
 #include "compute/compute.h"
 
-/* Kernels are written for GCC's and Clang's x86-64; elsewhere the portable ones run. */
+/* Kernels are written for GCC's and Clang's x86-64; elsewhere the portable ones run. On 64-bit Arm these multiply and add
+ * in one step, which every such processor can. */
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CLSP_X86 1
 #else
 #define CLSP_X86 0
+#endif
+#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#define CLSP_ARM64 1
+#else
+#define CLSP_ARM64 0
 #endif
 
 /* Each level has those below it. AVX2 is with FMA; AVX512 is F, BW, DQ and VL. */

@@ -103,7 +103,8 @@ static void csv_images(const subject *s, clsp_report *report, size_t i, int m)
     size_t count = s->store ? clipspan_textspan_images(s->result, i, m, &rows, NULL) : 0;
     clsp_buffer_init(&list, SIZE_MAX / 2);
     for (size_t k = 0; k < count && !report->failed; k++)
-        report->failed = !clsp_buffer_format(&list, "%s%s", k ? " | " : "", image_name(s, rows[k]));
+        report->failed = !clsp_buffer_format(&list, "%s%s", k ? " | " : "",
+                                             clipspan_store_image_name(s->store, (size_t)rows[k]));
     clsp_report_field(report, false, list.length ? list.data : "");
     clsp_buffer_free(&list);
 }
