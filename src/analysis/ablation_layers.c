@@ -19,12 +19,12 @@ CLSP_CLONES static void centre(float *restrict x, const float *restrict y, const
 static float gather(const clsp_pass_rows *r, size_t to, size_t i, size_t layer)
 {
     const clsp_ablation_maps *m = &r->p->maps;
-    const clsp_ablation_product *product = clsp_ablation_maps_product(m, layer);
+    const clsp_ablation_product *product = &m->products[layer];
     size_t w = m->width;
     float *x = m->all ? r->s->one : r->s->gathered + to * w, weight = clsp_pass_weight(r, i), left = weight * m->layer[layer].left;
     centre(x, clsp_pass_factors(r, i, layer), m->centre + layer * w, weight, m->size + layer * w, w);
     if (!m->all) /* sums of floats, of a product and of products over layers */
-        return CLSP_ROUND * (float)(w + r->p->layers) * sqrtf(clsp_pass_state(r, i, layer)->square) * product->most + left;
+        return CLSP_ROUND * (float)(w + r->p->layers) * sqrtf(clsp_pass_state(r, i, layer)->square) * m->layer[layer].most + left;
     const clsp_whole_row row = clsp_whole_round(r->s->rounded + to * clsp_whole_stride(product->whole.type, w),
                                                 product->whole.type, x, w);
     r->s->rounded_rows[to] = row;
@@ -38,7 +38,7 @@ static clipspan_status multiply(const clsp_pass_rows *r, size_t layer, float *co
     const clsp_ablation_maps *m = &r->p->maps;
     size_t w = m->width, c = m->classes;
     if (m->all)
-        clsp_whole_run(y, add, &clsp_ablation_maps_product(m, layer)->whole, r->s->rounded, r->s->rounded_rows, n);
+        clsp_whole_run(y, add, &m->products[layer].whole, r->s->rounded, r->s->rounded_rows, n);
     else
         return clsp_sgemm(y[0], c, r->s->gathered, w, false, m->exact, w, true, n, c, w, 1.0F, 0.0F, NULL);
     return CLIPSPAN_OK;

@@ -14,7 +14,8 @@
  * the s for which the product of the lengths, on the whole, is least.
  *
  * Products. V[c] = (U[C] - U[c]) / s, rounded to whole numbers, is packed for products with x = s (y - w a): they are off by
- * no more than |x - x~| |V~[c]| + |x| |V[c] - V~[c]|, with ~ for what is rounded (compute.h).
+ * no more than |x - x~| |V~[c]| + |x| |V[c] - V~[c]|, with ~ for what is rounded (compute.h). Where one layer's rows are there
+ * at a time, products are of V itself.
  *
  * Letters: L layers, H heads, d head width, E joint dimension, C classes, k factors of a head.
  */
@@ -35,8 +36,10 @@ typedef struct clsp_bound {
 } clsp_bound;
 
 typedef struct clsp_ablation_product {
-    clsp_whole whole; /* V~: [C, W]; of nothing where only one layer's rows are there */
+    clsp_whole whole; /* V~: [C, W] */
     float most, lost; /* max |V~[c]|; max |V[c] - V~[c]| */
+    size_t at;        /* of its bytes in `packed` */
+    double reach;     /* how far the layer moves classes, by reckoning */
 } clsp_ablation_product;
 
 typedef struct clsp_ablation_maps {
@@ -55,11 +58,10 @@ typedef struct clsp_ablation_maps {
     float *reach;        /* [L, H, C]: |(U[c] - U[C]) / s| of them, whose largest is `most` */
     clsp_bound *common;  /* [L]: of the shared ones */
     clsp_bound *layer;   /* [L] */
-    clsp_ablation_product *products; /* [L or 1] */
-    unsigned char *packed, *rounded; /* their bytes, packed_stride apart; [C, rounded row] scratch */
-    size_t packed_stride;
+    clsp_ablation_product *products; /* [L], where every layer's rows are there */
+    unsigned char *packed, *rounded; /* their bytes; [C, rounded row] scratch */
     float *factors;                  /* [L, C] of the rounded rows */
-    float *exact;                    /* [C, W]: V of the layer whose rows were made last */
+    float *exact;                    /* [C, W]: V of the layer that was made last */
     float *map;                      /* [threads, k, E] scratch */
 } clsp_ablation_maps;
 
@@ -72,7 +74,6 @@ void clsp_ablation_maps_close(clsp_ablation_maps *maps);
 /* Makes the layer's rows, where they are not there already. */
 clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *maps, size_t layer, clipspan_error *err);
 const float *clsp_ablation_maps_rows(const clsp_ablation_maps *maps, size_t layer);
-const clsp_ablation_product *clsp_ablation_maps_product(const clsp_ablation_maps *maps, size_t layer);
 /* out: [count, C + 1] = vectors [count, E] by the classes and their mean. vectors NULL: zeros. The caller's to free. */
 clipspan_status clsp_ablation_maps_cosines(const clsp_ablation_maps *maps, float **out, const float *vectors, size_t count,
                                            clipspan_error *err);

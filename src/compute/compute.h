@@ -86,10 +86,11 @@ void clsp_dgemm(double *c, size_t c_stride, const double *a, size_t a_stride, co
  *
  * In 16 bits a row's whole numbers have the length CLSP_WHOLE_LENGTH, to within half the root of their count, so no sum of
  * products leaves 32 bits for rows of up to 10^8 numbers (Cauchy-Schwarz again, of any part of a sum); |x - x~| is about
- * 3e-4 |x| for a thousand of them. In 8 bits the largest is 127, a sum has room for 65,000 products, and 1 % is lost, the more
+ * 3e-4 |x| for a thousand of them. In 8 bits the largest is 127, a sum has room for CLSP_WHOLE_8_MOST products, and 1 % is lost, the more
  * the larger a row's largest number is beside the others. */
 typedef enum clsp_whole_type { CLSP_WHOLE_16, CLSP_WHOLE_8 } clsp_whole_type;
 #define CLSP_WHOLE_LENGTH 32000.0F
+enum { CLSP_WHOLE_8_MOST = 65000 };
 typedef struct clsp_whole_row {
     float factor, length, lost; /* |x|; |x - x~|, rounding of the difference included */
     int32_t offset;             /* of 8 bits: what a sum has too much */
