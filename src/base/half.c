@@ -12,6 +12,12 @@
 #else
 #define HAS_X86 0
 #endif
+#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#include <arm_neon.h>
+#define HAS_ARM64 1
+#else
+#define HAS_ARM64 0
+#endif
 
 enum { BLOCK = 1024, VECTOR = 16 };
 
@@ -44,6 +50,8 @@ int clsp_f16_ways(void)
 #if HAS_X86
     if (widest_way >= 2 && __builtin_cpu_supports("avx512f")) return 2;
     if (widest_way >= 1 && __builtin_cpu_supports("avx2") && has_f16c()) return 1;
+#elif HAS_ARM64
+    if (widest_way >= 1) return 1;
 #endif
     return 0;
 }
@@ -86,6 +94,12 @@ __attribute__((target("avx512f,f16c"))) static void widen_avx512(float *out, con
     for (size_t i = 0; i < count; i += VECTOR)
         _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)(in + 2 * i))));
 }
+#elif HAS_ARM64
+static void widen_neon(float *out, const unsigned char *in, size_t count)
+{
+    for (size_t i = 0; i < count; i += VECTOR / 4)
+        vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(in + 2 * i))));
+}
 #endif
 
 void clsp_f16_widen(float *out, const void *halves, size_t count)
@@ -98,6 +112,9 @@ void clsp_f16_widen(float *out, const void *halves, size_t count)
         widen_avx512(out, halves, whole);
     else if (best == 1)
         widen_avx2(out, halves, whole);
+#elif HAS_ARM64
+    if (clsp_f16_ways() > 0) whole = count / VECTOR * VECTOR;
+    widen_neon(out, halves, whole);
 #endif
     widen_plain(out + whole, (const unsigned char *)halves + 2 * whole, count - whole);
 }
@@ -125,8 +142,8 @@ static uint32_t narrow_plain(uint16_t *restrict out, const float *restrict in, s
 }
 
 #if HAS_X86
-/* Every NaN becomes the one of its sign. Returns 0x7c00 where anything became infinite, else 0. */
-__attribute__((target("avx2,f16c"))) static uint32_t narrow_x86(uint16_t *out, const float *in, size_t count)
+/* Every NaN becomes the one of its sign. Returns 0x7c00 where anything became infinite, else less. */
+__attribute__((target("avx2,f16c"))) static uint32_t narrow_vectors(uint16_t *out, const float *in, size_t count)
 {
     const __m256 sign = _mm256_set1_ps(-0.0F), quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000));
     const __m128i infinity = _mm_set1_epi16(0x7c00), magnitude = _mm_set1_epi16(0x7fff);
@@ -140,16 +157,31 @@ __attribute__((target("avx2,f16c"))) static uint32_t narrow_x86(uint16_t *out, c
     }
     return _mm_movemask_epi8(infinite) != 0 ? 0x7c00u : 0;
 }
+#elif HAS_ARM64
+static uint32_t narrow_vectors(uint16_t *out, const float *in, size_t count)
+{
+    const uint32x4_t sign = vdupq_n_u32(0x80000000u), quiet = vdupq_n_u32(0x7fc00000u);
+    uint16x4_t largest = vdup_n_u16(0);
+    for (size_t i = 0; i < count; i += VECTOR / 4) {
+        float32x4_t x = vld1q_f32(in + i);
+        float32x4_t nan = vreinterpretq_f32_u32(vorrq_u32(vandq_u32(vreinterpretq_u32_f32(x), sign), quiet));
+        uint32x4_t number = vceqq_f32(x, x);
+        uint16x4_t half = vreinterpret_u16_f16(vcvt_f16_f32(vbslq_f32(number, x, nan)));
+        largest = vmax_u16(largest, vand_u16(vand_u16(half, vdup_n_u16(0x7fff)), vmovn_u32(number)));
+        vst1_u16(out + i, half);
+    }
+    return vmaxv_u16(largest);
+}
 #endif
 
 bool clsp_f16_narrow(uint16_t *out, const float *values, size_t count, size_t *where)
 {
     size_t whole = 0;
     uint32_t largest = 0;
-#if HAS_X86
+#if HAS_X86 || HAS_ARM64
     if (clsp_f16_ways() > 0) {
         whole = count / VECTOR * VECTOR;
-        largest = narrow_x86(out, values, whole);
+        largest = narrow_vectors(out, values, whole);
     }
 #endif
     uint32_t last = narrow_plain(out + whole, values + whole, count - whole);

@@ -1,6 +1,7 @@
 /* One head's attention in plain C, for processors without a kernel of their own: vectors of four, as the compiler sees
  * fit. It also says which kernel an instruction set has. */
 #include "compute/attention_head.h"
+#include "compute/four.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,9 +9,13 @@
 #define KERNEL clsp_head_portable
 #define TARGET
 #define PAIRS 0
+#if CLSP_ARM64 /* 32 registers */
+#define BLOCK 4
+#else
 #define BLOCK 2
+#endif
 enum { LANES = 4 };
-typedef float vec __attribute__((vector_size(LANES * 4), may_alias));
+typedef clsp_four vec;
 typedef int32_t choice __attribute__((vector_size(LANES * 4)));
 
 static inline vec larger(vec a, vec b)
@@ -23,7 +28,7 @@ static inline float greater(float a, float b) { return a > b ? a : b; }
 
 #define SPLAT(x) ((vec){(x), (x), (x), (x)})
 #define BROADCAST(p) SPLAT(*(p))
-#define FMA(a, b, c) ((a) * (b) + (c))
+#define FMA(a, b, c) CLSP_FOUR_FMA(a, b, c)
 #define DOT(sum, a, b) FMA(a, b, sum)
 #define MAX(a, b) larger(a, b)
 #define SUM(v) (((v)[0] + (v)[2]) + ((v)[1] + (v)[3]))

@@ -1,12 +1,11 @@
-/* Kernels in plain C with the compiler's vector types, for every other processor: tiles of 6 x 16. Products are not
- * fused with sums (cmake/warnings.cmake), so that every compiler gives the same bits. */
+/* Kernels in plain C with the compiler's vector types, for every other processor: tiles of 6 x 16. */
+#include "compute/four.h"
 #include "compute/gemm_kernels.h"
 
 #define TARGET
 #define INLINE TARGET __attribute__((always_inline)) static inline
-typedef float vec __attribute__((vector_size(16)));
+typedef clsp_four vec;
 typedef int32_t ivec __attribute__((vector_size(16)));
-typedef uint16_t half_vec __attribute__((vector_size(8)));
 enum { LANES = 4, MR = 6, NV = 4 };
 
 static inline vec load(const float *from)
@@ -25,7 +24,7 @@ static inline vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a
         memcpy((p), &stored_, sizeof stored_);                                                                         \
     } while (0)
 #define SET(f) set(f)
-#define FMA(a, b, c) ((a) * (b) + (c))
+#define FMA(a, b, c) CLSP_FOUR_FMA(a, b, c)
 #define LESSER(a, b) choose((a) < (b), a, b)
 #define GREATER(a, b) choose((a) > (b), a, b)
 #define ABSOLUTE(a) (vec)((ivec)(a) & 0x7fffffff)
@@ -35,17 +34,11 @@ static inline vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a
 #include "compute/gemm_activations.h"
 #include "compute/gemm_template.h"
 
-static inline vec widened(const uint16_t *from)
-{
-    half_vec half;
-    memcpy(&half, from, sizeof half);
-    return (vec)(__builtin_convertvector(half, ivec) << 16);
-}
 #define FIRST(p) set(*(p))
-#define MULTIPLY_ADD(sum, x, w) ((sum) + (x) * (w))
+#define MULTIPLY_ADD(sum, x, w) CLSP_FOUR_FMA(x, w, sum)
 
 MULTIPLY(multiply_f32, TARGET, float, LOAD, vec, FIRST, MULTIPLY_ADD)
-MULTIPLY(multiply_widened, TARGET, uint16_t, widened, vec, FIRST, MULTIPLY_ADD)
+MULTIPLY(multiply_widened, TARGET, uint16_t, clsp_four_of_bf16, vec, FIRST, MULTIPLY_ADD)
 
 static const clsp_gemm_kernel kernel_f32 = {"portable", CLSP_GEMM_F32, MR, NV * LANES, multiply_f32,
     multiply_plain, NULL, transpose_small, copy, finish};

@@ -1,6 +1,6 @@
 /* One vector against many rows where they lie, in f16 or f32: what a scan over stored images is made of.
  *
- * Each sum is 16 running sums that are added at the end in a fixed order, without fused multiply-adds, so the three ways
+ * Each sum is 16 running sums that are added at the end in a fixed order, without fused multiply-adds, so all ways
  * of widening f16 give the same bits. The way is picked at the call: the intrinsics for f16 need their own target, and a
  * sanitizer's build can run it too. */
 #include "compute/clones.h"
@@ -8,6 +8,8 @@
 
 #if CLSP_X86
 #include <immintrin.h>
+#elif CLSP_ARM64
+#include <arm_neon.h>
 #endif
 
 typedef void (*half_dot_fn)(float *out, const unsigned char *rows, size_t n, size_t d, const float *g);
@@ -137,6 +139,26 @@ AVX512 static void dot_avx512(float *out, const unsigned char *rows, size_t n, s
     }
     dot_rows_avx512(out + i, rows, n - i, d, g);
 }
+#elif CLSP_ARM64
+static void dot_neon(float *out, const unsigned char *rows, size_t n, size_t d, const float *g)
+{
+    size_t whole = d / CLSP_LANES * CLSP_LANES, rest = (d - whole) * sizeof(uint16_t);
+    for (size_t i = 0; i < n; i++, rows += d * sizeof(uint16_t)) {
+        float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+        unsigned char last[CLSP_LANES * sizeof(uint16_t)] = {0};
+        if (rest > 0) memcpy(last, rows + whole * sizeof(uint16_t), rest);
+        for (size_t c = 0; c < d; c += CLSP_LANES) {
+            const unsigned char *from = c < whole ? rows + c * sizeof(uint16_t) : last;
+#pragma GCC unroll 4
+            for (size_t q = 0; q < 4; q++) {
+                float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(from + 8 * q)));
+                sums[q] = vaddq_f32(sums[q], vmulq_f32(x, vld1q_f32(g + c + 4 * q)));
+            }
+        }
+        float32x4_t quarter = vaddq_f32(vaddq_f32(sums[0], sums[2]), vaddq_f32(sums[1], sums[3]));
+        out[i] += (quarter[0] + quarter[1]) + (quarter[2] + quarter[3]);
+    }
+}
 #endif
 
 /* The widest way that the processor has and clsp_f16_way allows. */
@@ -145,6 +167,8 @@ static half_dot_fn half_dot(void)
 #if CLSP_X86
     static const half_dot_fn ways[] = {dot_plain, dot_avx2, dot_avx512};
     return ways[clsp_f16_ways()];
+#elif CLSP_ARM64
+    return clsp_f16_ways() > 0 ? dot_neon : dot_plain;
 #else
     return dot_plain;
 #endif
