@@ -9,7 +9,7 @@
  *   clipspan.charts.pairs({title, unit, names: [before, after], items, format})   items: {name, before, after ?}, each {value, low ?, high ?}
  *
  * Each returns a <figure>; its .querySelector("svg") can be saved; figure.rows() gives the table as rows for CSV. Titles stand in
- * the figure's caption. A chart draws itself anew when its width changes; its height is fixed, so nothing jumps. */
+ * the figure's caption; what a chart is made of is not read out one by one. A chart draws itself anew when its width changes; its height is fixed, so nothing jumps. */
 "use strict";
 (function () {
   const el = (...args) => clipspan.el(...args), svg = (...args) => clipspan.svg(...args);
@@ -40,7 +40,7 @@
 
   /* draw(width) fills the drawing; called again when the width changes. */
   function figure({ title, height, draw, rows, said }) {
-    const drawing = svg("svg", { class: "chart", role: "img", "data-title": title,
+    const drawing = svg("svg", { class: "chart", role: "img",
       "aria-label": `${title}. ${said || ""} The numbers are in the table below.`, height });
     const details = el("details", { class: "numbers-of" }, el("summary", null, "The numbers",
       el("span", { class: "visually-hidden" }, `: ${title}`)));
@@ -54,7 +54,7 @@
       if (Math.abs(width - drawn) < 1) return;
       drawn = width;
       drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      clipspan.fill(drawing, draw(width));
+      clipspan.fill(drawing, svg("g", { "aria-hidden": "true" }, draw(width)));
     };
     redraw(560);
     new ResizeObserver(([entry]) => { if (entry.contentRect.width > 0) redraw(Math.round(entry.contentRect.width)); }).observe(whole);

@@ -13,7 +13,6 @@
  *   clipspan.colours.legend({kind, limit, unit, format, low, high, over})   an element: the map as a bar, its ends and middle with
  *       numbers (format(value), by default clipspan.number), the unit, and words at the ends if given; over: true for maps over
  *       pictures, whose colours are the same in both themes
- *   clipspan.colours.drawn(options, x, y)   the same two legends as an SVG <g>, 220 wide, for pictures that are saved
  *   clipspan.colours.marks({items: [{name, mark, rgb}], unit})   an element: the legend of kinds
  */
 "use strict";
@@ -98,22 +97,5 @@
       clipspan.el("span", { class: "legend-mark", "aria-hidden": "true", style: { background: css(item.rgb), color: ink(item.rgb) } }, item.mark),
       item.name))));
 
-  const SOFT = "#615d55", INK = "#22211e";
-  const letters = (x, y, anchor, what, fill = INK) => clipspan.svg("text",
-    { x, y, "text-anchor": anchor, fill, "font-size": 10, "font-family": "sans-serif" }, what);
-  function drawn({ kind, limit, unit, items, format = clipspan.number }, x, y) {
-    const top = letters(x, y + 9, "start", unit, SOFT);
-    if (items) return clipspan.svg("g", null, top, items.map((item, i) => {
-      const left = x + (i % 2) * 110, at = y + 16 + 18 * Math.floor(i / 2);
-      return [clipspan.svg("rect", { x: left, y: at, width: 20, height: 14, fill: `rgb(${item.rgb})` }),
-        letters(left + 10, at + 10.5, "middle", item.mark, ink(item.rgb)), letters(left + 26, at + 10.5, "start", item.name)];
-    }));
-    const steps = 44, ends = kind === "zero" ? [-limit, 0, limit] : [0, limit / 2, limit];
-    return clipspan.svg("g", null, top, Array.from({ length: steps },
-      (_, i) => clipspan.svg("rect", { x: x + (220 * i) / steps, y: y + 15, width: 220 / steps + 0.3, height: 9,
-      fill: `rgb(${kind === "zero" ? zero((2 * (i + 0.5)) / steps - 1) : most((i + 0.5) / steps)})` })),
-    ends.map((v, i) => letters(x + 110 * i, y + 36, ["start", "middle", "end"][i], format(v))));
-  }
-
-  clipspan.colours = { most, zero, css, ink, line, washed, scale, legend, marks, drawn };
+  clipspan.colours = { most, zero, css, ink, line, washed, scale, legend, marks };
 })();

@@ -12,7 +12,6 @@
  *   grid.select([l, h] or null), grid.second([l, h] or null)   the heads that are shown open; no callback
  *   grid.focus(l, h)    moves the keyboard there
  *   grid.mode           "open" (at first), "second" or "toggle": what a plain click and Enter do, for those without keys
- *   grid.svg(legend)    the grid as an <svg> to save; legend ?: what clipspan.colours.legend or .marks was given
  *
  * Keys: arrows, Home and End (in the row; with Ctrl in the grid), Page Up and Page Down (in the column), Enter, Shift+Enter,
  * Space. One cell is in the tab order. Cells are 24 pixels and more; a wide grid scrolls in its frame. */
@@ -58,7 +57,7 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
     const what = cell(c.l, c.h), style = c.element.style;
     style.background = what.rgb ? clipspan.colours.css(what.rgb) : "";
     style.color = what.rgb ? clipspan.colours.ink(what.rgb) : "";
-    c.mark.dataset.mark = what.mark || "";
+    c.mark.textContent = what.mark || "";
     if (c.element.firstChild !== (what.picture || c.mark)) c.element.replaceChildren(...(what.picture ? [what.picture, c.mark] : [c.mark]));
     c.element.className = [what.rgb ? "" : "unknown", what.off ? "off" : "", same(shown.first, c.l, c.h) ? "first" : "",
       same(shown.second, c.l, c.h) ? "second" : "", what.picture ? "pictured" : ""].join(" ").trim();
@@ -121,25 +120,6 @@ clipspan.grid = function ({ layers, heads, name, cell, open, second, toggle }) {
   table.addEventListener("pointerover", look);
   table.addEventListener("focusin", (event) => { look(event); const c = target(event); if (c) reach(Number(c.dataset.l), Number(c.dataset.h)); });
   table.addEventListener("pointerleave", sayOpen);
-
-  grid.svg = (legend) => {
-    const side = 22, left = 34, topEdge = 34;
-    const text = (x, y, anchor, what, fill = "#615d55", size = 10) =>
-      clipspan.svg("text", { x, y, "text-anchor": anchor, fill, "font-size": size, "font-family": "sans-serif" }, what);
-    const parts = cells.map(({ l, h }) => {
-      const what = cell(l, h), rgb = what.rgb || [240, 238, 234], x = left + h * side, y = topEdge + l * side;
-      return [clipspan.svg("rect", { x, y, width: side - 1, height: side - 1, fill: `rgb(${rgb})` }, clipspan.svg("title", null, words(l, h, what))),
-        what.picture ? clipspan.svg("image", { x, y, width: side - 1, height: side - 1, href: what.picture.toDataURL() }) : null,
-        what.mark ? text(x + side / 2, y + side / 2 + 3.5, "middle", what.mark, clipspan.colours.ink(rgb)) : null];
-    });
-    const foot = topEdge + layers * side + 12, width = Math.max(left + heads * side, left + 220) + 10;
-    const height = foot + (!legend ? 0 : legend.items ? 22 + 18 * Math.ceil(legend.items.length / 2) : 44);
-    return clipspan.svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": name, "data-title": name },
-      text(left, 12, "start", "head"), text(4, topEdge - 8, "start", "layer"),
-      Array.from({ length: heads }, (_, h) => text(left + (h + 0.5) * side, topEdge - 8, "middle", String(h))),
-      Array.from({ length: layers }, (_, l) => text(left - 6, topEdge + (l + 0.5) * side + 3.5, "end", String(l))), parts,
-      legend ? clipspan.colours.drawn(legend, left, foot) : null);
-  };
 
   of(...at).element.tabIndex = 0;
   grid.redraw();

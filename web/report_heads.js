@@ -207,19 +207,13 @@ clipspan.report = clipspan.report || { sections: [] };
 
     const follow = (state) => { colour(state.colour); set("first", state[keys.first] || worthFirst()); set("second", state[keys.second]); };
     const worthFirst = () => (worth(doc)[0] || doc.heads[doc.heads.length - 1]).name;
-    const menu = clipspan.save.menu({ name: place.file("heads"), picture: () => grid.saved(), csv: () => csvOf(doc, effects),
+    const menu = clipspan.save.menu({ name: place.file("heads"), picture: () => [grid.element, legend], csv: () => csvOf(doc, effects),
       json: () => doc, command });
-    grid.saved = () => {
-      const svg = grid.svg(shown.way.scale);
-      saved.replaceChildren(svg);
-      return svg;
-    };
-    const saved = el("div", { class: "off-page", "aria-hidden": "true" });
     clipspan.fill(whole, el("div", { class: "explorer-grid" }, el("div", { class: "spread" }, choice, menu), grid.element, legend,
       el("p", { class: "soft small keys" }, "Arrow keys move, ", el("kbd", null, "Enter"), " opens, ", el("kbd", null, "Shift"),
         " with a click or ", el("kbd", null, "Enter"), " compares."),
       el("p", { class: "soft small fingers" }, "A cell opens its head; Compare, then another cell, shows two beside each other."),
-      allHeads(doc, place), clipspan.save.made(command, "all heads"), saved), panels.first, panels.second);
+      allHeads(doc, place), clipspan.save.made(command, "all heads")), panels.first, panels.second);
     place.shared.redraw.push(follow);
     follow(clipspan.address.read());
     return whole;

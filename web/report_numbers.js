@@ -6,11 +6,11 @@ clipspan.report = clipspan.report || { sections: [] };
   const interval = (m, format = percent) => (Number.isFinite(m.low) ? `${format(m.low)} to ${format(m.high)}` : "");
 
   /* A panel: its content, what it exports and how it was made. */
-  function panel(place, { name, picture, csv, json, command, title }, ...content) {
-    const body = el("div", { class: "panel-body" }, content), svg = () => body.querySelector("svg.chart");
+  function panel(place, { name, csv, json, command, title }, ...content) {
+    const body = el("div", { class: "panel-body" }, content), chart = body.querySelector("figure.chart-whole");
     return el("div", { class: "panel" }, el("div", { class: title ? "spread panel-head" : "panel-head bare" },
       title ? el("h" + place.level, null, title) : null,
-      clipspan.save.menu({ name: place.file(name), picture: picture || (() => svg() || body), csv, json, command })), body,
+      clipspan.save.menu({ name: place.file(name), picture: () => chart || body, csv, json, command })), body,
         clipspan.save.made(command, title || place.file(name)));
   }
   clipspan.report.panel = panel;
@@ -74,8 +74,8 @@ clipspan.report = clipspan.report || { sections: [] };
     const drawing = clipspan.svg("svg", { class: "small-grid", viewBox: `0 0 ${heads} ${layers}`, preserveAspectRatio: "none", role: "img",
       style: { "aspect-ratio": `${heads} / ${layers}` }, "aria-label": `${attribute.name} over all heads, ${layers} layers by ${heads} heads; ` +
         `most in ${best.map((h) => `${h.name} ${percent(of(h), 0)}`).join(", ")}` },
-    doc.heads.map((h) => clipspan.svg("rect", { x: h.head, y: h.layer, width: 1.02, height: 1.02,
-      style: { fill: clipspan.colours.css(colour(Math.max(0, of(h) || 0))) } }, clipspan.svg("title", null, `${h.name}: ${percent(of(h), 0)}`))));
+    clipspan.svg("g", { "aria-hidden": "true" }, doc.heads.map((h) => clipspan.svg("rect", { x: h.head, y: h.layer, width: 1.02, height: 1.02,
+      style: { fill: clipspan.colours.css(colour(Math.max(0, of(h) || 0))) } }, clipspan.svg("title", null, `${h.name}: ${percent(of(h), 0)}`)))));
     return el("figure", { class: "attribute" }, el("figcaption", null, el("strong", null, attribute.name),
       el("span", { class: "soft small" }, ` ${attribute.values} values, ${clipspan.count(attribute.images)} images`)), drawing,
       el("ul", { class: "small numbers" }, best.map((h) => el("li", { class: "spread" }, place.headLink(h.name),

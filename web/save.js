@@ -2,27 +2,18 @@
  *
  *   clipspan.save.menu({name, picture, csv, json, command})   an element, a menu "Export" of what is given:
  *       name      of the files, without an ending
- *       picture   function: an element that is shown on the page. An <svg> is saved as SVG and PNG, anything else as PNG
+ *       picture   function: what is shown on the page, as clipspan.drawing takes it; saved as PNG and SVG
  *       csv       function: an array of rows, each an array of cells; the first row is the header. null: an empty cell
  *       json      function: a value
  *       command   a string or an array of them, or a function that returns one
- *     Functions are called when an item is chosen, so they give what is shown at that time. They may return promises.
+ *     Functions are called when an item is chosen, so they give what is shown at that time.
  *   clipspan.save.made(command, what)  an element: "How it was made", the command (or an array of them, a line each) and a button that
  *                                      copies; what was made, for those who listen
  *   clipspan.save.copy(text)           to the clipboard; says so through clipspan.announce
- *   clipspan.save.file(name, type, content)   a download, of a string or Blob
- *   clipspan.save.csvOf(rows)          RFC 4180
- *   clipspan.save.svgOf(svg)           an <svg> as a file's text: its styles written into it, light theme
- *   clipspan.save.pngOf(element)       a promise of a Blob, at twice the size shown, light theme
  *
  * Works from file://. Pictures are drawn by the browser itself: nothing is fetched but the images shown. */
 "use strict";
 (function () {
-  const XHTML = "http://www.w3.org/1999/xhtml", SVG = "http://www.w3.org/2000/svg";
-  const EDGE = 16, TITLE = 26; /* around a saved picture; above a drawing, for its title */
-  const DRAWN = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin",
-    "opacity", "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline", "font-variant-numeric"];
-
   function file(name, type, content) {
     const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
     const link = clipspan.el("a", { href: url, download: name, hidden: true });
@@ -57,109 +48,24 @@
   }
   const csvOf = (rows) => rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
 
-  /* Does something while the page is in its light theme; nothing is painted in between. */
-  function inLight(action) {
-    const root = document.documentElement, before = root.dataset.theme;
-    root.dataset.theme = "light";
-    try { return action(); } finally {
-      if (before === undefined) delete root.dataset.theme;
-      else root.dataset.theme = before;
-    }
-  }
-
-  /* With an edge around it, and its title above it, which stands in the page's text. */
-  const heightOf = (svg) => svg.getBoundingClientRect().height + 2 * EDGE + (svg.dataset.title ? TITLE : 0);
-
-  function svgOf(svg) {
-    const copied = svg.cloneNode(true), box = svg.getBoundingClientRect();
-    inLight(() => {
-      const from = [svg, ...svg.querySelectorAll("*")], to = [copied, ...copied.querySelectorAll("*")];
-      from.forEach((element, i) => {
-        const style = getComputedStyle(element);
-        for (const property of DRAWN) to[i].setAttribute(property, style.getPropertyValue(property));
-        to[i].removeAttribute("class");
-      });
-    });
-    const title = svg.dataset.title, head = title ? TITLE : 0, width = box.width + 2 * EDGE, height = heightOf(svg);
-    copied.setAttribute("xmlns", SVG);
-    copied.setAttribute("width", width);
-    copied.setAttribute("height", height);
-    copied.setAttribute("viewBox", `${-EDGE} ${-EDGE - head} ${width} ${height}`);
-    copied.prepend(clipspan.svg("rect", { x: -EDGE, y: -EDGE - head, width, height, fill: "#fff" }));
-    if (title) copied.append(clipspan.svg("text", { x: 0, y: -12, fill: "#22211e", "font-family": "sans-serif", "font-size": 13,
-      "font-weight": 600 }, title));
-    return new XMLSerializer().serializeToString(copied);
-  }
-
-  function stillOf(image) {
-    if (image.src.startsWith("data:")) return image.src;
-    const canvas = clipspan.el("canvas", { width: image.naturalWidth, height: image.naturalHeight });
-    canvas.getContext("2d").drawImage(image, 0, 0);
-    return canvas.toDataURL("image/png");
-  }
-
-  /* A canvas as an image of the same look, whatever the page's styles say of images. */
-  function stillCanvas(canvas) {
-    const look = getComputedStyle(canvas), style = { filter: "none", "object-fit": "fill", "max-width": "none" };
-    for (const name of ["position", "top", "left", "width", "height", "opacity", "display", "border-radius",
-      "aspect-ratio"]) style[name] = look.getPropertyValue(name);
-    return clipspan.el("img", { src: canvas.toDataURL("image/png"), style });
-  }
-
-  /* The element as it stands, with its canvases and images inside it and the page's styles beside it. */
-  function enclosed(element) {
-    const copied = element.cloneNode(true), box = element.getBoundingClientRect();
-    const drawn = element.querySelectorAll("canvas"), images = element.querySelectorAll("img");
-    copied.querySelectorAll("img").forEach((image,
-      i) => { if (images[i].naturalWidth > 0) image.src = stillOf(images[i]); image.removeAttribute("loading"); });
-    copied.querySelectorAll("canvas").forEach((canvas, i) => canvas.replaceWith(stillCanvas(drawn[i])));
-    copied.querySelectorAll(".save, .made, .numbers-of, .button, .map-opacity, script, [popover]").forEach((part) => part.remove());
-    const rules = [...document.styleSheets].flatMap((sheet) => {
-      try { return [...sheet.cssRules].map((rule) => rule.cssText); } catch (foreign) { return []; }
-    });
-    const width = Math.ceil(box.width) + 2 * EDGE, height = heightAt(copied, element.parentElement, box.width) + 2 * EDGE;
-    const svg = clipspan.svg("svg", { width, height, "data-theme": "light" },
-      clipspan.svg("style", null, rules.join("\n")), clipspan.svg("foreignObject", { width: "100%", height: "100%" }));
-    const body = document.createElementNS(XHTML, "body");
-    body.style.cssText = `padding:${EDGE}px;width:${width}px;background:#fff;container-type:inline-size`;
-    body.append(copied);
-    svg.lastChild.append(body);
-    svg.setAttribute("xmlns", SVG);
-    return { text: new XMLSerializer().serializeToString(svg), width, height };
-  }
-
-  /* The height that an element takes at a width, tried out of sight where the same rules hold for it; what asks for the
-   * width around it is told this one, as in the picture. */
-  function heightAt(element, parent, width) {
-    const aside = clipspan.el("div", { "aria-hidden": "true",
-      style: { position: "absolute", left: "-300vw", top: "0", width: `${width}px`, "container-type": "inline-size" } }, element);
-    parent.append(aside);
-    const height = Math.ceil(element.getBoundingClientRect().height);
-    aside.remove();
-    return height;
-  }
-
-  async function pngOf(element) {
-    const isSvg = element instanceof SVGSVGElement, box = element.getBoundingClientRect();
-    const { text, width, height } = isSvg ? { text: svgOf(element), width: box.width + 2 * EDGE, height: heightOf(element) } : enclosed(element);
-    const image = new Image();
+  /* At twice the size shown. */
+  async function pngOf({ text, width, height }) {
+    const image = new Image(), canvas = clipspan.el("canvas", { width: 2 * width, height: 2 * height });
     image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(text);
     await image.decode();
-    const scale = 2, canvas = clipspan.el("canvas", { width: Math.ceil(width * scale), height: Math.ceil(height * scale) });
-    const context = canvas.getContext("2d");
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     return new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("no picture"))), "image/png"));
   }
 
   function items({ name, picture, csv, json, command }) {
     const list = [];
-    if (picture) list.push(["Picture, PNG", async () => file(name + ".png", "image/png", await pngOf(await picture()))]);
-    if (picture && picture() instanceof SVGSVGElement)
-      list.push(["Drawing, SVG", async () => file(name + ".svg", "image/svg+xml", svgOf(await picture()))]);
-    if (csv) list.push(["Table, CSV", async () => file(name + ".csv", "text/csv", csvOf(await csv()))]);
-    if (json) list.push(["Data, JSON", async () => file(name + ".json", "application/json", JSON.stringify(await json(), null, 1) + "\n")]);
+    if (picture) {
+      const drawn = () => clipspan.drawing(picture());
+      list.push(["Picture, PNG", async () => file(name + ".png", "image/png", await pngOf(await drawn()))]);
+      list.push(["Drawing, SVG", async () => file(name + ".svg", "image/svg+xml", (await drawn()).text)]);
+    }
+    if (csv) list.push(["Table, CSV", async () => file(name + ".csv", "text/csv", csvOf(csv()))]);
+    if (json) list.push(["Data, JSON", async () => file(name + ".json", "application/json", JSON.stringify(json(), null, 1) + "\n")]);
     if (command) list.push(["Copy the command", () => copy(linesOf(typeof command === "function" ? command() : command))]);
     return list;
   }
@@ -207,5 +113,5 @@
     clipspan.el("div", { class: "made-command" }, clipspan.el("pre", null, clipspan.el("code", null, linesOf(command))),
       clipspan.el("button", { type: "button", class: "button slim", on: { click: () => copy(linesOf(command)) } }, "Copy")));
 
-  clipspan.save = { menu, made, copy, file, csvOf, svgOf, pngOf };
+  clipspan.save = { menu, made };
 })();

@@ -82,30 +82,17 @@
     })];
     const data = () => ({ text: viewer.look().text, minus: viewer.minus(), unit: viewer.effectUnit(), effects: viewer.effects(), mean_effects: viewer.means(),
       off: [...viewer.off()], by: viewer.by(), texts: viewer.without(viewer.off()) });
-    let made = null, limit = 1;
+    let made = null;
     const panel = viewer.panel({ id: "heads", title: "Which heads",
       lead: ["Each cell is a head, coloured by its ", term("direct", "direct effect"), " on the text. Open one to see what it is about; ",
         "switch some off to see what the texts’ probabilities owe to them."],
-      save: { picture, csv: table, json: data, command } });
+      save: { picture: () => [of, made.grid.element, legend], csv: table, json: data, command } });
     const click = viewer.radios({ name: "click", legend: "A click", value: "open", options: [["open", "opens a head"], ["toggle", "switches it off"]],
       on: (value) => { if (made) made.grid.mode = value; mode = value; } });
     let mode = "open";
     const of = el("span", { class: "small soft contrast" });
     panel.controls.append(click.element, of);
     const legend = el("div"), lists = el("div"), without = viewer.withoutHeads(), one = viewer.headCard();
-
-    /* The grid with its scale, for a while on the page: only there it has its looks. */
-    function picture() {
-      const grid = made.grid.svg(), width = Math.max(220, Number(grid.getAttribute("width"))), top = Number(grid.getAttribute("height")) + 8;
-      const text = (x, y, anchor, words) => clipspan.svg("text", { x, y, "text-anchor": anchor, "font-size": 10, "font-family": "sans-serif", fill: "#22211e" }, words);
-      const bar = Array.from({ length: 40 }, (_, i) => clipspan.svg("rect", { x: 10 + 5 * i, y: top + 20, width: 5.2, height: 9, fill: clipspan.colours.css(clipspan.colours.zero((i + 0.5) / 20 - 1)) }));
-      const whole = clipspan.svg("svg", { viewBox: `0 0 ${width} ${top + 52}`, width, height: top + 52 }, grid, bar, text(10, top + 13, "start", `${viewer.effectUnit()}, ${viewer.contrast()}`),
-        text(10, top + 42, "start", `${clipspan.signed(-limit, 2)} against`), text(110, top + 42, "middle", "0"), text(210, top + 42, "end", `${clipspan.signed(limit, 2)} for`));
-      const holder = el("div", { class: "offstage" }, whole);
-      document.body.append(holder);
-      setTimeout(() => holder.remove(), 2000);
-      return whole;
-    }
 
     function build() {
       made = makeGrid();
@@ -117,7 +104,7 @@
     function draw() {
       if (!made || made.key !== viewer.state.model) build();
       if (panel.body.firstChild !== made.whole) panel.show(made.whole);
-      limit = made.update();
+      const limit = made.update();
       clipspan.fill(legend, clipspan.colours.legend({ kind: "zero", limit, unit: viewer.effectUnit(), format: (v) => clipspan.signed(v, 2), low: "against", high: "for" }));
       viewer.keepFocus(lists, () => clipspan.fill(lists, rankings(limit)));
       panel.remade();

@@ -145,7 +145,7 @@
   }
 
   function chooser(words, looks, onFile = openFile) {
-    const input = el("input", { type: "file", accept: TYPES.join(","), class: "visually-hidden",
+    const input = el("input", { type: "file", accept: TYPES.join(","), class: "visually-hidden", "aria-label": words,
       on: { change: () => { if (input.files[0]) onFile(input.files[0]); input.value = ""; } } });
     return el("label", { class: `button ${looks}` }, input, words);
   }

@@ -30,7 +30,7 @@
     function remade() {
       const command = save && save.command ? save.command() : null, before = made.firstChild;
       if (!command || (before && before.dataset.command === command)) return;
-      viewer.keepFocus(made, () => clipspan.fill(made, clipspan.save.made(command)));
+      viewer.keepFocus(made, () => clipspan.fill(made, clipspan.save.made(command, title)));
       made.firstChild.dataset.command = command;
       made.firstChild.open = Boolean(before && before.open);
     }

@@ -75,7 +75,7 @@
     const { name, means } = of(key), id = `word-${++count}`;
     const note = clipspan.el("span", { class: "word-note", id, popover: "auto", role: "note" }, clipspan.el("strong", null, name), " ", means);
     const button = clipspan.el("button", { type: "button", class: "word", popovertarget: id,
-      "aria-label": `${text || name}: what it means` }, text || name);
+      "aria-description": "what it means" }, text || name);
     note.addEventListener("toggle", (event) => {
       const opened = event.newState === "open";
       if (opened) place(button, note);

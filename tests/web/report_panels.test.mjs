@@ -212,7 +212,7 @@ describe('the panels of the report', () => {
 
   test('explain a term where it first stands', async () => {
     const { page } = await open(made.report);
-    const word = page.getByRole('button', { name: 'head: what it means' });
+    const word = page.getByRole('button', { name: 'head', exact: true }).first();
     await word.focus();
     await page.keyboard.press('Enter');
     const note = page.locator('[popover]:popover-open');
