@@ -77,6 +77,7 @@ typedef struct exchange {
     size_t announced; /* bytes of the body */
     const char *allow; /* methods, of a path that is asked with another; NULL: it is not */
     bool begun_work, answered, gone;
+    bool last; /* the client asks nothing more on this connection, as it said */
     bool known; /* it brought the token, where there is one */
 } exchange;
 
@@ -129,12 +130,12 @@ static double patience(const serve_server *server, const connection *link)
     }
 }
 
-/* The client has closed its side, and all that it sent was read. */
-static bool is_closed(const connection *link)
+/* The client has closed its side, and all that it sent was read; of one that said it would (`last`): the connection broke. */
+static bool is_closed(const connection *link, bool last)
 {
     char byte;
     ssize_t got = recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    return (got == 0 && !last) || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 /* Now and then: who is too slow, and who has gone. An end that comes along with the last bytes escapes the library, which is
@@ -145,7 +146,7 @@ static void cut_slow(serve_server *server)
     if (at - server->looked < 1e-3 * TICK_MILLISECONDS) return;
     server->looked = at;
     for (connection *link = server->connections; link != NULL; link = link->next) {
-        bool ended = link->phase != WORKING && link->phase != SENDING && is_closed(link);
+        bool ended = link->phase != WORKING && link->phase != SENDING && is_closed(link, false);
         if (ended || at - link->since > patience(server, link)) shutdown(link->fd, SHUT_RDWR); /* this is a change */
     }
 }
@@ -157,7 +158,7 @@ static int is_pointless(void *given, const clipspan_progress *progress)
 {
     exchange *x = given;
     (void)progress;
-    x->gone = is_closed(x->link);
+    x->gone = is_closed(x->link, x->last);
     return x->gone || atomic_load(&x->server->stopping) || now() - x->begun > WORK_SECONDS;
 }
 
@@ -386,8 +387,14 @@ static bool prepare(exchange *x, const char *method, const char *path)
     return true;
 }
 
+static bool is_last(const exchange *x, const char *version)
+{
+    const char *after = header(x, "Connection");
+    return after != NULL ? strcasecmp(after, "close") == 0 : strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+}
+
 static enum MHD_Result begin(serve_server *server, struct MHD_Connection *handle, const char *path, const char *method,
-                             void **context)
+                             const char *version, void **context)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(handle, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     exchange *x = calloc(1, sizeof *x);
@@ -401,6 +408,7 @@ static enum MHD_Result begin(serve_server *server, struct MHD_Connection *handle
     x->link = info->socket_context;
     x->hooks = (clipspan_hooks){.progress = is_pointless, .user = x};
     x->request.hooks = &x->hooks;
+    x->last = is_last(x, version);
     enter(x->link, READING);
     if (prepare(x, method, path)) return MHD_YES;
     /* a body with two lengths has no end; who asks first whether to send it is spared it */
@@ -451,8 +459,7 @@ static enum MHD_Result on_request(void *given, struct MHD_Connection *handle, co
                                   const char *version, const char *bytes, size_t *length, void **context)
 {
     exchange *x = *context;
-    (void)version;
-    if (x == NULL) return begin(given, handle, path, method, context);
+    if (x == NULL) return begin(given, handle, path, method, version, context);
     if (*length > 0) return take(x, bytes, length);
     return x->answered ? send_answer(x) : start(x);
 }

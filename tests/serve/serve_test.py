@@ -55,7 +55,8 @@ def grey(side):
 
 
 def raw(server, data):
-    """Bytes to the server and no more, and what comes back until it closes. (A request that is worked on is dropped by that.)"""
+    """Bytes to the server and no more, and what comes back until it closes. (A request that is worked on is dropped by that, but with
+    Connection: close.)"""
     with server.socket() as s:
         try:
             s.sendall(data)
@@ -604,6 +605,16 @@ class Hardship(unittest.TestCase):
         with Server(SCRATCH, DEMO) as server:
             got = raw(server, one * 20 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
             self.assertEqual(got.count(b"HTTP/1.1 200 OK"), 21)
+
+    def test_a_client_that_closes_its_side_behind_its_last_request_is_answered(self):
+        with Server(SCRATCH, DEMO, "store") as server:
+            body = json.dumps({"image": server.hand_in(scene(2)), "texts": ["a ring"], "off": "L4.H3", "run": True}).encode()
+            head = "POST /api/scores HTTP/1.%d\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
+            expected = server.post("/api/scores", json.loads(body)).body
+            for version, more in ((1, "Connection: close\r\n"), (0, "")):
+                got = raw(server, (head % (version, len(body), more)).encode() + body)
+                self.assertRegex(got, rb"^HTTP/1.[01] 200 OK\r\n")
+                self.assertEqual(got.split(b"\r\n\r\n", 1)[1], expected)
 
     def test_slow_ones_are_cut(self):
         with Server(SCRATCH, DEMO, "--timeout", "1") as server:
