@@ -56,14 +56,16 @@ static void begin_layer(const clsp_pass_rows *r, size_t i, size_t layer)
     clsp_layer_state *state = clsp_pass_state(r, i, layer);
     const clsp_term whole = clsp_pass_layer_term(r, i, layer);
     const float *centre = m->centre + layer * p->width, *size = m->size + layer * p->width;
-    float *right = heads_of(r, i), *mean = right + p->heads, *far = mean + p->heads, square;
+    float *right = heads_of(r, i), *mean = right + p->heads, *far = mean + p->heads, square, common;
     state->common_right = products(r, &whole, clsp_pass_right(r, i), right);
     state->common_mean = products(r, &whole, p->classes, mean);
     clsp_weighted_squares(far, whole.y, centre, whole.weight, size, p->heads, whole.segment);
-    clsp_weighted_squares(&state->common, whole.y_shared, centre + whole.n, whole.weight, size + whole.n, 1, whole.n_shared);
+    clsp_weighted_squares(&common, whole.y_shared, centre + whole.n, whole.weight, size + whole.n, 1, whole.n_shared);
     clsp_products(&square, whole.y, whole.y, 1, p->width);
     state->length = sqrtf(square) + whole.weight * p->centre_lengths[layer];
-    state->square = state->common + sum_of(far, p->heads);
+    state->square = common + sum_of(far, p->heads);
+    state->common = sqrtf(common);
+    for (size_t h = 0; h < p->heads; h++) far[h] = sqrtf(far[h]);
     const clsp_bound *bound = &m->layer[layer];
     state->change = (clsp_change){
         .right = whole.weight * whole.mean[clsp_pass_right(r, i)] - (sum_of(right, p->heads) + state->common_right),
@@ -72,25 +74,47 @@ static void begin_layer(const clsp_pass_rows *r, size_t i, size_t layer)
         .rounding = CLSP_ROUND * (float)(clsp_dots_roundings(whole.n, whole.segment) + p->layers + 16) * state->length * bound->norm};
 }
 
+static clsp_change head_change(const clsp_pass_rows *r, size_t i, size_t layer, size_t head, const clsp_term *term)
+{
+    const clsp_pass *p = r->p;
+    const clsp_bound *bound = &p->maps.head[layer * p->heads + head], *shared = &p->maps.common[layer];
+    const clsp_layer_state *state = clsp_pass_state(r, i, layer);
+    const float *values = heads_of(r, i);
+    return (clsp_change){
+        .right = term->weight * term->mean[clsp_pass_right(r, i)] - (values[head] + term->share * state->common_right),
+        .shift = term->weight * term->mean[p->classes] - (values[p->heads + head] + term->share * state->common_mean),
+        .radius = values[2 * p->heads + head] * bound->most + state->common * shared->most * term->share +
+                  term->weight * bound->left,
+        .rounding = CLSP_ROUND * (float)(clsp_dots_roundings(term->n, term->n) + 16) * state->length *
+                    (bound->norm + shared->norm)};
+}
+
+/* Most heads move no class past the right one. */
+static void rank_heads_by_standing(const clsp_pass_rows *r, size_t i, size_t layer)
+{
+    const clsp_pass *p = r->p;
+    size_t at = r->first + i;
+    const clsp_term whole = clsp_pass_layer_term(r, i, layer);
+    for (size_t h = 0; h < p->heads; h++) {
+        const clsp_term term = head_term(r, layer, h, &whole);
+        const clsp_change change = head_change(r, i, layer, h, &term);
+        const clsp_rank_query query = clsp_pass_query(r, i, clsp_pass_base(r, i, false), &p->top[at], &change, NULL, 0);
+        size_t rank = clsp_rank_by_standing(&query, &p->standing[at]);
+        r->s->open_heads[i * p->heads + h] = rank == CLSP_RANK_UNKNOWN;
+        clsp_pass_put(r, i, CLIPSPAN_ABLATED_HEAD, layer * p->heads + h, rank, query.value);
+    }
+}
+
 static void rank_head(const clsp_pass_rows *r, size_t i, size_t layer, size_t head)
 {
     const clsp_pass *p = r->p;
-    const clsp_ablation_maps *m = &p->maps;
     size_t at = r->first + i, number = layer * p->heads + head;
-    const clsp_bound *bound = &m->head[number], *shared = &m->common[layer];
-    const clsp_layer_state *state = clsp_pass_state(r, i, layer);
-    const float *values = heads_of(r, i);
     const clsp_term whole = clsp_pass_layer_term(r, i, layer), term = head_term(r, layer, head, &whole);
-    float far = sqrtf(values[2 * p->heads + head]);
-    const clsp_change change = {
-        .right = term.weight * term.mean[clsp_pass_right(r, i)] - (values[head] + term.share * state->common_right),
-        .shift = term.weight * term.mean[p->classes] - (values[p->heads + head] + term.share * state->common_mean),
-        .radius = far * bound->most + sqrtf(state->common) * shared->most * term.share + term.weight * bound->left,
-        .rounding = CLSP_ROUND * (float)(clsp_dots_roundings(term.n, term.n) + 16) * state->length * (bound->norm + shared->norm)};
+    const clsp_change change = head_change(r, i, layer, head, &term);
     clsp_rank_query query = clsp_pass_query(r, i, clsp_pass_base(r, i, false), &p->top[at], &change, &term, 1);
-    query.reach = m->reach + number * p->classes;
-    query.far = far;
-    query.most = bound->most;
+    query.reach = p->maps.reach + number * p->classes;
+    query.far = heads_of(r, i)[2 * p->heads + head];
+    query.most = p->maps.head[number].most;
     size_t rank = clsp_rank_by_top(&query, &p->top[at], SIZE_MAX);
     if (rank == CLSP_RANK_UNKNOWN) rank = clsp_rank_by_all(&query, query.base, r->s->classes);
     clsp_pass_put(r, i, CLIPSPAN_ABLATED_HEAD, number, rank, query.value);
@@ -104,7 +128,8 @@ static bool rank_by_bounds(const clsp_pass_rows *r, size_t i, size_t layer, clip
     bool mlps = what == CLIPSPAN_ABLATED_UP_TO_MLPS;
     const clsp_top *top = (mlps ? r->p->top_mlps : r->p->top) + r->first + i;
     const clsp_rank_query query = clsp_pass_query(r, i, clsp_pass_base(r, i, mlps), top, change, NULL, 0);
-    size_t rank = clsp_rank_by_top(&query, top, 0);
+    size_t rank = clsp_rank_by_standing(&query, (mlps ? r->p->standing_mlps : r->p->standing) + r->first + i);
+    if (rank == CLSP_RANK_UNKNOWN) rank = clsp_rank_by_top(&query, top, 0);
     clsp_pass_put(r, i, what, layer, rank, query.value);
     return rank != CLSP_RANK_UNKNOWN;
 }
@@ -132,16 +157,26 @@ static void rank_layer(const clsp_pass_rows *r, size_t i, size_t layer)
     p->whole[at] |= (state->ask & (CLSP_ASK_UP_TO | CLSP_ASK_UP_TO_MLPS)) != 0;
 }
 
+/* The lines that the next image's right class has in the layer's map. */
+static void fetch_right(const clsp_pass_rows *r, size_t i, size_t layer)
+{
+    if (i >= r->n || !clsp_pass_scored(r, i)) return;
+    const float *row = clsp_ablation_maps_rows(&r->p->maps, layer) + clsp_pass_right(r, i) * r->p->width;
+    for (size_t j = 0; j < r->p->width; j += 16) __builtin_prefetch(row + j, 0, 3);
+}
+
 /* Image by image, since an image's factors and its class's map lie side by side; then head by head, so that a head's map stays
  * in the cache for all images' open classes. */
 void clsp_pass_heads(const clsp_pass_rows *r, size_t layer)
 {
     for (size_t i = 0; i < r->n; i++) {
         if (!clsp_pass_scored(r, i)) continue;
+        fetch_right(r, i + 1, layer);
         begin_layer(r, i, layer);
         rank_layer(r, i, layer);
+        rank_heads_by_standing(r, i, layer);
     }
     for (size_t h = 0; h < r->p->heads; h++)
         for (size_t i = 0; i < r->n; i++)
-            if (clsp_pass_scored(r, i)) rank_head(r, i, layer, h);
+            if (clsp_pass_scored(r, i) && r->s->open_heads[i * r->p->heads + h]) rank_head(r, i, layer, h);
 }

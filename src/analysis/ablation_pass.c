@@ -191,6 +191,7 @@ static clipspan_status scratch_open(clsp_pass_scratch *s, const clsp_pass *p, cl
     CLSP_ALLOC(s->vector_sum, clsp_alloc_aligned(p->rows * e, sizeof *s->vector_sum));
     CLSP_ALLOC(s->gathered, clsp_alloc_aligned(p->rows * clsp_max(w, e), sizeof *s->gathered));
     CLSP_ALLOC(s->heads, clsp_alloc(p->rows * p->heads, 3 * sizeof *s->heads));
+    CLSP_ALLOC(s->open_heads, clsp_alloc_zero(p->rows, p->heads));
     CLSP_ALLOC(s->classes, clsp_alloc(c, sizeof *s->classes));
     CLSP_ALLOC(s->terms, clsp_alloc(p->layers, sizeof *s->terms));
     CLSP_ALLOC(s->open, clsp_alloc(CLSP_PASS_OPEN, sizeof *s->open));
@@ -202,7 +203,7 @@ out:
 
 static void scratch_close(clsp_pass_scratch *s)
 {
-    void *const blocks[] = {s->product, s->one, s->vectors, s->vector_sum, s->gathered, s->heads, s->classes, s->terms, s->open,
+    void *const blocks[] = {s->product, s->one, s->vectors, s->vector_sum, s->gathered, s->heads, s->open_heads, s->classes, s->terms, s->open,
                             s->rounded, s->rounded_rows};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
 }
@@ -218,9 +219,11 @@ static clipspan_status buffers_open(clsp_pass *p, clipspan_error *err)
     CLSP_ALLOC(p->base, clsp_alloc_aligned(state, sizeof *p->base));
     CLSP_ALLOC(p->known, clsp_alloc_aligned(state, sizeof *p->known));
     CLSP_ALLOC(p->top, clsp_alloc(p->batch, sizeof *p->top));
+    CLSP_ALLOC(p->standing, clsp_alloc(p->batch, sizeof *p->standing));
     if (p->mlps) {
         CLSP_ALLOC(p->with_mlps, clsp_alloc_aligned(state, sizeof *p->with_mlps));
         CLSP_ALLOC(p->top_mlps, clsp_alloc(p->batch, sizeof *p->top_mlps));
+        CLSP_ALLOC(p->standing_mlps, clsp_alloc(p->batch, sizeof *p->standing_mlps));
     }
     if (p->study->info.named > 0) CLSP_ALLOC(p->set, clsp_alloc_aligned(state, sizeof *p->set));
     CLSP_ALLOC(p->state, clsp_alloc(p->batch * p->layers, sizeof *p->state));
@@ -237,7 +240,7 @@ static void pass_close(clsp_pass *p)
 {
     void *const blocks[] = {p->mean_mlps, p->mean_all_mlps, p->mean_cls, p->mean_set, p->mean_vectors, p->mean_lengths,
                             p->centre_lengths, p->texts_size, p->y, p->base, p->with_mlps, p->known, p->set, p->top,
-                            p->top_mlps, p->state, p->up_to, p->whole, p->scratch};
+                            p->top_mlps, p->standing, p->standing_mlps, p->state, p->up_to, p->whole, p->scratch};
     for (int t = 0; p->scratch != NULL && t < p->threads; t++) scratch_close(&p->scratch[t]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
     clsp_ablation_maps_close(&p->maps);

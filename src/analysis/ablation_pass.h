@@ -41,7 +41,7 @@ typedef struct clsp_change {
 /* What an image is under one layer's ablation. */
 typedef struct clsp_layer_state {
     clsp_change change;
-    float common, square; /* |s (y - w a)|^2: the shared columns' part; all (ablation_maps.h) */
+    float common, square; /* |s (y - w a)| of the shared columns; |...|^2 of all (ablation_maps.h) */
     float common_right, common_mean; /* the shared columns' products with the right class and the mean class */
     float length;         /* |y| + |w a| */
     unsigned char ask;    /* CLSP_ASK_*: which ranks products must tell */
@@ -75,6 +75,7 @@ typedef struct clsp_pass {
     float *y;          /* [L or 1, batch, W] */
     float *base, *with_mlps, *known, *set; /* [batch, C]: B; B without the MLPs; what products say layers add; the named set */
     clsp_top *top, *top_mlps;       /* [batch]: of base, of with_mlps */
+    clsp_standing *standing, *standing_mlps; /* [batch]: likewise */
     clsp_layer_state *state;        /* [batch, L] */
     clsp_change *up_to;             /* [batch]: of the layers so far */
     unsigned char *whole;           /* [batch]: layers up to some one are asked of products */
@@ -86,7 +87,8 @@ typedef struct clsp_pass_scratch {
     float *one;                   /* [C or W] */
     float *vectors, *vector_sum;  /* [rows, E] */
     float *gathered;              /* [rows, W or E] */
-    float *heads;                 /* [rows, 3, H]: products with the right class, with the mean class, |s (y - w a)|^2 */
+    float *heads;                 /* [rows, 3, H]: products with the right class, with the mean class, |s (y - w a)| */
+    unsigned char *open_heads;    /* [rows, H]: those whose rank is not known yet */
     int32_t *classes;             /* [C] */
     clsp_term *terms;             /* [L] */
     clsp_open_class *open;        /* [CLSP_PASS_OPEN] */

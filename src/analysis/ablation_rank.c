@@ -54,31 +54,73 @@ CLSP_CLONES static void extremes(const float *values, size_t n, float *least, fl
     *most = high;
 }
 
+enum { BINS = 256, BLOCK = 512 };
+
+/* bins: [n] of BINS equal ones; -1: no number. */
+CLSP_CLONES static void find_bins(int16_t *restrict bins, const float *restrict values, float low, float scale, size_t n)
+{
+    for (size_t c = 0; c < n; c++) {
+        float at = (values[c] - low) * scale;
+        int bin = at < BINS - 1 ? (int)at : BINS - 1;
+        bins[c] = (int16_t)(at >= 0 ? bin : -1);
+    }
+}
+
+/* The largest of the values whose bin is below `bin`. */
+CLSP_CLONES static float most_below(const float *restrict values, const int16_t *restrict bins, int16_t bin, size_t n)
+{
+    float most = -INFINITY;
+    for (size_t c = 0; c < n; c++) {
+        float value = bins[c] >= 0 && bins[c] < bin ? values[c] : -INFINITY;
+        most = value > most ? value : most;
+    }
+    return most;
+}
+
 /* A histogram says from which value on there are at most CLSP_TOP_MOST classes. */
 void clsp_top_fill(clsp_top *top, const float *values, size_t classes)
 {
-    enum { BINS = 256 };
-    uint32_t bins[BINS] = {0};
+    uint32_t counts[BINS + 1] = {0}; /* the first is of no numbers */
+    int16_t bins[BLOCK];
     float low, high;
     extremes(values, classes, &low, &high);
     *top = (clsp_top){.below = high, .largest = fmaxf(fabsf(low), fabsf(high))};
     float scale = BINS / (high - low);
     if (!(scale > 0) || !isfinite(scale)) return; /* all alike, or not finite: none is listed */
-    for (size_t c = 0; c < classes; c++) {
-        float bin = (values[c] - low) * scale;
-        if (bin >= 0) bins[(size_t)fminf(bin, BINS - 1)]++;
+    for (size_t first = 0; first < classes; first += BLOCK) {
+        size_t n = clsp_min(BLOCK, classes - first);
+        find_bins(bins, values + first, low, scale, n);
+        for (size_t c = 0; c < n; c++) counts[1 + bins[c]]++;
     }
     size_t bin = BINS, listed = 0;
-    while (bin > 0 && listed + bins[bin - 1] <= CLSP_TOP_MOST) listed += bins[--bin];
+    while (bin > 0 && listed + counts[bin] <= CLSP_TOP_MOST) listed += counts[bin--];
     top->below = -INFINITY;
-    for (size_t c = 0; c < classes; c++) {
-        float at = (values[c] - low) * scale;
-        if (!(at >= 0)) continue;
-        if ((size_t)fminf(at, BINS - 1) >= bin)
-            insert(top, values[c], (int32_t)c);
-        else
-            top->below = fmaxf(top->below, values[c]);
+    for (size_t first = 0; first < classes; first += BLOCK) {
+        size_t n = clsp_min(BLOCK, classes - first);
+        find_bins(bins, values + first, low, scale, n);
+        for (size_t c = 0; c < n; c++)
+            if (bins[c] >= (int)bin) insert(top, values[first + c], (int32_t)(first + c));
+        top->below = fmaxf(top->below, most_below(values + first, bins, (int16_t)bin, n));
     }
+}
+
+clsp_standing clsp_standing_of(const clsp_top *top, size_t right, float value)
+{
+    clsp_standing s = {.above = INFINITY, .below = -INFINITY};
+    for (size_t j = 0; j < top->count && s.rank < CLSP_RANK_MOST; j++) {
+        if ((size_t)top->which[j] == right) continue;
+        if (top->value[j] > value) {
+            s.above = top->value[j];
+            s.rank++;
+        } else {
+            s.below = top->value[j];
+            return s;
+        }
+    }
+    if (s.rank == CLSP_RANK_MOST) return s;
+    s.below = top->below;
+    if (!(top->below < value)) s.above = -INFINITY; /* there are others above it: nothing is known */
+    return s;
 }
 
 /* ---- ranks ------------------------------------------------------------------------------------------------------ */
@@ -109,6 +151,7 @@ size_t clsp_rank_by_top(const clsp_rank_query *q, const clsp_top *top, size_t li
             before++;
         else if (!(top->value[j] < least + slack))
             open[count++] = top->which[j];
+        if (count > limit && q->reach == NULL) break; /* those that are before for certain came before it */
     }
     bool all = j < top->count || top->below < least;
     if (before < CLSP_RANK_MOST && count > limit) return CLSP_RANK_UNKNOWN;

@@ -53,6 +53,21 @@ typedef struct clsp_rank_query {
     const clsp_term *terms;
     size_t term_count;
 } clsp_rank_query;
+/* Where the right class stands as it was: `rank` classes, CLSP_RANK_MOST for that many or more, have no less than `above`, the
+ * others, as far as they count, no more than `below`. */
+typedef struct clsp_standing {
+    float above, below;
+    unsigned char rank;
+} clsp_standing;
+/* value: the right class's, of the values that `top` is of. */
+clsp_standing clsp_standing_of(const clsp_top *top, size_t right, float value);
+/* The rank where no class can pass the right one; else CLSP_RANK_UNKNOWN. */
+static inline size_t clsp_rank_by_standing(const clsp_rank_query *query, const clsp_standing *standing)
+{
+    float moved = query->value - query->shift;
+    bool stays = moved + query->radius < standing->above && moved - query->radius > standing->below;
+    return stays ? standing->rank : CLSP_RANK_UNKNOWN;
+}
 /* Classes before the right one, CLSP_RANK_MOST for that many or more. The lower class is first on a tie. top: of base. More
  * than `limit` classes that would have to be evaluated: CLSP_RANK_UNKNOWN. */
 size_t clsp_rank_by_top(const clsp_rank_query *query, const clsp_top *top, size_t limit);

@@ -42,6 +42,13 @@ static void weigh(const clsp_pass_rows *r, float *vectors)
         for (size_t d = 0; d < e; d++) vectors[i * e + d] *= clsp_pass_weight(r, i);
 }
 
+static void find_top(const clsp_pass_rows *r, size_t i, const float *cosines, clsp_top *top, clsp_standing *standing)
+{
+    size_t right = clsp_pass_right(r, i);
+    clsp_top_fill(top, cosines, r->p->classes);
+    *standing = clsp_standing_of(top, right, cosines[right]);
+}
+
 static clipspan_status begin(const clsp_pass_rows *r)
 {
     clsp_pass *p = r->p;
@@ -53,7 +60,7 @@ static clipspan_status begin(const clsp_pass_rows *r)
     clipspan_status status = classify(r, vectors, r->n, base);
     for (size_t i = 0; i < r->n && status == CLIPSPAN_OK; i++) {
         clsp_pass_judge(r, i, CLIPSPAN_ABLATED_NOTHING, 0, base + i * c);
-        clsp_top_fill(&p->top[r->first + i], base + i * c, c);
+        if (clsp_pass_scored(r, i)) find_top(r, i, base + i * c, &p->top[r->first + i], &p->standing[r->first + i]);
         p->whole[r->first + i] = !p->maps.all;
         p->up_to[r->first + i] = (clsp_change){0};
     }
@@ -139,7 +146,7 @@ static clipspan_status mlp_rows(const clsp_pass_rows *r)
         clsp_pass_differ(with + i * c, p->mean_all_mlps, clsp_pass_weight(r, i), c);
         clsp_pass_add(with + i * c, base + i * c, c);
         clsp_pass_judge(r, i, CLIPSPAN_ABLATED_MLPS, 0, with + i * c);
-        clsp_top_fill(&p->top_mlps[r->first + i], with + i * c, c);
+        if (clsp_pass_scored(r, i)) find_top(r, i, with + i * c, &p->top_mlps[r->first + i], &p->standing_mlps[r->first + i]);
     }
     return status;
 }

@@ -42,15 +42,18 @@ CLSP_CLONES static float square_of(const float *x, size_t n)
     return clsp_lanes_sum(&sums);
 }
 
-/* NaN is passed over: the length is NaN too. */
 CLSP_CLONES static float largest_of(const float *x, size_t n)
 {
-    float most = 0;
-    for (size_t c = 0; c < n; c++) {
-        float size = fabsf(x[c]);
-        most = size > most ? size : most;
+    clsp_lane_mask most = {0}; /* of bits, which are in the order of what they stand for */
+    clsp_lanes v;
+    int32_t all = 0;
+    for (size_t c = 0; c < n; c += CLSP_LANES) {
+        load(&v, x, c, n);
+        clsp_lane_mask size = (clsp_lane_mask)v & 0x7fffffff, more = size > most;
+        most = (size & more) | (most & ~more);
     }
-    return most;
+    for (size_t lane = 0; lane < CLSP_LANES; lane++) all = most[lane] > all ? most[lane] : all;
+    return clsp_float_of((uint32_t)all);
 }
 
 /* to: whole numbers nearest to x / factor. Returns |x - factor to|^2. sum: of the numbers. */

@@ -77,7 +77,7 @@ static void ranks_are_the_plain_ones(void **state)
     (void)state;
     static problem p;
     const double strengths[] = {0, 0.001, 0.02, 0.1, 1};
-    size_t by_top = 0, near_top = 0;
+    size_t by_top = 0, near_top = 0, by_standing = 0;
     int32_t open[CLASSES];
     for (int s = 0; s < 5; s++)
         for (int ties = 0; ties <= 1; ties++) {
@@ -95,11 +95,16 @@ static void ranks_are_the_plain_ones(void **state)
                         by_top += rank != CLSP_RANK_UNKNOWN;
                     }
                 }
+                const clsp_standing standing = clsp_standing_of(&p.top, right, p.base[right]);
+                size_t stood = clsp_rank_by_standing(&p.query, &standing);
+                if (stood != CLSP_RANK_UNKNOWN) assert_int_equal(stood, expected);
+                by_standing += stood != CLSP_RANK_UNKNOWN;
                 near_top += expected < CLSP_RANK_MOST;
             }
         }
-    printf("%zu of %d asked of the first classes, %zu near the top\n", by_top, 6 * 10 * CLASSES, near_top);
-    assert_true(by_top > 10 * CLASSES && near_top > 20);
+    printf("%zu of %d asked of the first classes, %zu of %d of the standing, %zu near the top\n", by_top, 6 * 10 * CLASSES,
+           by_standing, 10 * CLASSES, near_top);
+    assert_true(by_top > 10 * CLASSES && by_standing > 2 * CLASSES && near_top > 20);
 }
 
 /* What a sift says is before is, what it leaves out is not, and it leaves nothing open where enough are before. */
