@@ -77,15 +77,33 @@ static double predicted_of(const subject *s, size_t part)
 
 /* ---- text --------------------------------------------------------------------------------------------------- */
 
+/* Where the parts' numbers begin: behind the longest name. */
+static int name_width(const clipspan_maps *maps)
+{
+    size_t width = 12;
+    for (size_t p = 0; p < maps->part_count; p++) width = clsp_max(width, strlen(maps->parts[p]));
+    return (int)width;
+}
+
+/* Cosines have five decimals; a method's values are in a unit of its own, of any size. */
+static void text_patches(const clipspan_map_summary *m, int fixed, clsp_report *report)
+{
+    const double values[] = {m->in_favour, m->against, m->least, m->most};
+    const char *const words[] = {"patches: for ", ", against ", "; ", " to "};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        clsp_report_add(report, fixed ? "%s%+.5f" : "%s%+.3g", words[i], values[i]);
+    clsp_report_add(report, ", largest at row %d, column %d\n", m->row, m->column);
+}
+
 static void text_part(const subject *s, size_t part, clsp_report *report)
 {
     const clipspan_map_summary *m = summary_of(s, part);
-    clsp_report_add(report, "    %-12s ", s->maps->parts[part]);
-    if (!isnan(predicted_of(s, part)))
-        clsp_report_add(report, "effect %+.5f, sum of the map %+.5f (class token %+.5f)\n    %-12s ", predicted_of(s, part),
-                        m->total, m->class_token, "");
-    clsp_report_add(report, "patches: for %+.5f, against %+.5f; %+.5f to %+.5f, largest at row %d, column %d\n",
-                    m->in_favour, m->against, m->least, m->most, m->row, m->column);
+    int width = name_width(s->maps), fixed = !isnan(predicted_of(s, part));
+    clsp_report_add(report, "    %-*s ", width, s->maps->parts[part]);
+    if (fixed)
+        clsp_report_add(report, "effect %+.5f, sum of the map %+.5f (class token %+.5f)\n    %-*s ", predicted_of(s, part),
+                        m->total, m->class_token, width, "");
+    text_patches(m, fixed, report);
 }
 
 static void text_one(const subject *s, clsp_report *report)

@@ -61,18 +61,18 @@ static void as_text(const void *given, clsp_report *report)
     const clipspan_neurons_table *t = s->table;
     const clipspan_neurons_info *info = clipspan_neurons_get_info(t->neurons);
     char images[32], name[32];
-    clsp_report_add(report, "%zu neurons%s%s of %d layers of %d, over %s images; convention %s, lengths in units of %s\n\n",
+    clsp_report_add(report, "%zu neurons%s%s of %d layers of %d, over %s images; %s convention, lengths in units of %s\n\n",
                     t->count, t->order ? ", the largest by " : "", t->order ? t->order : "", info->layers, info->width,
                     clipspan_report_count(images, info->images), clsp_convention_name(t->convention), unit_of(t->convention));
     for (size_t i = 0; i < t->count; i++) {
         const clipspan_neuron *n = &t->rows[i];
         neuron_name(name, n);
         clsp_report_add(report,
-                        "%s: contribution %.4g long (rms), variance %.3g = %.2f%% of L%d's MLP term's, active in %.1f%% "
+                        "%s: contribution %.4g long (rms), variance %.3g = %.2f %% of L%d's MLP term's, active in %.1f %% "
                         "of the images\n",
                         name, n->rms, n->variance, 100.0 * n->share, n->layer, 100.0 * n->active);
-        text_texts(s, report, i, t->most, "writes towards (cosine of its direction)");
-        text_texts(s, report, i, t->least, "writes away from");
+        text_texts(s, report, i, t->most, "texts that its direction is most like (cosine)");
+        text_texts(s, report, i, t->least, "and least like");
         text_images(s, report, i, 0);
         text_images(s, report, i, 1);
         if (i + 1 < t->count) clsp_report_add(report, "\n");

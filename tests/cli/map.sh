@@ -46,7 +46,10 @@ clipspan map late --text snow --rows 0 | grep -o "all heads kept"
 clipspan map late -t snow --rows 0 | grep -o 'strongest *L[0-9]*' | sed 's/  */ /'
 fails clipspan map late -t snow --heads L0.H1
 # other methods
-clipspan map model $images --rows 0 -t snow --method all --png m.png --npy m.npy --tile 60 | grep -c 'patches: for'
+clipspan map model $images --rows 0 -t snow --method all --png m.png --npy m.npy --tile 60 >m.txt
+grep -c 'patches: for' m.txt
+grep 'patches: for' m.txt | awk '{print index($0, "patches")}' | sort -u
+grep -c '[+]0[.]0* to [+]0[.]0*,' m.txt || true
 picture m.png 880 200
 shape m.npy
 clipspan map model $images --rows 0 -t snow --method lrp --npy p.npy -o /dev/null && shape p.npy
