@@ -87,7 +87,7 @@ static const cli_option options[] = {
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a head and attribute", offsetof(settings, csv)},
     {"output", 'o', CLI_TO_STREAM, "FILE", "write there instead of standard output", offsetof(settings, output)},
-    CLI_SPAN_OPTIONS(settings, span, "3"),
+    CLI_SPAN_OPTIONS(settings, span, "all", "3"),
     CLI_END,
 };
 

@@ -149,7 +149,7 @@ static clipspan_status curve(figure_job *job, clipspan_error *err)
         return figure_lacks(job, FIGURE_CURVE,
                             clipspan_store_get_info(job->store)->moments_only
                                 ? "the store holds moments alone, no single images to score"
-                                : "the images have no labels (--column names one of the list's columns)", err);
+                                : "the images have no labels (--column names a column of their list that has them)", err);
     clipspan_status status = CLIPSPAN_OK;
     for (size_t f = 0; f < job->format_count && status == CLIPSPAN_OK; f++) {
         status = figure_path(job, "curve", job->formats[f], path, sizeof path, err);
@@ -196,7 +196,7 @@ static const cli_option options[] = {
     {"classifier", 0, CLI_TEXT, "FILE.npy", "curve, grid: " CLI_CLASSIFIER_HELP, offsetof(figure_settings, scored.classifier)},
     {"stability", 0, CLI_COUNT, "N", "table: also say in how many of N resamples of the images each text is picked again",
      offsetof(figure_settings, span.resamples)},
-    CLI_SPAN_OPTIONS(figure_settings, span, "5"),
+    CLI_SPAN_OPTIONS(figure_settings, span, "last:1", "5"),
     CLI_END,
 };
 

@@ -23,6 +23,25 @@ static void print_usage(FILE *out, const cli_command *command)
     fprintf(out, " [options]");
 }
 
+enum { HELP_COLUMN = 29, HELP_WIDTH = 106 }; /* of an option's words: where they begin, and where a line of them ends */
+enum { EXAMPLE_WIDTH = 100 };
+
+/* Words from the column on, broken between words; the first line goes on from where the cursor is. */
+static void print_wrapped(FILE *out, const char *words)
+{
+    size_t room = HELP_WIDTH - HELP_COLUMN;
+    while (strlen(words) > room) {
+        size_t end = room;
+        while (end > 0 && words[end] != ' ') end--;
+        if (end == 0) end = strcspn(words, " "); /* one word that is longer than the line */
+        fprintf(out, "%.*s\n", (int)end, words);
+        words += end + strspn(words + end, " ");
+        if (*words == '\0') return;
+        fprintf(out, "%*s", HELP_COLUMN, "");
+    }
+    fprintf(out, "%s\n", words);
+}
+
 static void print_option(FILE *out, const cli_option *option)
 {
     char left[96];
@@ -32,9 +51,26 @@ static void print_option(FILE *out, const cli_option *option)
     snprintf(left, sizeof left, "%s--%s%s%s%s", letter, option->name, optional ? "[=" : option->value ? " " : "",
              option->value ? option->value : "", optional ? "]" : "");
     if (strlen(left) > 26)
-        fprintf(out, "  %s\n  %-26s %s\n", left, "", option->help);
+        fprintf(out, "  %s\n%*s", left, HELP_COLUMN, "");
     else
-        fprintf(out, "  %-26s %s\n", left, option->help);
+        fprintf(out, "  %-26s ", left);
+    print_wrapped(out, option->help);
+}
+
+/* A command line, broken before options where it is long, as a shell reads it. */
+static void print_example(FILE *out, const char *indent, const char *example)
+{
+    const char *from = example;
+    fputs(indent, out);
+    while (strlen(from) > EXAMPLE_WIDTH) {
+        const char *end = NULL;
+        for (const char *at = strstr(from + 1, " -"); at != NULL && at - from <= EXAMPLE_WIDTH; at = strstr(at + 1, " -"))
+            end = at;
+        if (end == NULL) break;
+        fprintf(out, "%.*s \\\n%s   ", (int)(end - from), from, indent);
+        from = end;
+    }
+    fprintf(out, "%s\n", from);
 }
 
 void cli_help_command(FILE *out, const cli_command *command)
@@ -44,7 +80,9 @@ void cli_help_command(FILE *out, const cli_command *command)
     fprintf(out, "\n\n%s\n\noptions:\n", command->text);
     for (const cli_option *o = command->options; o->name != NULL; o++) print_option(out, o);
     fprintf(out, "  %-26s %s\n  %-26s %s\n", "    --quiet", "no notes on standard error", "-h, --help", "this text");
-    fprintf(out, "\nexample:\n  %s\n\nexit codes: %s", command->example, exit_codes);
+    fputs("\nexample:\n", out);
+    print_example(out, "  ", command->example);
+    fprintf(out, "\nexit codes: %s", exit_codes);
 }
 
 /* roff: backslashes and leading dots are its own. */
@@ -104,6 +142,7 @@ void cli_help_markdown(FILE *out)
             for (const char *v = o->value ? o->value : ""; *v; v++) fprintf(out, *v == '|' ? " or " : "%c", *v);
             fprintf(out, " | %s |\n", o->help);
         }
-        fprintf(out, "\n    %s\n", command->example);
+        fputc('\n', out);
+        print_example(out, "    ", command->example);
     }
 }

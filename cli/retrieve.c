@@ -412,7 +412,7 @@ const cli_command cli_retrieve = {
             "query is an image of the store, a picture file, or a text. Every image is looked at, where it lies in the\n"
             "store; a query reads the chosen heads' numbers alone. --evaluate asks for every head how often an image's\n"
             "nearest share its value in a column: which head retrieves by place, by colour, by count.",
-    .example = "clipspan retrieve out/demo/store --row 17 --heads L9.H3 --png nearest.png",
+    .example = "clipspan retrieve out/demo/store --row 17 --heads L4.H3 --png nearest.png",
     .options = options,
     .settings_size = sizeof(settings),
     .defaults = &defaults,

@@ -21,11 +21,11 @@ typedef struct cli_span_settings {
 #define CLI_CONVENTION_OPTION(type, member)                                                                           \
     {"convention", 0, CLI_TEXT, "paper|exact", "how shared terms are spread (default paper)", offsetof(type, member)}
 
-#define CLI_SPAN_OPTIONS(type, member, size_said)                                                                     \
+#define CLI_SPAN_OPTIONS(type, member, heads_said, size_said)                                                         \
     {"texts", 't', CLI_LIST, "POOL", "one description a line (- : standard input); blank and repeated lines are left out",                 \
      offsetof(type, member.texts)},                                                                                   \
     {"embeddings", 0, CLI_LIST, "FILE.npy", CLI_EMBEDDINGS_HELP, offsetof(type, member.embeddings)},                  \
-    {"heads", 0, CLI_TEXT, "HEADS", "L22.H13, L22, last:4, all, @FILE, comma-separated (default all)",                \
+    {"heads", 0, CLI_TEXT, "HEADS", "L22.H13, L22, last:4, all, @FILE, comma-separated (default " heads_said ")",     \
      offsetof(type, member.heads)},                                                                                   \
     {"size", 'm', CLI_COUNT, "N", "texts a head (default " size_said ")", offsetof(type, member.size)},               \
     {"rank", 0, CLI_COUNT, "N", "texts are projected on this many singular vectors (default 80)",                     \
