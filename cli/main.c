@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -221,19 +222,54 @@ clipspan_status cli_run_command(const cli_command *command, const char *const *w
     return status;
 }
 
+/* Says what went wrong, standard output's part of it too; returns the exit code. */
+static int ended(const char *name, clipspan_status status, clipspan_error *err)
+{
+    if (status == CLIPSPAN_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        status = cli_fail(err, CLIPSPAN_ERROR_IO, "standard output: cannot be written: %s", strerror(errno));
+    if (status == CLIPSPAN_ERROR_IO && reader_is_gone()) status = CLIPSPAN_OK;
+    if (status != CLIPSPAN_OK && err->message[0] != '\0') fprintf(stderr, "clipspan %s: %s\n", name, err->message);
+    return exit_code(status);
+}
+
 static int run_command(const cli_command *command, char **words, int count)
 {
     clipspan_error err = {CLIPSPAN_OK, ""};
-    if (asks_help(words, count)) {
+    clipspan_status status = CLIPSPAN_OK;
+    if (asks_help(words, count))
         cli_help_command(stdout, command);
-        return CLI_DONE;
-    }
-    clipspan_status status = cli_run_command(command, (const char *const *)words, (size_t)count, NULL, NULL, &err);
-    if (status == CLIPSPAN_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = cli_fail(&err, CLIPSPAN_ERROR_IO, "standard output: cannot be written: %s", strerror(errno));
-    if (status == CLIPSPAN_ERROR_IO && reader_is_gone()) status = CLIPSPAN_OK;
-    if (status != CLIPSPAN_OK && err.message[0] != '\0') fprintf(stderr, "clipspan %s: %s\n", command->name, err.message);
-    return exit_code(status);
+    else
+        status = cli_run_command(command, (const char *const *)words, (size_t)count, NULL, NULL, &err);
+    return ended(command->name, status, &err);
+}
+
+/* A file must not get the number of a standard stream that is closed (`2>&-`): warnings would be written into it. What
+ * stands in its place refuses to be written, or read, as a closed one does. */
+static int open_standard_streams(void)
+{
+    for (int handle = 0; handle < 3; handle++)
+        if (fcntl(handle, F_GETFD) < 0 && open("/dev/null", handle == STDIN_FILENO ? O_WRONLY : O_RDONLY) != handle) return 0;
+    return 1;
+}
+
+/* What is printed without a command. -1: a command is asked for. */
+static int print_about(const char *first, const char *second)
+{
+    if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
+        const cli_command *about = second ? find_command(second) : NULL;
+        if (about != NULL)
+            cli_help_command(stdout, about);
+        else
+            cli_help(stdout);
+    } else if (strcmp(first, "--version") == 0 || strcmp(first, "version") == 0)
+        printf("clipspan %s\n", clipspan_version());
+    else if (strcmp(first, "--man") == 0)
+        cli_help_man(stdout);
+    else if (strcmp(first, "--markdown") == 0)
+        cli_help_markdown(stdout);
+    else
+        return -1;
+    return ended(first, CLIPSPAN_OK, &(clipspan_error){CLIPSPAN_OK, ""});
 }
 
 int main(int argc, char **argv)
@@ -241,24 +277,16 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     cli_watch_mapped_files();
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error message, not the end */
-    const char *first = argc > 1 ? argv[1] : "";
-    if (argc < 2 || strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
-        const cli_command *about = argc > 2 ? find_command(argv[2]) : NULL;
-        if (about != NULL)
-            cli_help_command(stdout, about);
-        else
-            cli_help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? CLI_USAGE : CLI_DONE;
+    if (!open_standard_streams()) return CLI_FAILED;
+    if (argc < 2) {
+        cli_help(stderr);
+        return CLI_USAGE;
     }
-    if (strcmp(first, "--version") == 0 || strcmp(first, "version") == 0) {
-        printf("clipspan %s\n", clipspan_version());
-        return CLI_DONE;
-    }
-    if (strcmp(first, "--man") == 0) return cli_help_man(stdout), CLI_DONE;
-    if (strcmp(first, "--markdown") == 0) return cli_help_markdown(stdout), CLI_DONE;
-    const cli_command *command = find_command(first);
+    int code = print_about(argv[1], argv[2]);
+    if (code >= 0) return code;
+    const cli_command *command = find_command(argv[1]);
     if (command == NULL) {
-        fprintf(stderr, "clipspan: no subcommand %s (see clipspan --help)\n", first);
+        fprintf(stderr, "clipspan: no subcommand %s (see clipspan --help)\n", argv[1]);
         return CLI_USAGE;
     }
     clipspan_inputs_remember(1); /* no output goes to a file that is read */

@@ -117,6 +117,7 @@ clipspan_status clsp_file_read(char **out, size_t *size, const char *path, size_
 clipspan_status clsp_stream_read(char **out, size_t *size, const char *path, size_t maximum, clipspan_error *err);
 bool clsp_file_exists(const char *path);      /* a regular file (links followed) */
 bool clsp_directory_exists(const char *path);
+clipspan_status clsp_fail_absent(const char *path, clipspan_error *err); /* where neither exists: why */
 clipspan_status clsp_directory_make(const char *path, clipspan_error *err); /* and its parents */
 
 /* A file that is opened to be read, for clipspan/inputs.h. */

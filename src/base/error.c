@@ -18,11 +18,14 @@ const char *clipspan_version(void)
     return CLIPSPAN_VERSION;
 }
 
-/* A message is one line: line breaks that come in with file names or texts become spaces. */
+/* A message is one line and commands no terminal: what comes in with file names or texts (line breaks, escape sequences, also
+ * the controls that UTF-8 writes as C2 80 to C2 9F) becomes spaces. */
 static void one_line(char *message)
 {
-    for (char *c = message; *c; c++)
-        if (*c == '\n' || *c == '\r') *c = ' ';
+    for (unsigned char *c = (unsigned char *)message; *c; c++) {
+        if (*c < 0x20 || *c == 0x7f) *c = ' ';
+        if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) c[0] = c[1] = ' ';
+    }
 }
 
 clipspan_status clsp_fail(clipspan_error *err, clipspan_status status, const char *format, ...)

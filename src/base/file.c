@@ -135,6 +135,13 @@ bool clsp_directory_exists(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
+clipspan_status clsp_fail_absent(const char *path, clipspan_error *err)
+{
+    struct stat about;
+    if (stat(path, &about) != 0) return clsp_fail_errno(err, "%s", path);
+    return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: neither a regular file nor a folder", path);
+}
+
 clipspan_status clsp_directory_make(const char *path, clipspan_error *err)
 {
     char *copy = clsp_strdup(path);
@@ -216,10 +223,27 @@ static clipspan_status open_beside(clsp_output *output, const struct stat *old, 
     return CLIPSPAN_OK;
 }
 
-/* A pipe, a terminal or a device takes the bytes as they come: there is nothing to put in its place. */
+/* /dev/stdout, /dev/fd/7 and their like: the number of the handle that is open already; -1: none of them. */
+static int open_handle(const char *path)
+{
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+    if (strcmp(path, "/dev/stdout") == 0) return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0) return STDERR_FILENO;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        const char *number = path + strlen(folders[i]);
+        if (strncmp(path, folders[i], strlen(folders[i])) == 0 && *number >= '0' && *number <= '9' && strlen(number) < 6)
+            return (int)strtol(number, NULL, 10);
+    }
+    return -1;
+}
+
+/* A pipe, a terminal or a device takes the bytes as they come: there is nothing to put in its place. A handle that is open
+ * is written on as it stands: behind what `>>` has kept. */
 static clipspan_status open_straight(clsp_output *output, clipspan_error *err)
 {
-    output->stream = fopen(output->path, "wbe");
+    int open = open_handle(output->path), own = open >= 0 ? fcntl(open, F_DUPFD_CLOEXEC, 0) : -1;
+    output->stream = own >= 0 ? fdopen(own, "wb") : open >= 0 ? NULL : fopen(output->path, "wbe");
+    if (output->stream == NULL && own >= 0) close(own);
     return output->stream ? CLIPSPAN_OK : clsp_fail_errno(err, "%s: cannot be written", output->path);
 }
 
@@ -227,7 +251,7 @@ static clipspan_status open_output(clsp_output *output, const char *path, clipsp
 {
     struct stat old;
     bool there = stat(path, &old) == 0;
-    bool straight = there && !S_ISREG(old.st_mode); /* of a folder fopen says so */
+    bool straight = (there && !S_ISREG(old.st_mode)) || open_handle(path) >= 0; /* of a folder fopen says so */
     output->path = clsp_strdup(path);
     if (output->path == NULL) return clsp_fail_memory(err);
     clipspan_status status = straight && output->own ? clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: not a regular file", path)

@@ -144,7 +144,7 @@ static clipspan_status open_kind(clipspan_images *images, const char *path, cons
     clipspan_status status;
     const char *kind = *given;
     if (!clsp_directory_exists(path) && !clsp_file_exists(path))
-        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or folder", path);
+        return clsp_fail_absent(path, err);
     if (ends_with(path, ".tar.gz") || ends_with(path, ".tgz"))
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s: compressed tars are not read; unpack it to a .tar", path);
     if (kind == NULL && !clsp_directory_exists(path)) kind = kind_of_file(path);

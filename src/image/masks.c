@@ -198,7 +198,7 @@ static clipspan_status open_kind(clipspan_masks *masks, const char *path, const 
     const char *kind = o->kind;
     clipspan_status status = CLIPSPAN_OK;
     if (!clsp_directory_exists(path) && !clsp_file_exists(path))
-        return clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or folder", path);
+        return clsp_fail_absent(path, err);
     if (kind == NULL) status = find_kind(&kind, path, err);
     if (status != CLIPSPAN_OK) return status;
     for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const open_clip_weights[] = {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json",
                                                 "open_clip_pytorch_model.safetensors", NULL};
@@ -176,9 +177,10 @@ clipspan_status clsp_files_find(clsp_model_files *out, const char *path, const c
     bool directory = clsp_directory_exists(path);
     *out = (clsp_model_files){.layout = CLSP_LAYOUT_OPEN_CLIP};
     if (!directory && !clsp_file_exists(path)) {
-        status = clsp_fail(err, CLIPSPAN_ERROR_IO, "%s: no such file or directory", path);
+        status = clsp_fail_absent(path, err);
         goto out;
     }
+    if (directory && access(path, X_OK) != 0) CLSP_TRY(clsp_fail_errno(err, "%s", path));
     CLSP_TRY(directory ? note_files(path, err) : CLIPSPAN_OK);
     CLSP_ALLOC(out->directory, directory ? clsp_strdup(path) : folder_of(path));
     CLSP_ALLOC(out->name, config ? clsp_strdup(config) : base_name(path));

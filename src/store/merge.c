@@ -84,7 +84,8 @@ static clipspan_status add_source(merger *g, const char *directory, const char *
     CLSP_TRY(clsp_manifest_read_named(&s->m, directory, name, err));
     drop_lost_sums(&s->m);
     if (s->m.version == 1 && !s->m.complete)
-        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED, "%s/%s: an unfinished store of an earlier version", directory,
+        CLSP_TRY(clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
+                           "%s/%s: an unfinished store of an earlier version cannot be merged: decompose its images anew", directory,
                            name));
     g->sources[g->count++] = s;
     s = NULL;

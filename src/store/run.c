@@ -38,7 +38,7 @@ static clipspan_status compare(const clsp_manifest *was, const clsp_manifest *is
     if (was->version == 1 && !was->complete)
         return clsp_fail(err, CLIPSPAN_ERROR_UNSUPPORTED,
                          "%s was begun by an earlier version, whose moments were added up in another order: it can be read, "
-                         "but not gone on with",
+                         "but not gone on with: name another folder, or delete this one to begin anew",
                          directory);
     return CLIPSPAN_OK;
 }

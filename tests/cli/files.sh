@@ -38,3 +38,25 @@ cat texts.txt | clipspan tokenize model --texts /dev/stdin | cmp - ids && echo '
 cat texts.txt >pipe &
 clipspan tokenize model --texts pipe | cmp - ids && echo 'from a pipe'
 wait
+# an open handle is written as it stands: what `>>` keeps is kept
+echo kept >log
+clipspan info model --json -o /dev/stdout >>log
+clipspan info model --json | sed '1i kept' | cmp - log && echo 'behind what was there'
+clipspan info model --json -o /dev/fd/3 3>>log
+[ "$(head -n 1 log)" = kept ] && [ "$(grep -c '"heads"' log)" -gt 1 ] && echo 'twice'
+# standard streams that are closed: no file gets their numbers, and results that cannot be written are said
+mkdir broken
+cp "$(find scenes/images -name "*.png" | sort | head -n 1)" broken/a.png
+echo nonsense >broken/b.png
+clipspan embed model -i broken -o whole.npy --quiet 2>/dev/null
+clipspan embed model -i broken -o closed.npy --quiet <&- >&- 2>&- && cmp whole.npy closed.npy && echo 'no warning in it'
+clipspan info model >&- 2>err || echo "exit $? $(cat err)"
+for way in help --help --version --man --markdown 'info --help'; do
+  clipspan $way >/dev/full 2>err && echo "$way: lost" || echo "exit $? $(cat err)"
+done
+# what is there and neither file nor folder; names that command a terminal
+mkfifo odd.csv
+fails clipspan info pipe
+fails clipspan embed model -i odd.csv -o never.npy
+fails clipspan segment model odd.csv
+fails clipspan info "$(printf 'esc\033[31m\302\2331mred\a')"

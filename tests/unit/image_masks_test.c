@@ -311,7 +311,7 @@ static void test_csv_and_mistakes(void **state)
     assert_int_equal(unlink(path), 0);
     refused(root, NULL, "the mask of a.jpg is missing");
     refused(scratch(path, "csv/images"), NULL, "expected the folders images and masks");
-    refused(scratch(path, "no-such"), NULL, "no such file or folder");
+    refused(scratch(path, "no-such"), NULL, "No such file or directory");
     options.ignore = 256;
     refused(csv, &options, "256");
 }

@@ -150,6 +150,7 @@ static void unfinished_stores_are_only_read(void **state)
         assert_int_equal(found.images, keep == 0 ? 0 : 21);
         assert_int_equal(store_fake_run(&s, NULL, NULL, &err), CLIPSPAN_ERROR_UNSUPPORTED);
         assert_non_null(strstr(err.message, "was begun by an earlier version"));
+        assert_non_null(strstr(err.message, "name another folder, or delete this one"));
         free(found.values);
         store_fake_clear(&s);
     }
