@@ -19,6 +19,7 @@ typedef struct inputs {
     clipspan_store *store;
     const clipspan_store_info *info;
     clipspan_images *images; /* the store's; NULL: none is needed */
+    int score;               /* accuracy is measured */
     cli_engine_settings engine_settings;
     cli_scored scored;      /* with the model in any case */
     unsigned char *chosen;  /* [L * H] */
@@ -63,11 +64,23 @@ static clipspan_status open_model(const settings *s, inputs *in, clipspan_error 
     in->engine_settings = (cli_engine_settings){
         .dtype = strcmp(in->info->compute, "bf16") == 0 ? CLIPSPAN_BF16 : CLIPSPAN_F32, .threads = s->threads,
         .batch = s->batch};
-    if (s->score) return cli_scored_open(&in->scored, in->store, &s->scored, &in->engine_settings, err);
+    if (in->score) return cli_scored_open(&in->scored, in->store, &s->scored, &in->engine_settings, err);
     clipspan_status status = cli_open_store_model(&in->scored.model, in->store, s->scored.model, s->scored.vocab, err);
     if (status == CLIPSPAN_OK && of_tokens(s))
         status = cli_open_engine(&in->scored.engine, in->scored.model, &in->engine_settings, err);
     return status;
+}
+
+/* Unless it was asked for by name, accuracy is left out where there is nothing to measure it with. */
+static int wants_score(const settings *s, const clipspan_store *store)
+{
+    const cli_labelled from = {.store = store, .column = SIZE_MAX};
+    const cli_scored_settings *scored = &s->scored;
+    if (!s->score || s->attribute != NULL || scored->classes != NULL || scored->column != NULL ||
+        scored->classifier != NULL || cli_labelled_known(&from) > 0)
+        return s->score;
+    cli_note("no accuracy: none of the store's images has a label to score it with");
+    return 0;
 }
 
 static clipspan_status check_attribute(const settings *s, const inputs *in, clipspan_error *err)
@@ -81,6 +94,7 @@ static clipspan_status open_inputs(const settings *s, inputs *in, clipspan_error
     clipspan_status status = clipspan_store_open(&in->store, s->arguments[0], err);
     if (status != CLIPSPAN_OK) return status;
     in->info = clipspan_store_get_info(in->store);
+    in->score = wants_score(s, in->store);
     in->chosen = calloc((size_t)in->info->layers * (size_t)in->info->heads, 1);
     if (in->chosen == NULL) return no_memory(err);
     status = clipspan_heads_parse(s->heads, in->info->layers, in->info->heads, in->chosen, err);
@@ -90,7 +104,7 @@ static clipspan_status open_inputs(const settings *s, inputs *in, clipspan_error
                           s->arguments[0]);
     if (status == CLIPSPAN_OK) status = check_attribute(s, in, err);
     if (status == CLIPSPAN_OK) status = open_model(s, in, err);
-    if (status == CLIPSPAN_OK && (s->score || of_tokens(s)))
+    if (status == CLIPSPAN_OK && (in->score || of_tokens(s)))
         status = cli_open_store_images(&in->images, in->store, s->images, err);
     return status;
 }
@@ -369,7 +383,7 @@ static clipspan_status write_results(const settings *s, const inputs *in, clipsp
         .means = s->zero ? CLIPSPAN_EDIT_ZERO : of_tokens(s) ? CLIPSPAN_EDIT_TOKENS : CLIPSPAN_EDIT_CLASS,
         .mean_images = in->mean_images,
         .attribute = s->attribute,
-        .cosine = s->score ? mean_cosine(in) : (double)NAN,
+        .cosine = in->score ? mean_cosine(in) : (double)NAN,
         .scores = in->scores,
         .count = in->score_count,
     };
@@ -405,7 +419,7 @@ static clipspan_status run(void *given, clipspan_error *err)
     if (status == CLIPSPAN_OK)
         status = clipspan_model_edit(in.scored.model, in.chosen, in.means, s->output, cli_hooks(), err);
     cli_progress_end();
-    if (status == CLIPSPAN_OK && s->score) status = score(s, &in, err);
+    if (status == CLIPSPAN_OK && in.score) status = score(s, &in, err);
     if (status == CLIPSPAN_OK) status = write_results(s, &in, err);
     free_inputs(&in);
     return status;
@@ -443,7 +457,7 @@ const cli_command cli_edit = {
             "their mean output goes into its bias. Same files, names and types, so Hugging Face or open_clip load it as\n"
             "the old one. Prints zero-shot accuracy over the store's images: before; predicted from the store (direct\n"
             "effect: the terms replaced in the sum); and of the edited model, really run (total effect). Needs the\n"
-            "pictures and their true classes for that.",
+            "pictures and their true classes for that; of images without labels only the model is written.",
     .example = "clipspan edit photos.store --heads L11.H3,L10.H10 -o repaired --attribute place",
     .options = options,
     .settings_size = sizeof(settings),

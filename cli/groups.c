@@ -91,10 +91,7 @@ static clipspan_status open_all(groups_inputs *in, const groups_settings *s, cli
     if (status == CLIPSPAN_OK && s->texts != NULL) status = cli_open_texts(&in->pool, s->texts, err);
     if (status == CLIPSPAN_OK) {
         cli_scored_settings scored = scored_settings(s, in->store);
-        if (scored.column != NULL && scored.classes == NULL)
-            status = cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--label %s also needs --classes FILE", scored.column);
-        else
-            status = cli_scored_open(&in->scored, in->store, &scored, &s->engine, err);
+        status = cli_scored_open(&in->scored, in->store, &scored, &s->engine, err);
     }
     if (status == CLIPSPAN_OK) status = open_groups(in, s, err);
     return status;
@@ -138,12 +135,12 @@ static clipspan_status run(void *given, clipspan_error *err)
 
 static const cli_option options[] = {
     {"attribute", 0, CLI_TEXT, "COLUMN", "column whose values make groups of each class", offsetof(groups_settings, attribute)},
-    {"label", 0, CLI_TEXT, "COLUMN", "column that holds the true class (default: label)",
-     offsetof(groups_settings, scored.column)},
     {"where", 0, CLI_LIST, "COLUMN=VALUE", "only images with that value; may be given again: all must hold",
      offsetof(groups_settings, where)},
     {"classes", 0, CLI_TEXT, "FILE", "class names, one a line, or label, tab, words (default: the labels of the images)",
      offsetof(groups_settings, scored.classes)},
+    {"column", 0, CLI_TEXT, "NAME", "column that holds the true class (default: label)",
+     offsetof(groups_settings, scored.column)},
     {"templates", 0, CLI_TEXT, "FILE", CLI_TEMPLATES_HELP, offsetof(groups_settings, scored.templates)},
     {"classifier", 0, CLI_TEXT, "FILE.npy", CLI_CLASSIFIER_HELP, offsetof(groups_settings, scored.classifier)},
     {"heads", 0, CLI_TEXT, "HEADS", "a row for these: L22.H13, L22, last:4, all, @FILE, comma-separated",

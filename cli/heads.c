@@ -118,7 +118,7 @@ static const cli_option options[] = {
     {"stability", 0, CLI_FLAG, NULL, "also say how often each text is picked again when the images are drawn anew",
      offsetof(settings, stability)},
     {"resamples", 0, CLI_COUNT, "N", "bootstrap resamples behind --stability (default 100)", offsetof(settings, resamples)},
-    {"images", 0, CLI_COUNT, "N", "images at either end of a head's activations (default 8; 0: no activations)",
+    {"pictures", 0, CLI_COUNT, "N", "images at either end of a head's activations (default 8; 0: no activations)",
      offsetof(settings, find.top)},
     {"json", 0, CLI_FLAG, NULL, "as JSON", offsetof(settings, json)},
     {"csv", 0, CLI_TO_STREAM, "FILE", "also write a table, one line a head", offsetof(settings, csv)},
@@ -150,7 +150,7 @@ const cli_command cli_heads_command = {
             "--texts also what the heads say: up to 8 named by --heads at length, with the texts' share of variance, their\n"
             "stability, a histogram of the head's activations along the first text and the images at both ends; of more,\n"
             "the strongest, a line each. docs/heads.md explains it.",
-    .example = "clipspan heads out/demo/store --texts models/demo/pool.txt --heads L4.H3,L5.H6 --stability",
+    .example = "clipspan heads out/demo/store --texts models/demo/pool.txt --heads L4.H3,L5.H5 --stability",
     .options = options,
     .settings_size = sizeof(settings),
     .defaults = &defaults,

@@ -35,6 +35,13 @@ static const char *class_of(const cli_labelled *from, size_t i)
     return label < 0 ? "" : class_name(from, (size_t)label);
 }
 
+size_t cli_labelled_known(const cli_labelled *from)
+{
+    size_t images = cli_labelled_count(from), known = 0;
+    for (size_t i = 0; i < images; i++) known += class_of(from, i)[0] != '\0';
+    return known;
+}
+
 static const char *column_name(const cli_labelled *from, size_t c)
 {
     return from->images ? clipspan_images_column(from->images, c) : clipspan_store_column(from->store, c);
@@ -58,6 +65,7 @@ clipspan_status cli_labelled_choose(cli_labelled *from, const char *column, clip
         if (strcmp(column_name(from, c), column) == 0) from->column = c;
     }
     if (column == NULL || from->column != SIZE_MAX) return CLIPSPAN_OK;
+    if (strcmp(column, "label") == 0 && class_count(from) > 0) return CLIPSPAN_OK; /* folders' names, say */
     return no_column(from, column, count, err);
 }
 
@@ -106,11 +114,31 @@ static clipspan_status check_repeats(const cli_classes *classes, const char *pat
     return status;
 }
 
+/* The different values of the chosen column, sorted by bytes. */
+static clipspan_status column_values(clipspan_texts **lines, const cli_labelled *from, clipspan_error *err)
+{
+    size_t images = cli_labelled_count(from), known = 0, count = 0;
+    const char **values = calloc(images + 1, sizeof *values);
+    if (values == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
+    for (size_t i = 0; i < images; i++) {
+        values[known] = class_of(from, i);
+        known += values[known][0] != '\0';
+    }
+    qsort(values, known, sizeof *values, by_bytes);
+    for (size_t i = 0; i < known; i++)
+        if (count == 0 || strcmp(values[count - 1], values[i]) != 0) values[count++] = values[i];
+    clipspan_status status = count ? clipspan_texts_copy(lines, values, count, err)
+                                   : cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "no image has a value in the column \"%s\"",
+                                              column_name(from, from->column));
+    free(values);
+    return status;
+}
+
 static clipspan_status own_labels(clipspan_texts **lines, const cli_labelled *from, clipspan_error *err)
 {
     size_t count = class_count(from);
+    if (from->column != SIZE_MAX) return column_values(lines, from, err);
     if (count == 0) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the images have no labels, so --classes FILE is needed");
-    if (from->column != SIZE_MAX) return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--column also needs --classes FILE");
     const char **names = calloc(count, sizeof *names);
     if (names == NULL) return cli_fail(err, CLIPSPAN_ERROR_MEMORY, "out of memory");
     for (size_t c = 0; c < count; c++) names[c] = class_name(from, c);

@@ -15,13 +15,16 @@ size_t cli_labelled_count(const cli_labelled *from);
 const char *cli_labelled_name(const cli_labelled *from, size_t i);
 /* Chooses the column; NULL: the list's own labels. */
 clipspan_status cli_labelled_choose(cli_labelled *from, const char *column, clipspan_error *err);
+/* How many images have a label, or a value in that column. */
+size_t cli_labelled_known(const cli_labelled *from);
 
 /* What images can be classified as. */
 typedef struct cli_classes {
     clipspan_texts *labels; /* [C] as labels have them */
     clipspan_texts *words;  /* [C] what stands for "{}" in the prompts */
 } cli_classes;
-/* Lines "label" or "label<tab>words" of a file; NULL: the images' own labels. */
+/* Lines "label" or "label<tab>words" of a file; NULL: the values of the chosen column, else the images' own labels,
+ * sorted by bytes. */
 clipspan_status cli_classes_open(cli_classes *classes, const char *path, const cli_labelled *from, clipspan_error *err);
 void cli_classes_free(cli_classes *classes);
 /* Prompt templates of a file; NULL: the project's own set; "single": "a photo of a {}." alone. */

@@ -95,11 +95,10 @@ static void convention_option(cli_line *line, const report_side *side)
     if (cli_convention(side->s->span.convention) == CLIPSPAN_EXACT) cli_line_option(line, "--convention", "exact");
 }
 
-/* column: what the command calls the option that names the true class. */
-static void scored_options(cli_line *line, const report_side *side, const char *column)
+static void scored_options(cli_line *line, const report_side *side)
 {
     const cli_scored_settings *scored = &side->s->scored;
-    cli_line_option(line, column, scored->column);
+    cli_line_option(line, "--column", scored->column);
     cli_line_path_option(line, "--classes", scored->classes);
     cli_line_path_option(line, "--templates", scored->templates);
     cli_line_path_option(line, "--classifier", scored->classifier);
@@ -138,13 +137,13 @@ clipspan_status report_attributes(report_side *side, clipspan_error *err)
 clipspan_status report_scores(report_side *side, clipspan_error *err)
 {
     cli_line line = begin(side, "ablate");
-    scored_options(&line, side, "--column");
+    scored_options(&line, side);
     convention_option(&line, side);
     clipspan_status status = report_capture(side, "ablate", &cli_ablate, &line, REPORT_WISHES, NULL, NULL, err);
     cli_line_clear(&line);
     if (status != CLIPSPAN_OK) return status;
     line = begin(side, "classify");
-    scored_options(&line, side, "--column");
+    scored_options(&line, side);
     cli_line_word(&line, "--no-predictions");
     status = report_capture(side, "classify", &cli_classify, &line, REPORT_WISHES, NULL, NULL, err);
     cli_line_clear(&line);
@@ -159,7 +158,7 @@ clipspan_status report_groups(report_side *side, clipspan_error *err)
     cli_line_list(&line, "--where", &side->s->where);
     cli_line_list(&line, "--cue", &side->s->cue);
     cli_line_word(&line, "--skip-empty"); /* groups without images: what is there is shown */
-    scored_options(&line, side, "--label");
+    scored_options(&line, side);
     convention_option(&line, side);
     clipspan_status status = report_capture(side, "groups", &cli_groups, &line, REPORT_WISHES, NULL, NULL, err);
     cli_line_clear(&line);

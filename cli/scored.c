@@ -14,6 +14,15 @@ static clipspan_status check(const clipspan_store *store, clipspan_error *err)
     return CLIPSPAN_OK;
 }
 
+/* Before classes are asked for: with them alone nothing could be scored. */
+static clipspan_status check_labels(const cli_labelled *from, clipspan_error *err)
+{
+    if (cli_labelled_known(from) > 0) return CLIPSPAN_OK;
+    return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT,
+                    "none of the store's %zu images has a label to score it with (labels: a folder for each class, a CSV's "
+                    "column label, or --column NAME)", cli_labelled_count(from));
+}
+
 static clipspan_status read_labels(cli_scored *scored, const cli_labelled *from, clipspan_error *err)
 {
     size_t images = cli_labelled_count(from), labelled = 0;
@@ -27,8 +36,6 @@ static clipspan_status read_labels(cli_scored *scored, const cli_labelled *from,
         cli_strays_note(&scored->strays);
         return CLIPSPAN_OK;
     }
-    if (scored->strays.count == 0)
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "none of the store's %zu images has a label to score it with", images);
     return cli_fail(err, CLIPSPAN_ERROR_MISMATCH,
                     "none of the store's %zu images has a label that is one of the %zu classes; \"%s\" is one of their labels",
                     images, scored->count, scored->strays.example);
@@ -71,6 +78,7 @@ clipspan_status cli_scored_open(cli_scored *out, const clipspan_store *store, co
     clipspan_status status = cli_check_classifier(settings->classifier, settings->templates, err);
     if (status == CLIPSPAN_OK) status = check(store, err);
     if (status == CLIPSPAN_OK) status = cli_labelled_choose(&from, settings->column, err);
+    if (status == CLIPSPAN_OK) status = check_labels(&from, err);
     if (status == CLIPSPAN_OK) status = cli_classes_open(&out->classes, settings->classes, &from, err);
     if (status == CLIPSPAN_OK) out->count = clipspan_texts_count(out->classes.labels);
     if (status == CLIPSPAN_OK) status = read_labels(out, &from, err);

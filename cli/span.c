@@ -52,7 +52,7 @@ static clipspan_status check(const clipspan_store *store, const cli_span_setting
     if (s->resamples > 0 && info->moments_only)
         return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "the store holds moments alone: --stability needs single images");
     if (s->size < 1 || s->size > MOST || s->rank < 1 || s->rank > MOST || s->images > MOST)
-        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--size and --rank are 1 to %d, --images 0 to %d", (int)MOST, (int)MOST);
+        return cli_fail(err, CLIPSPAN_ERROR_ARGUMENT, "--size and --rank are 1 to %d, --pictures 0 to %d", (int)MOST, (int)MOST);
     if (!info->complete)
         cli_warn("the store is unfinished: %llu images of %llu are used", (unsigned long long)info->images,
                  (unsigned long long)info->listed);

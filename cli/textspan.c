@@ -63,8 +63,8 @@ static clipspan_status run(void *given, clipspan_error *err)
 }
 
 static const cli_option options[] = {
-    CLI_SPAN_OPTIONS(settings, span, "20"),
-    {"images", 0, CLI_COUNT, "N", "highest-ranked images for each text (default 8; the text names those that fit)",
+    CLI_SPAN_OPTIONS(settings, span, "all", "20"),
+    {"pictures", 0, CLI_COUNT, "N", "highest-ranked images for each text (default 8; the text names those that fit)",
      offsetof(settings, span.images)},
     {"stability", 0, CLI_FLAG, NULL, "also say how often each text is picked again when the images are drawn anew",
      offsetof(settings, stability)},

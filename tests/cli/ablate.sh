@@ -29,13 +29,23 @@ cut -d, -f1-6 every.txt
 grep '^total effect' text.txt
 tail -n 2 every.txt >a; tail -n 2 class.txt >b; cmp a b && echo 'the last layer: the class token is all'
 total --zero; grep '^total effect' text.txt
+# a column's values are the classes where none are named
+printf 'bricks\ngrass\nnight\nsand\nsnow\ntiles\nwater\nwood\n' >values.txt
+clipspan ablate store --column setting --resamples 0 --json -o column.json --quiet
+clipspan ablate store --column setting --classes values.txt --resamples 0 --json -o file.json --quiet
+cmp column.json file.json && grep '"classes"' column.json
+# folders' names are labels, which can be asked for by that name
+mkdir -p tree/bricks tree/grass
+cp scenes/images/00000[0-3].png tree/bricks
+cp scenes/images/00000[4-7].png tree/grass
+clipspan decompose model tree -o trees --quiet
+clipspan ablate trees --column label --resamples 0 | head -n 1
 # a store without MLP terms
 clipspan decompose model scenes/labels.csv -o heads --no-mlp --no-cls --quiet
 clipspan ablate heads $prompts --resamples 0 2>&1 | grep -c 'keeps no'
 clipspan decompose model scenes/labels.csv -o moments --moments --quiet
 clipspan ablate store $prompts --resamples 0 --mean-from moments 2>&1 | grep 'moments alone'
 # what is refused
-fails clipspan ablate store --column setting
 fails clipspan ablate store
 printf 'apple\npear\n' >fruit.txt
 fails clipspan ablate store --column setting --classes fruit.txt

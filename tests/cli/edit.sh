@@ -27,6 +27,10 @@ clipspan decompose sharded scenes/labels.csv -o sharded.store --quiet
 clipspan edit sharded.store --heads last:1 -o sharded.new --no-accuracy
 ls sharded.new
 clipspan info sharded.new | grep 'weights on disk'
+# images without labels: the model alone, unless accuracy was asked for
+clipspan decompose model scenes/images -o unlabelled --quiet
+clipspan edit unlabelled --heads L1.H2 -o plain 2>&1 | head -n 2
+fails clipspan edit unlabelled --heads L1.H2 -o bad --classes classes.txt
 # refused
 fails clipspan edit store --heads L1.H2 -o new --quiet --no-accuracy
 fails clipspan edit store --heads L1.H2 -o model/inside --quiet --no-accuracy

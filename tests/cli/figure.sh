@@ -12,7 +12,7 @@ for pdf in figures/*.pdf; do tail -c 6 "$pdf"; grep -c -a '/FontFile' "$pdf" | s
 for svg in figures/*.svg; do python3 -c 'import sys, xml.dom.minidom as m; d = m.parse(sys.argv[1]).documentElement; print(d.tagName, "font-family" in open(sys.argv[1]).read())' "$svg"; done | sort | uniq -c
 head -n 3 figures/textspan.tex
 grep -c 'L2.H' figures/textspan.md
-clipspan textspan store --texts pool.txt --heads L2.H0,L2.H1 --size 2 --stability --resamples 5 --images 6 --json -o same.json --quiet
+clipspan textspan store --texts pool.txt --heads L2.H0,L2.H1 --size 2 --stability --resamples 5 --pictures 6 --json -o same.json --quiet
 cmp same.json figures/textspan.json && echo 'the numbers of textspan'
 clipspan ablate store --column setting --classes classes.txt --json -o same.json --quiet
 cmp same.json figures/ablate.json && echo 'the numbers of ablate'

@@ -47,7 +47,7 @@ clipspan decompose model waterbirds -o wb --quiet
 clipspan info wb | grep 'images as'
 clipspan groups wb --attribute place --where split=train --csv wb.csv >/dev/null
 grep '^as it is,.*,group,' wb.csv | awk -F, '{print $6, $7, $8}'
-clipspan groups wb --attribute place --label label --where split_id=0 --where place=water --no-search | head -n 1
+clipspan groups wb --attribute place --column label --where split_id=0 --where place=water --no-search | head -n 1
 # what is refused
 fails groups --where setting=nowhere
 fails groups --where mask=masks/000000.png
@@ -56,8 +56,7 @@ fails groups --where setting
 fails groups --where weight=3
 fails clipspan groups store --classes classes.txt
 fails clipspan groups store --attribute weight --classes classes.txt
-fails clipspan groups store --attribute setting --label weight --classes classes.txt
-fails clipspan groups store --attribute setting --label colour
+fails clipspan groups store --attribute setting --column weight --classes classes.txt
 fails clipspan groups wb --attribute place --where split=test
 fails clipspan groups wb --attribute img_id
 clipspan groups wb --attribute img_id --skip-empty --no-search | head -n 1

@@ -24,7 +24,7 @@ COLUMNS=200 clipspan heads store --by effect $classes >effect.txt
 sed -n 2p effect.txt | sed 's/units of [^ ]*/units of N/'
 grep -cE '^L[0-2]( [- 0-9]{3}){4}$' effect.txt
 # what heads say: at length, one line each
-COLUMNS=100 clipspan heads store --texts pool.txt --heads L2.H1 --stability --resamples 10 --size 3 --images 3 >long.txt
+COLUMNS=100 clipspan heads store --texts pool.txt --heads L2.H1 --stability --resamples 10 --size 3 --pictures 3 >long.txt
 sed -n '/^L2.H1:/,$p' long.txt | sed 's/tells [a-z]* best/tells X best/; s/images\/[0-9]*.png/IMAGE/g
   s/ \(a red circle\|a blue square\|snow\|three shapes\|water\)$/ TEXT/; s/"[^"]*"/"TEXT"/; s/\([ (]\)[-+]\{0,1\}[0-9][0-9]*\.[0-9]*/\1N/g
   s/[0-9][0-9]* %/N %/g; s/rank [0-9]*/rank N/; s/N [ ▁▂▃▄▅▆▇█]\{32\} N/N HISTOGRAM N/; s/  */ /g'
@@ -32,7 +32,7 @@ grep -c '[▁▂▃▄▅▆▇█]' long.txt
 clipspan heads store --texts pool.txt --size 2 | grep -c '^L[0-9].H[0-9] .*|'
 clipspan heads store --heads last:1 | grep -c '^L[0-9].H[0-9]: variance'
 # the same numbers as other subcommands'
-clipspan heads store --texts pool.txt --heads last:2 --stability --resamples 10 --size 3 --images 3 --by effect $classes --json -o heads.json --csv heads.csv
+clipspan heads store --texts pool.txt --heads last:2 --stability --resamples 10 --size 3 --pictures 3 --by effect $classes --json -o heads.json --csv heads.csv
 clipspan textspan store --texts pool.txt --heads last:2 --stability --resamples 10 --size 3 --json -o textspan.json
 clipspan attributes store --json -o attributes.json
 clipspan ablate store $classes --json --resamples 0 -o ablate.json

@@ -35,7 +35,7 @@ fails clipspan retrieve store --row 1 --heads L1.H1 --png store/shard-00000.safe
 fails clipspan retrieve store --row 1 --heads L1.H1 --norms texts.txt
 fails clipspan retrieve store --row 1 --heads L1.H1 --norms store/manifest.json
 fails clipspan ablate store --column shape --classes texts.txt --plot texts.txt
-fails clipspan groups store --attribute setting --label shape --classes texts.txt --csv texts.txt
+fails clipspan groups store --attribute setting --column shape --classes texts.txt --csv texts.txt
 fails clipspan segment model scenes/labels.csv --classes texts.txt --csv scenes/labels.csv
 fails clipspan edit store --heads L1.H1 -o edited --csv texts.txt --classes texts.txt
 fails clipspan edit store --heads L1.H1 -o edited --csv model/config.json --no-accuracy

@@ -9,7 +9,7 @@ grep -c '"layer"' out.json
 grep -c '"explained"' out.json | sed 's/^[1-9][0-9]*$/some/'
 head -n 1 out.csv
 clipspan textspan moments --texts pool.txt --size 4 --heads last:1 --json -o from_moments.json
-clipspan textspan store --texts pool.txt --size 4 --heads last:1 --json --images 0 -o from_store.json
+clipspan textspan store --texts pool.txt --size 4 --heads last:1 --json --pictures 0 -o from_store.json
 picks() { grep -o '"text": "[^"]*"' "$1"; }
 [ "$(picks from_moments.json)" = "$(picks from_store.json)" ] && echo 'moments and store agree'
 # the cache of text embeddings gives the same answer
@@ -36,7 +36,7 @@ cut -d, -f1-3 shares.csv
 clipspan attributes store --heads L0.H1 2>&1 >/dev/null
 fails clipspan attributes store --heads L9
 # every image that was asked for is named in CSV
-clipspan textspan store --texts pool.txt --size 1 --heads L0.H0 --images 20 --model moved --csv named.csv | tail -n 1 | grep -o '+[0-9]*$' | sed 's/[0-9][0-9]*/N/'
+clipspan textspan store --texts pool.txt --size 1 --heads L0.H0 --pictures 20 --model moved --csv named.csv | tail -n 1 | grep -o '+[0-9]*$' | sed 's/[0-9][0-9]*/N/'
 tail -n 1 named.csv | grep -o ' | ' | wc -l
 fails clipspan attributes store --columns nonsense
 fails clipspan attributes moments --columns setting

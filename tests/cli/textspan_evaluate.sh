@@ -18,14 +18,14 @@ clipspan textspan store --evaluate --texts pool.txt --last 1 --sizes 2 $scored -
 # more layers than there are: all
 clipspan textspan store --evaluate --texts pool.txt --sizes 1 $scored 2>/dev/null | head -n 1
 # the same texts as without --evaluate
-clipspan textspan store --texts pool.txt --heads last:1 --size 3 --images 0 --json -o plain.json --quiet
+clipspan textspan store --texts pool.txt --heads last:1 --size 3 --pictures 0 --json -o plain.json --quiet
 clipspan textspan store --evaluate --texts pool.txt --last 1 --sizes 3 $scored --json 2>/dev/null >evaluated.json
 texts() { grep -o '"text": "[^"]*"' "$1"; }
 [ "$(texts plain.json)" = "$(texts evaluated.json)" ] && echo 'the same texts'
 # stability of plain descriptions
-clipspan textspan store --texts pool.txt --heads L1.H0 --size 2 --images 0 --stability --resamples 5 --csv stable.csv | grep -c again
+clipspan textspan store --texts pool.txt --heads L1.H0 --size 2 --pictures 0 --stability --resamples 5 --csv stable.csv | grep -c again
 head -n 1 stable.csv
-clipspan textspan store --texts pool.txt --heads L1.H0 --size 2 --images 0 --stability --json | grep -cE '"(stability|resamples)"'
+clipspan textspan store --texts pool.txt --heads L1.H0 --size 2 --pictures 0 --stability --json | grep -cE '"(stability|resamples)"'
 fails clipspan textspan store --texts pool.txt --sizes 1,2
 fails clipspan textspan store --texts pool.txt --texts words.txt
 fails clipspan textspan store --texts pool.txt --stability --resamples 0

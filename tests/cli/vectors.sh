@@ -19,7 +19,7 @@ evaluate="clipspan textspan store --evaluate --last 2 --sizes 1,2 --column setti
 evaluate="$evaluate --classes $SOURCE/models/demo/zero_shot/setting.classes.txt"
 $evaluate --texts pool.txt --texts words.txt -o d.json
 clipspan ablate store $prompts --heads L2.H1 --resamples 20 --json -o e.json
-groups="--attribute shape --label setting --classes $SOURCE/models/demo/zero_shot/setting.classes.txt --skip-empty --json"
+groups="--attribute shape --column setting --classes $SOURCE/models/demo/zero_shot/setting.classes.txt --skip-empty --json"
 clipspan groups store $groups --no-search --heads L2.H1 --quiet -o f.json
 clipspan classify store $prompts --csv g.csv | grep -v '^prompts: ' >g.txt
 clipspan neurons store --texts pool.txt --embeddings $pool --top 5 --json -o c2.json
