@@ -321,7 +321,7 @@ static clipspan_status time_ablate(const options *o, const clipspan_store *store
         char name[64];
         size_t rows = count_rows(study);
         snprintf(name, sizeof name, "ablate, %zu rows, %d resamples", rows, resamples);
-        say(o, name, now() - began, "s", "wall");
+        say(o, name, now() - began, "s", "wall; at most 5 are asked");
         snprintf(name, sizeof name, "ablate, %zu rows, %d resamples, processor", rows, resamples);
         say(o, name, processor() - used, "s", "");
         if (resamples == 0) say_accuracy(o, study);
@@ -487,8 +487,10 @@ static clipspan_status run(const options *o, clipspan_error *err)
     float *classifier = malloc((size_t)CLASSES * JOINT * sizeof *classifier);
     if (classifier == NULL) return clsp_fail_memory(err);
     make_texts(classifier, CLASSES, 11);
-    if (clipspan_store_open(&store, o->directory, NULL) != CLIPSPAN_OK) {
-        CLSP_TRY(write_store(o, err));
+    if (clipspan_store_open(&store, o->directory, NULL) != CLIPSPAN_OK || !clipspan_store_get_info(store)->complete) {
+        clipspan_store_free(store);
+        store = NULL;
+        CLSP_TRY(write_store(o, err)); /* or what a killed run left to do */
         CLSP_TRY(clipspan_store_open(&store, o->directory, err));
     }
     if (asked(o, "map")) CLSP_TRY(time_maps(o, classifier, err));

@@ -180,7 +180,6 @@ int main(int argc, char **argv)
     clipspan_error err = {CLIPSPAN_OK, "out of memory"};
     clipspan_store *store = NULL;
     unsigned char one[ALL] = {0, 0, 0, 1}, all[ALL];
-    char manifest[4200];
     size_t images = 1000000;
     bool bad = argc < 2 || argv[1][0] == '-';
     for (int a = 2; a < argc && !bad; a++) {
@@ -197,9 +196,13 @@ int main(int argc, char **argv)
                              .w = numbers((size_t)ALL * WIDE * JOINT, 0.2F, 1), .w_mean = numbers((size_t)ALL * WIDE, 0.1F, 2),
                              .ones = numbers(JOINT, 1, 3), .bias = numbers((size_t)LAYERS * JOINT, 0.3F, 4),
                              .bias_mean = numbers(LAYERS, 0.01F, 5), .constant = numbers(JOINT, 0.5F, 6)};
-    snprintf(manifest, sizeof manifest, "%s/manifest.json", argv[1]);
-    clipspan_status status = clsp_file_exists(manifest) ? CLIPSPAN_OK : write_store(argv[1], images, &err);
-    if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, argv[1], &err);
+    clipspan_status status = clipspan_store_open(&store, argv[1], NULL);
+    if (status != CLIPSPAN_OK || !clipspan_store_get_info(store)->complete) {
+        clipspan_store_free(store);
+        store = NULL;
+        status = write_store(argv[1], images, &err); /* or what a killed run left to do */
+        if (status == CLIPSPAN_OK) status = clipspan_store_open(&store, argv[1], &err);
+    }
     if (status == CLIPSPAN_OK) {
         const clipspan_store_info *info = clipspan_store_get_info(store);
         say("store", "images", (double)info->images, "images", "");

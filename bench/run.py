@@ -296,20 +296,24 @@ class Bench:
     def run_lines(self, section, command, patience):
         patience = min(patience, max(20, BUDGET + 50 - self.elapsed())) if not self.args.repeats else patience
         self.say(" ".join(pathlib.Path(str(part)).name for part in command))
+        printed, fault = b"", None
         try:
-            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=patience)
-        except (OSError, subprocess.TimeoutExpired) as fault:
-            self.lines.append({"section": section, "name": str(command[0]), "fault": str(fault)[:200]})
-            return
-        for line in done.stdout.splitlines():
+            done = subprocess.run([str(part) for part in command], capture_output=True, timeout=patience)
+            printed = done.stdout
+            if done.returncode:
+                fault = (done.stderr.decode().strip().splitlines() or ["failed"])[-1]
+        except subprocess.TimeoutExpired as late:
+            printed, fault = late.stdout or b"", f"not done after {patience:.0f} s"
+        except OSError as error:
+            fault = str(error)
+        for line in printed.decode().splitlines():
             if line.startswith("{"):
                 try:
                     self.lines.append(dict(json.loads(line), section=section))
                 except json.JSONDecodeError:
                     pass
-        if done.returncode:
-            self.lines.append({"section": section, "name": pathlib.Path(str(command[0])).name,
-                               "fault": (done.stderr.strip().splitlines() or ["failed"])[-1][:200]})
+        if fault:
+            self.lines.append({"section": section, "name": pathlib.Path(str(command[0])).name, "fault": fault[:200]})
 
     def measure_kernels(self):
         options = ["--quick", "--repeats", "5"] if self.args.quick else []
@@ -379,8 +383,9 @@ class Bench:
     def report(self, seconds, machine):
         rows = [self.describe(row) for row in self.rows]
         result = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "commit": self.commit(), "machine": machine,
-                  "versions": self.versions, "environment": self.environment, "threads": self.args.threads, "peaks_gflops": self.peaks, "rows": rows,
-                  "lines": self.lines, "asked": self.asked(rows), "seconds": seconds, "quick": self.args.quick}
+                  "versions": self.versions, "environment": self.environment, "threads": self.args.threads,
+                  "peaks_gflops": self.peaks, "rows": rows, "lines": self.lines, "asked": self.asked(rows), "seconds": seconds,
+                  "quick": self.args.quick}
         path = pathlib.Path(self.args.json or self.folder / ("bench-quick.json" if self.args.quick else "bench.json"))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
