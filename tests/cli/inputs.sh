@@ -52,3 +52,12 @@ clipspan decompose model scenes/labels.csv -o store --quiet && [ -f store/info.t
 # a folder of figures holds a text that is read
 clipspan figure store -t texts.txt -o figures --only table --size 1 --quiet
 fails clipspan figure store -t figures/textspan.md -o figures --only table
+# files of somebody's own that are called as a store's
+mkdir mine
+echo mine >mine/shard-00000.safetensors
+fails clipspan merge store -o mine --collect link
+fails clipspan decompose model scenes/labels.csv -o mine
+mv mine/shard-00000.safetensors mine/images.safetensors
+fails clipspan merge store -o mine --collect copy
+fails clipspan decompose model scenes/labels.csv -o mine --part 1/2
+ls mine && cat mine/images.safetensors
