@@ -287,7 +287,8 @@ static void draw_object(cairo_t *c, rng_t *rng, const object_t *o) {
         cairo_save(c);
         cairo_clip_preserve(c);
         cairo_new_path(c);
-        cairo_translate(c, o->x + rng_between(rng, -4, 4), o->y + rng_between(rng, -4, 4));
+        double y = o->y + rng_between(rng, -4, 4), x = o->x + rng_between(rng, -4, 4); /* in this order */
+        cairo_translate(c, x, y);
         cairo_rotate(c, o->texture == 1 ? -PI / 4 + o->tilt : o->tilt);
         use(c, mark_colour(o->colour));
         draw_marks(c, o->texture, o->radius * 1.5 + 4.0);
