@@ -131,7 +131,7 @@ static clipspan_status check_place(const output *o, clipspan_error *err)
     if (!problem && stat(folder, &at) != 0) problem = errno;
     if (!problem && !S_ISDIR(at.st_mode)) problem = ENOTDIR;
     if (!problem && access(folder, W_OK | X_OK) != 0) problem = errno;
-    if (problem) return cli_fail(err, CLIPSPAN_ERROR_IO, "%s: cannot be written: %s", o->path, strerror(problem));
+    if (problem) return cli_fail(err, CLIPSPAN_ERROR_IO, "%.800s: cannot be written: %s", o->path, strerror(problem));
     return clipspan_inputs_check(o->path, err);
 }
 

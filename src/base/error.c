@@ -43,13 +43,13 @@ clipspan_status clsp_fail(clipspan_error *err, clipspan_status status, const cha
 clipspan_status clsp_fail_errno(clipspan_error *err, const char *format, ...)
 {
     int number = errno;
+    char reason[128] = "";
     if (err == NULL) return CLIPSPAN_ERROR_IO;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(err->message, sizeof err->message, format, arguments);
+    vsnprintf(err->message, sizeof err->message - sizeof reason - 2, format, arguments); /* a long path leaves room for why */
     va_end(arguments);
     size_t length = strlen(err->message);
-    char reason[128] = "";
     if (strerror_r(number, reason, sizeof reason) != 0) snprintf(reason, sizeof reason, "error %d", number);
     snprintf(err->message + length, sizeof err->message - length, ": %s", reason);
     one_line(err->message);

@@ -34,8 +34,21 @@ static void says_why_nothing_is_there(void **state)
     assert_string_equal(err.message, "/dev/null: neither a regular file nor a folder");
 }
 
+static void keeps_the_reason_behind_a_long_path(void **state)
+{
+    (void)state;
+    clipspan_error err;
+    char path[5000];
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    clsp_fail_absent(path, &err);
+    assert_non_null(strstr(err.message, ": File name too long"));
+    assert_int_equal(err.message[0], 'x');
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(commands_no_terminal), cmocka_unit_test(says_why_nothing_is_there)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(commands_no_terminal), cmocka_unit_test(says_why_nothing_is_there),
+                                       cmocka_unit_test(keeps_the_reason_behind_a_long_path)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
