@@ -6,7 +6,7 @@
 
 #include "decompose/decompose.h"
 
-enum { BATCH = 512 };
+enum { BATCH = 128, ROUND = 512 }; /* images read at a time; images that are kept */
 static const size_t STATE_MOST = (size_t)128 << 20; /* bytes */
 
 /* ---- what becomes of an image ------------------------------------------------------------------------------- */
@@ -30,86 +30,121 @@ void clsp_ablation_judge(const clipspan_ablation_study *study, clsp_outcomes *ou
     outcomes->logit[cell] = study->info.logit_scale * value;
 }
 
-/* ---- a batch ------------------------------------------------------------------------------------------------ */
-
-static clipspan_status one_layer(const clsp_pass_rows *r, size_t layer)
-{
-    clsp_pass_heads(r, layer);
-    clipspan_status status = r->p->set != NULL ? clsp_pass_set(r, layer) : CLIPSPAN_OK;
-    if (status == CLIPSPAN_OK && !r->p->maps.all) status = clsp_pass_layers(r, layer);
-    return status;
-}
-
-static clipspan_status behind_layers(const clsp_pass_rows *r)
-{
-    clsp_pass *p = r->p;
-    size_t c = p->classes;
-    for (size_t i = 0; p->set != NULL && i < r->n; i++) {
-        float *set = p->set + (r->first + i) * c;
-        clsp_pass_add(set, clsp_pass_base(r, i, false), c);
-        clsp_pass_judge(r, i, CLIPSPAN_ABLATED_SET, 0, set);
-    }
-    clipspan_status status = CLIPSPAN_OK;
-    for (size_t l = 0; p->maps.all && l < p->layers && status == CLIPSPAN_OK; l++) status = clsp_pass_layers(r, l);
-    return status == CLIPSPAN_OK ? clsp_pass_answer(r) : status;
-}
-
-/* layer SIZE_MAX: what comes before the layers; `layers`: what comes behind. */
-static clipspan_status all_rows(clsp_pass *p, const clipspan_batch *batch, size_t layer, clipspan_error *err)
-{
-    clipspan_status worst = CLIPSPAN_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(p->threads)
-    for (size_t first = 0; first < batch->images; first += p->rows) {
-        const clsp_pass_rows r = {.p = p, .batch = batch, .first = first, .n = clsp_min(p->rows, batch->images - first),
-                                  .s = &p->scratch[omp_get_thread_num()]};
-        clipspan_status one = layer == SIZE_MAX    ? clsp_pass_vectors(&r)
-                              : layer < p->layers ? one_layer(&r, layer)
-                                                  : behind_layers(&r);
-#pragma omp critical(clsp_ablation_rows)
-        if (one != CLIPSPAN_OK) worst = one;
-    }
-    return worst ? clsp_fail(err, worst, "the images' logits could not be made") : CLIPSPAN_OK;
-}
+/* ---- what comes of a batch ------------------------------------------------------------------------------------ */
 
 CLSP_CLONES static void scale(float *restrict y, const float *restrict z, double factor, size_t n)
 {
     for (size_t c = 0; c < n; c++) y[c] = (float)((double)z[c] * factor);
 }
 
-/* The factors of a layer's heads side by side, and those that they share. */
-static void make_factors(clsp_pass *p, const clipspan_batch *batch, size_t layer)
+static double factor_of(const clipspan_batch *batch, size_t i)
 {
-    size_t d = p->maps.head_dim, w = p->width, n = batch->images, at = p->heads * d;
-    float *y = p->y + (p->maps.all ? layer * p->batch : 0) * w;
-    const float *z = batch->z + layer * p->heads * n * d;
-    bool paper = p->maps.convention == CLIPSPAN_PAPER;
-#pragma omp parallel for schedule(static) num_threads(p->threads)
-    for (size_t i = 0; i < n; i++) {
-        double sigma = (double)batch->sigma[i], factor = 1.0 / (sigma * (double)batch->norm[i]);
-        for (size_t h = 0; h < p->heads; h++) scale(y + i * w + h * d, z + (h * n + i) * d, factor, d);
-        memset(y + i * w + at, 0, (w - at) * sizeof *y);
-        if (!paper) continue;
-        y[i * w + at] = (float)factor;
-        y[i * w + at + 1] = (float)((double)batch->mu[i] * factor);
-        y[i * w + at + 2] = (float)(sigma * factor);
+    return 1.0 / ((double)batch->sigma[i] * (double)batch->norm[i]);
+}
+
+/* The factors of a layer's heads side by side, and those that they share. */
+static void make_factors(const clsp_pass_rows *r, size_t layer)
+{
+    const clsp_pass *p = r->p;
+    const clipspan_batch *batch = r->batch;
+    size_t d = p->maps.head_dim, w = p->width, at = p->heads * d;
+    float *y = p->y + (layer * p->most + r->first) * w;
+    for (size_t h = 0; h < p->heads; h++) {
+        const float *z = batch->z + ((layer * p->heads + h) * batch->images + r->from) * d;
+        for (size_t i = 0; i < r->n; i++) scale(y + i * w + h * d, z + i * d, factor_of(batch, r->from + i), d);
     }
+    for (size_t i = 0; i < r->n; i++) {
+        double factor = factor_of(batch, r->from + i);
+        memset(y + i * w + at, 0, (w - at) * sizeof *y);
+        if (p->maps.convention != CLIPSPAN_PAPER) continue;
+        y[i * w + at] = (float)factor;
+        y[i * w + at + 1] = (float)((double)batch->mu[r->from + i] * factor);
+        y[i * w + at + 2] = (float)((double)batch->sigma[r->from + i] * factor);
+    }
+}
+
+static clipspan_status heads_of_layer(const clsp_pass_rows *r, size_t layer)
+{
+    clsp_pass_heads(r, layer);
+    return r->p->set != NULL ? clsp_pass_set(r, layer) : CLIPSPAN_OK;
+}
+
+/* Heads at once, where their maps are there: their factors are in the cache. */
+static clipspan_status add_rows(const clsp_pass_rows *r)
+{
+    memcpy(r->p->index + r->first, r->batch->index + r->from, r->n * sizeof *r->p->index);
+    memcpy(r->p->norm + r->first, r->batch->norm + r->from, r->n * sizeof *r->p->norm);
+    clipspan_status status = clsp_pass_vectors(r);
+    for (size_t l = 0; l < r->p->layers && status == CLIPSPAN_OK; l++) {
+        make_factors(r, l);
+        if (r->p->maps.all) status = heads_of_layer(r, l);
+    }
+    return status;
+}
+
+/* ---- a round -------------------------------------------------------------------------------------------------- */
+
+static void judge_set(const clsp_pass_rows *r)
+{
+    size_t c = r->p->classes;
+    for (size_t i = 0; r->p->set != NULL && i < r->n; i++) {
+        float *set = r->p->set + (r->first + i) * c;
+        clsp_pass_add(set, clsp_pass_base(r, i, false), c);
+        clsp_pass_judge(r, i, CLIPSPAN_ABLATED_SET, 0, set);
+    }
+}
+
+/* Layers [first, end): products, which are asked of what heads left open; heads too, where maps are made layer by layer. */
+static clipspan_status take_layers(const clsp_pass_rows *r, size_t first, size_t end)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    for (size_t l = first; l < end && status == CLIPSPAN_OK; l++) {
+        if (!r->p->maps.all) status = heads_of_layer(r, l);
+        if (status == CLIPSPAN_OK) status = clsp_pass_layers(r, l);
+    }
+    if (status == CLIPSPAN_OK) status = clsp_pass_answer(r);
+    if (end == r->p->layers) judge_set(r);
+    return status;
+}
+
+/* `count` images from `first` on, shared among threads: those of a batch are added, or, batch NULL, taken through layers
+ * [layer, end). */
+static clipspan_status all_rows(clsp_pass *p, const clipspan_batch *batch, size_t first, size_t count, size_t layer, size_t end,
+                                clipspan_error *err)
+{
+    clipspan_status worst = CLIPSPAN_OK;
+    size_t each = clsp_min((count + (size_t)p->threads - 1) / (size_t)p->threads, p->rows);
+#pragma omp parallel for schedule(dynamic) num_threads(p->threads)
+    for (size_t from = 0; from < count; from += each) {
+        const clsp_pass_rows r = {.p = p, .batch = batch, .from = from, .first = first + from,
+                                  .n = clsp_min(each, count - from), .s = &p->scratch[omp_get_thread_num()]};
+        clipspan_status one = batch != NULL ? add_rows(&r) : take_layers(&r, layer, end);
+#pragma omp critical(clsp_ablation_rows)
+        if (one != CLIPSPAN_OK) worst = one;
+    }
+    return worst ? clsp_fail(err, worst, "the images' logits could not be made") : CLIPSPAN_OK;
+}
+
+static clipspan_status finish_round(clsp_pass *p, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    if (p->maps.all) CLSP_TRY(all_rows(p, NULL, 0, p->filled, 0, p->layers, err));
+    for (size_t l = 0; !p->maps.all && l < p->layers; l++) {
+        CLSP_TRY(clsp_ablation_maps_layer(&p->maps, l, err));
+        CLSP_TRY(all_rows(p, NULL, 0, p->filled, l, l + 1, err));
+    }
+    p->filled = 0;
+out:
+    return status;
 }
 
 static clipspan_status take_batch(void *user, const clipspan_batch *batch, clipspan_error *err)
 {
     clsp_pass *p = user;
-    clipspan_status status = CLIPSPAN_OK;
-    if (batch->images > p->batch)
-        return clsp_fail(err, CLIPSPAN_ERROR_INTERNAL, "a batch of %zu images where %zu were asked for", batch->images,
-                         p->batch);
-    CLSP_TRY(all_rows(p, batch, SIZE_MAX, err));
-    for (size_t l = 0; l < p->layers; l++) {
-        make_factors(p, batch, l);
-        if (!p->maps.all) CLSP_TRY(clsp_ablation_maps_layer(&p->maps, l, err));
-        CLSP_TRY(all_rows(p, batch, l, err));
-    }
-    CLSP_TRY(all_rows(p, batch, p->layers, err));
-out:
+    clipspan_status status = clsp_batch_check(batch, p->most, err);
+    if (status == CLIPSPAN_OK && p->filled + batch->images > p->most) status = finish_round(p, err);
+    if (status == CLIPSPAN_OK) status = all_rows(p, batch, p->filled, batch->images, 0, 0, err);
+    p->filled += batch->images;
     return status;
 }
 
@@ -213,23 +248,25 @@ static clipspan_status buffers_open(clsp_pass *p, clipspan_error *err)
     clipspan_status status = CLIPSPAN_OK;
     size_t c = p->classes, state, images = (size_t)p->study->info.images;
     size_t most = clsp_max(STATE_MOST / (4 * sizeof(float) * c), CLSP_PASS_ROWS / 8);
-    p->batch = clsp_min(clsp_min(most, BATCH), images);
-    p->rows = clsp_min(clsp_max((p->batch + (size_t)p->threads - 1) / (size_t)p->threads, 1), CLSP_PASS_ROWS);
-    if (!clsp_mul(&state, p->batch, c)) return clsp_fail_memory(err);
+    p->most = clsp_min(clsp_min(most, ROUND), images);
+    p->rows = clsp_min(clsp_max((p->most + (size_t)p->threads - 1) / (size_t)p->threads, 1), CLSP_PASS_ROWS);
+    if (!clsp_mul(&state, p->most, c)) return clsp_fail_memory(err);
     CLSP_ALLOC(p->base, clsp_alloc_aligned(state, sizeof *p->base));
     CLSP_ALLOC(p->known, clsp_alloc_aligned(state, sizeof *p->known));
-    CLSP_ALLOC(p->top, clsp_alloc(p->batch, sizeof *p->top));
-    CLSP_ALLOC(p->standing, clsp_alloc(p->batch, sizeof *p->standing));
+    CLSP_ALLOC(p->top, clsp_alloc(p->most, sizeof *p->top));
+    CLSP_ALLOC(p->standing, clsp_alloc(p->most, sizeof *p->standing));
     if (p->mlps) {
         CLSP_ALLOC(p->with_mlps, clsp_alloc_aligned(state, sizeof *p->with_mlps));
-        CLSP_ALLOC(p->top_mlps, clsp_alloc(p->batch, sizeof *p->top_mlps));
-        CLSP_ALLOC(p->standing_mlps, clsp_alloc(p->batch, sizeof *p->standing_mlps));
+        CLSP_ALLOC(p->top_mlps, clsp_alloc(p->most, sizeof *p->top_mlps));
+        CLSP_ALLOC(p->standing_mlps, clsp_alloc(p->most, sizeof *p->standing_mlps));
     }
     if (p->study->info.named > 0) CLSP_ALLOC(p->set, clsp_alloc_aligned(state, sizeof *p->set));
-    CLSP_ALLOC(p->state, clsp_alloc(p->batch * p->layers, sizeof *p->state));
-    CLSP_ALLOC(p->up_to, clsp_alloc(p->batch, sizeof *p->up_to));
-    CLSP_ALLOC(p->whole, clsp_alloc(p->batch, 1));
-    CLSP_ALLOC(p->y, clsp_alloc_large((p->maps.all ? p->layers : 1) * p->batch * p->width * sizeof *p->y));
+    CLSP_ALLOC(p->state, clsp_alloc(p->most * p->layers, sizeof *p->state));
+    CLSP_ALLOC(p->up_to, clsp_alloc(p->most, sizeof *p->up_to));
+    CLSP_ALLOC(p->whole, clsp_alloc(p->most, 1));
+    CLSP_ALLOC(p->y, clsp_alloc_large(p->layers * p->most * p->width * sizeof *p->y));
+    CLSP_ALLOC(p->index, clsp_alloc(p->most, sizeof *p->index));
+    CLSP_ALLOC(p->norm, clsp_alloc(p->most, sizeof *p->norm));
     CLSP_ALLOC(p->scratch, clsp_alloc_zero((size_t)p->threads, sizeof *p->scratch));
     for (int t = 0; t < p->threads; t++) CLSP_TRY(scratch_open(&p->scratch[t], p, err));
 out:
@@ -239,7 +276,7 @@ out:
 static void pass_close(clsp_pass *p)
 {
     void *const blocks[] = {p->mean_mlps, p->mean_all_mlps, p->mean_cls, p->mean_set, p->mean_vectors, p->mean_lengths,
-                            p->centre_lengths, p->texts_size, p->y, p->base, p->with_mlps, p->known, p->set, p->top,
+                            p->centre_lengths, p->texts_size, p->index, p->norm, p->y, p->base, p->with_mlps, p->known, p->set, p->top,
                             p->top_mlps, p->standing, p->standing_mlps, p->state, p->up_to, p->whole, p->scratch};
     for (int t = 0; p->scratch != NULL && t < p->threads; t++) scratch_close(&p->scratch[t]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
@@ -273,8 +310,9 @@ clipspan_status clsp_ablation_pass(clipspan_ablation_study *study, clsp_outcomes
     p.width = p.maps.width;
     CLSP_TRY(means_open(&p, means, err));
     CLSP_TRY(buffers_open(&p, err));
-    const clipspan_store_selection select = {.parts = parts, .batch = p.batch};
+    const clipspan_store_selection select = {.parts = parts, .batch = clsp_min(BATCH, p.most)};
     CLSP_TRY(clipspan_store_each(store, &select, take_batch, &p, hooks, err));
+    CLSP_TRY(finish_round(&p, err));
     CLSP_TRY(check_finite(study, outcomes, err));
 out:
     pass_close(&p);

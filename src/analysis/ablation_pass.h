@@ -13,8 +13,9 @@
  *   ablation_layers.c    layers that bounds leave open: products of all classes, off by a known bound
  *   ablation_open.c      classes that those leave open: evaluated, layer by layer for all images together
  *
- * Threads take some images of a batch at a time. Where the maps of all layers do not fit, they are made layer by layer for every
- * batch and the layers up to one are counted from sums of products alone. In the exact convention terms are divided by |r| too,
+ * The store is read a few images at a time, so that what was read is still in the cache when factors are made of it; those of
+ * some hundred images are kept, a round, and threads take each a part of them through all layers. Where the maps of all layers
+ * do not fit, they are made layer by layer for every round and the layers up to one are counted from sums of products alone. In the exact convention terms are divided by |r| too,
  * so that everything is a cosine.
  *
  * Letters: L layers, C classes, E joint dimension, W width of a layer's factors.
@@ -62,7 +63,9 @@ typedef struct clsp_pass {
     clsp_ablation_maps maps;
     size_t layers, heads, classes, embed_dim, width; /* width: W */
     bool mlps, cls;    /* the store has them */
-    size_t batch, rows;
+    size_t most, filled, rows; /* images of a round, and those that are there; rows: of a thread, at most */
+    uint64_t *index;   /* [most]: of the images */
+    float *norm;       /* [most] */
     int threads;
     float *mean_mlps;  /* [L + 1, C + 1] */
     float *mean_set;   /* [L, C + 1]: of the named heads together */
@@ -72,13 +75,13 @@ typedef struct clsp_pass {
     float *centre_lengths; /* [L]: |a| */
     float *texts_size; /* [E] */
     clsp_bound texts;
-    float *y;          /* [L or 1, batch, W] */
-    float *base, *with_mlps, *known, *set; /* [batch, C]: B; B without the MLPs; what products say layers add; the named set */
-    clsp_top *top, *top_mlps;       /* [batch]: of base, of with_mlps */
-    clsp_standing *standing, *standing_mlps; /* [batch]: likewise */
-    clsp_layer_state *state;        /* [batch, L] */
-    clsp_change *up_to;             /* [batch]: of the layers so far */
-    unsigned char *whole;           /* [batch]: layers up to some one are asked of products */
+    float *y;          /* [L, most, W] */
+    float *base, *with_mlps, *known, *set; /* [most, C]: B; B without the MLPs; what products say layers add; the named set */
+    clsp_top *top, *top_mlps;       /* [most]: of base, of with_mlps */
+    clsp_standing *standing, *standing_mlps; /* [most]: likewise */
+    clsp_layer_state *state;        /* [most, L] */
+    clsp_change *up_to;             /* [most]: of the layers so far */
+    unsigned char *whole;           /* [most]: layers up to some one are asked of products */
     struct clsp_pass_scratch *scratch; /* [threads] */
 } clsp_pass;
 
@@ -98,15 +101,15 @@ typedef struct clsp_pass_scratch {
 } clsp_pass_scratch;
 enum { CLSP_PASS_OPEN = 1 << 16 };
 
-/* Rows [first, first + n) of a batch, one thread. */
+/* Rows [first, first + n) of a round, one thread. */
 typedef struct clsp_pass_rows {
     clsp_pass *p;
-    const clipspan_batch *batch;
-    size_t first, n;
+    const clipspan_batch *batch; /* where they are images [from, from + n); NULL: it is gone */
+    size_t from, first, n;
     clsp_pass_scratch *s;
 } clsp_pass_rows;
 
-/* The steps, in their order; heads and layers for every layer. */
+/* The steps, in their order; heads, the set and layers for every layer. The first wants the batch. */
 clipspan_status clsp_pass_vectors(const clsp_pass_rows *rows);
 void clsp_pass_heads(const clsp_pass_rows *rows, size_t layer);
 clipspan_status clsp_pass_set(const clsp_pass_rows *rows, size_t layer);
@@ -119,7 +122,7 @@ clipspan_status clsp_pass_answer(const clsp_pass_rows *rows);
 
 static inline size_t clsp_pass_image(const clsp_pass_rows *r, size_t i)
 {
-    return (size_t)r->batch->index[r->first + i];
+    return (size_t)r->p->index[r->first + i];
 }
 
 static inline bool clsp_pass_scored(const clsp_pass_rows *r, size_t i)
@@ -135,7 +138,7 @@ static inline size_t clsp_pass_right(const clsp_pass_rows *r, size_t i)
 /* What a mean is multiplied with to stand beside cosines. */
 static inline float clsp_pass_weight(const clsp_pass_rows *r, size_t i)
 {
-    return r->p->maps.convention == CLIPSPAN_PAPER ? 1.0F : 1.0F / r->batch->norm[r->first + i];
+    return r->p->maps.convention == CLIPSPAN_PAPER ? 1.0F : 1.0F / r->p->norm[r->first + i];
 }
 
 static inline clsp_layer_state *clsp_pass_state(const clsp_pass_rows *r, size_t i, size_t layer)
@@ -146,7 +149,7 @@ static inline clsp_layer_state *clsp_pass_state(const clsp_pass_rows *r, size_t 
 static inline const float *clsp_pass_factors(const clsp_pass_rows *r, size_t i, size_t layer)
 {
     const clsp_pass *p = r->p;
-    return p->y + ((p->maps.all ? layer * p->batch : 0) + r->first + i) * p->width;
+    return p->y + (layer * p->most + r->first + i) * p->width;
 }
 
 /* Where what becomes of row i stands in the outcomes. */

@@ -56,7 +56,7 @@ static clipspan_status begin(const clsp_pass_rows *r)
     float *base = p->base + r->first * c, *vectors = r->s->vectors;
     for (size_t i = 0; i < r->n; i++)
         for (size_t d = 0; d < e; d++)
-            vectors[i * e + d] = r->batch->embedding[(r->first + i) * e + d] / r->batch->norm[r->first + i];
+            vectors[i * e + d] = r->batch->embedding[(r->from + i) * e + d] / r->batch->norm[r->from + i];
     clipspan_status status = classify(r, vectors, r->n, base);
     for (size_t i = 0; i < r->n && status == CLIPSPAN_OK; i++) {
         clsp_pass_judge(r, i, CLIPSPAN_ABLATED_NOTHING, 0, base + i * c);
@@ -135,7 +135,7 @@ static clipspan_status mlp_rows(const clsp_pass_rows *r)
     float *base = p->base + r->first * c, *with = p->with_mlps + r->first * c, *vectors = r->s->vectors;
     memset(r->s->vector_sum, 0, r->n * e * sizeof *vectors);
     for (size_t t = 0; t <= p->layers; t++) {
-        clipspan_status status = clsp_batch_mlp_range(r->batch, p->maps.convention, (int)t, r->first, r->n, vectors, e, NULL);
+        clipspan_status status = clsp_batch_mlp_range(r->batch, p->maps.convention, (int)t, r->from, r->n, vectors, e, NULL);
         weigh(r, vectors);
         clsp_pass_add(r->s->vector_sum, vectors, r->n * e);
         if (status == CLIPSPAN_OK) status = rank_mlp(r, t);
@@ -160,7 +160,7 @@ static clipspan_status cls_rows(const clsp_pass_rows *r)
     float *vectors = r->s->vectors, *vector_sum = r->s->vector_sum;
     memset(vector_sum, 0, r->n * e * sizeof *vector_sum);
     for (size_t l = 0; l < p->layers; l++) {
-        clipspan_status status = clsp_batch_cls_range(r->batch, p->maps.convention, (int)l, r->first, r->n, vectors, e, NULL);
+        clipspan_status status = clsp_batch_cls_range(r->batch, p->maps.convention, (int)l, r->from, r->n, vectors, e, NULL);
         if (status != CLIPSPAN_OK) return status;
         clsp_pass_add(vector_sum, vectors, r->n * e);
     }
