@@ -45,6 +45,18 @@ clipspan report store -o found.html --texts pool.txt --model moved --images gone
 check found.html --commands
 mv moved model
 mv gone scenes
+# a store whose parts lie in folders of their own gives the page of one that lies in one
+clipspan decompose model scenes/labels.csv -o store-a --shard-images 16 --quiet
+for k in 1 2 3; do clipspan decompose model scenes/labels.csv -o disk$k/part --shard-images 16 --part $k/3 --quiet; done
+clipspan report disk1/part -o part.html 2>&1 | sed 's/^clipspan report: //'
+clipspan merge disk1/part disk2/part disk3/part -o store-b --quiet
+for store in store-a store-b; do
+  clipspan report $store -o $store.html --texts pool.txt --column setting --classes $prompts/setting.classes.txt \
+    --templates $prompts/setting.templates.txt --quiet 2>/dev/null
+  sed -e 's/store-b/store-a/g' -e 's/"bytes": *[0-9]*//' $store.html >$store.page
+done
+check store-b.html --commands
+cmp store-a.page store-b.page && echo 'of parts: the same page'
 # what the first store has and the second has not
 "$BUILD/models/demo/demo-scenes" dir bare.single --count 5 --seed 3 --split test --set single >/dev/null
 clipspan decompose model bare.single/images -o plain --quiet
