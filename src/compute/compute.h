@@ -86,8 +86,8 @@ void clsp_dgemm(double *c, size_t c_stride, const double *a, size_t a_stride, co
  *
  * In 16 bits a row's whole numbers have the length CLSP_WHOLE_LENGTH, to within half the root of their count, so no sum of
  * products leaves 32 bits for rows of up to 10^8 numbers (Cauchy-Schwarz again, of any part of a sum); |x - x~| is about
- * 3e-4 |x| for a thousand of them. In 8 bits the largest is 127, a sum has room for CLSP_WHOLE_8_MOST products, and 1 % is lost, the more
- * the larger a row's largest number is beside the others. */
+ * 3e-4 |x| for a thousand of them. In 8 bits the largest is 127, a sum has room for CLSP_WHOLE_8_MOST products, and 1 % is lost: rows are
+ * turned first, all in the same way, so that no column stands out. */
 typedef enum clsp_whole_type { CLSP_WHOLE_16, CLSP_WHOLE_8 } clsp_whole_type;
 #define CLSP_WHOLE_LENGTH 32000.0F
 enum { CLSP_WHOLE_8_MOST = 65000 };
@@ -104,8 +104,8 @@ typedef struct clsp_whole {
 bool clsp_whole_8_is_fast(void); /* products of 8 bits take less time than those of 16 */
 /* Bytes from a rounded row to the next. */
 size_t clsp_whole_stride(clsp_whole_type type, size_t in);
-/* to: [clsp_whole_stride], x: [n]. What is not finite, or beyond 1e15, gives the factor NaN; what is below 1e-15, zeros. */
-clsp_whole_row clsp_whole_round(void *to, clsp_whole_type type, const float *x, size_t n);
+/* to: [clsp_whole_stride], x: [n], which 8 bits turn in place. What is not finite, or beyond 1e15, gives the factor NaN; what is below 1e-15, zeros. */
+clsp_whole_row clsp_whole_round(void *to, clsp_whole_type type, float *x, size_t n);
 /* Bytes of packed weights; 0: too large. */
 size_t clsp_whole_bytes(clsp_whole_type type, size_t in, size_t out);
 /* rows: [out] rounded ones. to: [clsp_whole_bytes], aligned to 64 bytes. */

@@ -80,7 +80,37 @@ CLSP_CLONES static float largest_of(const float *x, size_t n)
 ROUND(round_16, lanes_16)
 ROUND(round_8, lanes_8)
 
-clsp_whole_row clsp_whole_round(void *to, clsp_whole_type type, const float *x, size_t n)
+/* An orthogonal map of `blocks` times 16 numbers, a power of two of them: Hadamard's matrix, of blocks. */
+CLSP_CLONES static void turn(float *x, size_t blocks)
+{
+    clsp_lanes a, b, sum;
+    for (size_t half = blocks / 2; half > 0; half /= 2)
+        for (size_t first = 0; first < blocks; first += 2 * half)
+            for (size_t j = first * CLSP_LANES; j < (first + half) * CLSP_LANES; j += CLSP_LANES) {
+                float *other = x + j + half * CLSP_LANES;
+                CLSP_LOAD(a, x + j);
+                CLSP_LOAD(b, other);
+                sum = a + b;
+                a -= b;
+                memcpy(x + j, &sum, sizeof sum);
+                memcpy(other, &a, sizeof a);
+            }
+    float scale = 1.0F / sqrtf((float)blocks);
+    for (size_t j = 0; j < blocks * CLSP_LANES; j++) x[j] *= scale;
+}
+
+/* The same for all rows of n numbers, so that their products stay what they are; but no column stands out any more, so that less
+ * is lost. Twice, from both ends, where the blocks are not a power of two. */
+static void turn_row(float *x, size_t n)
+{
+    size_t blocks = n / CLSP_LANES, turned = 1;
+    while (2 * turned <= blocks) turned *= 2;
+    if (turned < 2) return;
+    turn(x, turned);
+    if (turned < blocks) turn(x + (blocks - turned) * CLSP_LANES, turned);
+}
+
+clsp_whole_row clsp_whole_round(void *to, clsp_whole_type type, float *x, size_t n)
 {
     clsp_whole_row row = {.length = sqrtf(square_of(x, n))};
     if (!(row.length > 1e-15F && row.length < 1e15F)) { /* no squares below or above them */
@@ -89,17 +119,19 @@ clsp_whole_row clsp_whole_round(void *to, clsp_whole_type type, const float *x, 
         row.factor = row.length < 1e15F ? 0.0F : NAN;
         return row;
     }
-    float square;
+    float square, also = 4e-7F; /* the difference is itself rounded: 2^-22 of the length, and a bit */
     int32_t sum;
     if (type == CLSP_WHOLE_16) {
         row.factor = row.length / CLSP_WHOLE_LENGTH;
         square = round_16(to, x, n, row.factor, &sum);
     } else {
+        turn_row(x, n);
+        also = 4e-6F; /* and so is every turn: up to 34 times 2^-24 */
         row.factor = largest_of(x, n) / 127;
         square = round_8(to, x, n, row.factor, &sum);
         row.offset = 128 * sum;
     }
-    row.lost = sqrtf(square) + 4e-7F * row.length; /* the difference is itself rounded: 2^-22 of the length, and a bit */
+    row.lost = sqrtf(square) + also * row.length;
     return row;
 }
 
