@@ -28,7 +28,7 @@ typedef struct clipspan_texts clipspan_texts;
 
 /* Lines of a UTF-8 file, without their line ends (a BOM and "\r" are dropped). With skip_blank, lines of nothing but
  * spaces and lines that repeat an earlier one are left out (what a pool wants); without it every line counts. A file that
- * holds a zero byte is refused. A pipe is read to its end; "-" is standard input. */
+ * holds a zero byte or a line of more than 1 MB is refused. A pipe is read to its end; "-" is standard input. */
 CLIPSPAN_API clipspan_status clipspan_texts_open(clipspan_texts **out, const char *path, int skip_blank,
                                                  clipspan_error *err);
 /* Copies `count` strings. */

@@ -14,7 +14,7 @@ struct clipspan_texts {
     size_t line_count;
 };
 
-enum { FILE_MAXIMUM = 1 << 30 };
+enum { FILE_MAXIMUM = 1 << 30, LINE_MAXIMUM = 1 << 20 }; /* to split a line into tokens takes 20 times its length */
 
 static size_t count_lines(const char *bytes, size_t size)
 {
@@ -46,6 +46,9 @@ static clipspan_status split_lines(clipspan_texts *texts, clsp_names *seen, char
         if (length > 0 && at[length - 1] == '\r') length--;
         if (memchr(at, '\0', length) != NULL)
             return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu holds a zero byte: not a text file", path, number);
+        if (length > LINE_MAXIMUM)
+            return clsp_fail(err, CLIPSPAN_ERROR_FORMAT, "%s: line %zu has %zu bytes, expected at most %d: not a list of texts", path,
+                             number, length, (int)LINE_MAXIMUM);
         at[length] = '\0';
         texts->line_count = number;
         clipspan_status status = take_line(texts, seen, at, length, err);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -136,8 +137,11 @@ static void messages_are_one_bounded_line(void **state)
     assert_string_equal(err.message, "a b c d");
     clsp_fail(&err, CLIPSPAN_ERROR_FORMAT, "%s", longer);
     assert_int_equal(strlen(err.message), CLIPSPAN_ERROR_LENGTH - 1);
+    errno = ENOENT;
     clsp_fail_errno(&err, "%s", longer);
-    assert_int_equal(strlen(err.message), CLIPSPAN_ERROR_LENGTH - 1);
+    static const char reason[] = "x: No such file or directory"; /* is not cut */
+    assert_true(strlen(err.message) > CLIPSPAN_ERROR_LENGTH / 2 && strlen(err.message) < CLIPSPAN_ERROR_LENGTH);
+    assert_string_equal(err.message + strlen(err.message) - strlen(reason), reason);
     assert_int_equal(clsp_fail(NULL, CLIPSPAN_ERROR_IO, "%d", 1), CLIPSPAN_ERROR_IO);
 }
 

@@ -112,6 +112,19 @@ static void bad_files(void **state)
     assert_int_equal(clipspan_texts_open(&texts, path, 0, &err), CLIPSPAN_ERROR_FORMAT);
     assert_null(texts);
     assert_message(err, "zero.txt: line 2 holds a zero byte");
+    enum { LONG = 1 << 20 };
+    char *line = malloc(LONG + 8);
+    assert_non_null(line);
+    memset(line, 'a', LONG + 8);
+    memcpy(line, "good\n", 5);
+    line[5 + LONG] = '\n';
+    assert_int_equal(clipspan_texts_open(&texts, scratch_write("long.txt", line, 5 + LONG), 0, &err), CLIPSPAN_OK);
+    clipspan_texts_free(texts);
+    line[5 + LONG] = 'a';
+    assert_int_equal(clipspan_texts_open(&texts, scratch_write("long.txt", line, 6 + LONG), 0, &err), CLIPSPAN_ERROR_FORMAT);
+    assert_null(texts);
+    assert_message(err, "long.txt: line 2 has 1048577 bytes, expected at most 1048576");
+    free(line);
     assert_int_equal(clipspan_texts_open(&texts, scratch("none.txt"), 0, &err), CLIPSPAN_ERROR_IO);
     assert_message(err, "none.txt");
 }
