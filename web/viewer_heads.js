@@ -81,7 +81,7 @@
       return [name, value, means ? means[l][h] : null, viewer.off().has(name) ? 1 : 0];
     })];
     const data = () => ({ text: viewer.look().text, minus: viewer.minus(), unit: viewer.effectUnit(), effects: viewer.effects(), mean_effects: viewer.means(),
-      off: [...viewer.off()], by: viewer.by(), texts: viewer.without(viewer.off()) });
+      off: [...viewer.off()], by: viewer.by(), texts: viewer.without(viewer.off()), run: without.ran() });
     let made = null;
     const panel = viewer.panel({ id: "heads", title: "Which heads",
       lead: ["Each cell is a head, coloured by its ", term("direct", "direct effect"), " on the text. Open one to see what it is about; ",

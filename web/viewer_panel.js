@@ -8,7 +8,7 @@
  *   clipspan.viewer.keepFocus(element, build)   build() fills the element anew; the keyboard stays
  *   clipspan.viewer.skeleton(height)   a place held for what is loading
  *   clipspan.viewer.radios({name, legend, options: [[value, words]], value, on})   one control of several choices; .set(value)
- *   clipspan.viewer.command.*       parts of command lines: quote(word), model(), store(), pools(), image(), maps()
+ *   clipspan.viewer.command.*       parts of command lines: quote(word), model(), store(), pools(), lines(texts), image(), maps()
  */
 "use strict";
 (function () {
@@ -87,6 +87,12 @@
     const place = viewer.rowOf(ref || ""), of = place && viewer.server.models[place.of].store;
     return of ? `${quote(of.images_path)} --rows ${place.row}` : quote(held.name || "IMAGE");
   }
+  /* A shell hands these lines to the command as its standard input, as they are. */
+  function lines(texts) {
+    let end = "TEXTS";
+    while (texts.includes(end)) end += "_";
+    return [`<<'${end}'`, ...texts, end].join("\n");
+  }
   /* texts: those looked at; against the mean all are named. side: {model, held, ref}, by default what is looked at. */
   function maps(looked, minus, more = "", side = { model: viewer.state.model, held: viewer.held, ref: viewer.state.image }) {
     const texts = (minus && minus.mean ? viewer.asked() : looked).map((each) => each.text);
@@ -94,5 +100,5 @@
     return `clipspan map ${model(side.model)} ${image(side.held, side.ref)}${texts.map((each) => ` -t ${quote(each)}`).join("")}${less}${more}`;
   }
 
-  Object.assign(viewer, { panel, keepFocus, skeleton, radios, command: { quote, model, store, pools, image, maps } });
+  Object.assign(viewer, { panel, keepFocus, skeleton, radios, command: { quote, model, store, pools, lines, image, maps } });
 })();

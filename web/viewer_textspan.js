@@ -9,7 +9,7 @@
     if (!viewer.server.models.some((each) => each.store)) return null;
     const limit = viewer.server.limits.pool_texts, ask = clipspan.server.latest();
     let answer = null, asked = null; /* {pool, heads, size} of the answer */
-    const command = () => `clipspan textspan ${viewer.command.store()} --texts pool.txt --heads ${viewer.command.quote(asked.heads)} --size ${asked.size}`;
+    const command = () => `clipspan textspan ${viewer.command.store()} --texts - --heads ${viewer.command.quote(asked.heads)} --size ${asked.size} ${viewer.command.lines(asked.pool)}`;
     const table = () => [["head", "pick", "text", "explained", "score"], ...answer.heads.flatMap((head) => head.texts.map((each, i) => [head.name, i + 1, each.text, each.explained, each.score]))];
     const panel = viewer.panel({ id: "textspan", title: "Texts of your own",
       lead: [term("textspan"), " picks, from the texts you paste, those that say best what a head writes. It looks at all the store’s images, not at this one alone."],

@@ -51,8 +51,9 @@
         by, table(found, run && run.answer),
         run && run.status === "failed" ? clipspan.server.failure(run.error, start)
           : el("button", { class: "button slim", type: "button", disabled: Boolean(run) && run.status !== "none", on: { click: start } },
-            run && run.status === "loading" ? "Running…" : run && run.answer ? "Network was run without them" : "Run the network without them"));
+            run && run.status === "loading" ? "Running…" : run && run.answer ? "Network was run without them" : "Run the network without them"),
+        run && run.answer ? el("p", { class: "small soft" }, "Run again, their writing is replaced at the class token alone, not at the patches (clipspan ablate --total --at class).") : null);
     }
-    return { element, refresh };
+    return { element, refresh, ran: () => (run && run.key === key() ? run.answer : null) };
   };
 })();

@@ -52,3 +52,6 @@ export function layoutFaults(page, panels) {
     return faults;
   }, panels);
 }
+
+/** What an SVG file must not hold, since programs for drawings know it not, or only in this page. */
+export const foreignTo = (bytes) => bytes.toString().replace(/data:[^"]*/gu, '').match(/foreignObject|light-dark|oklab|var\(|class=|https?:\/\/(?!www\.w3\.org)[^"]*|NaN|Infinity|blob:/gu) ?? [];

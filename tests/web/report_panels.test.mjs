@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { isFirefox, openBrowser, saved, watchedPage } from './browser.mjs';
 import { classes, clipspan, data, folder, model, pool } from './data.mjs';
-import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
+import { accessibilityFaults, foreignTo, sidewaysScroll } from './faults.mjs';
 
 let made, context, beside, alone;
 before(async () => {
@@ -189,7 +189,8 @@ describe('the panels of the report', () => {
       assert.ok(files['Picture, PNG'].length > 3000, `${name}: a picture of ${files['Picture, PNG'].length} bytes`);
       assert.ok(files['Table, CSV'].toString().split('\r\n').length > 3, name);
       assert.ok(JSON.parse(files['Data, JSON']), name);
-      if (files['Drawing, SVG']) assert.match(files['Drawing, SVG'].toString(), /^<svg[^>]*xmlns[^]*<\/svg>$/, name);
+      assert.match(files['Drawing, SVG'].toString(), /^<svg[^>]*xmlns[^]*<text[^]*<\/svg>$/, name);
+      assert.deepEqual(foreignTo(files['Drawing, SVG']), [], name);
     }
     assert.ok(seen.size >= 9, `${seen.size} menus`);
     assert.deepEqual(faults, []);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { back, darken, openBrowser, saved, watchedPage } from './browser.mjs';
 import { clipspan, data, model, pool } from './data.mjs';
-import { accessibilityFaults, sidewaysScroll } from './faults.mjs';
+import { accessibilityFaults, foreignTo, sidewaysScroll } from './faults.mjs';
 import { serve } from './serving.mjs';
 
 const ROW = 66, TEXTS = ['an orange shape', 'a ring', 'snow'];
@@ -221,11 +221,16 @@ describe('the viewer', () => {
     const { page } = await open(`${VIEW}&beside=text&other=a+star&detail=layer`);
     await settled(page);
     await page.locator('.beside-side').nth(1).waitFor();
-    for (const id of ['maps', 'heads', 'nearest', 'beside']) for (const [kind, begins] of [['Picture, PNG', '\x89PNG'], ['Table, CSV', ''], ['Data, JSON', '']]) {
+    await page.getByLabel('Pool of texts').fill('a red shape\na blue shape\nsnow');
+    await page.getByRole('button', { name: 'Find their texts' }).click();
+    await page.locator('.span-head').first().waitFor();
+    const words = { maps: 'change in cosine, by patch', heads: 'for “an orange shape”', nearest: 'Below each: its cosine', beside: 'Strongest heads', textspan: 'of its variance explained' };
+    for (const id of Object.keys(words)) for (const [kind, begins] of [['Picture, PNG', '\x89PNG'], ['Drawing, SVG', '<svg'], ['Table, CSV', ''], ['Data, JSON', '']]) {
       await page.locator(`#${id} > .panel-head`).getByText('Export').click();
       const { bytes } = await saved(page, () => page.locator(`#${id} > .panel-head`).getByText(kind).click());
       assert.ok(bytes.length > 60 && bytes.toString('latin1').startsWith(begins), `${id}, ${kind}`);
       if (kind.endsWith('JSON')) JSON.parse(bytes);
+      if (kind.endsWith('SVG')) assert.deepEqual([bytes.toString().replace(/[\u2068\u2069]/gu, '').includes(words[id]), foreignTo(bytes)], [true, []], id);
       if (id === 'heads' && kind.endsWith('CSV')) assert.equal(bytes.toString().trim().split('\r\n').length, 37);
     }
     const command = await page.locator('#maps > .panel-made code').textContent();

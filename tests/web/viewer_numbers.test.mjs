@@ -1,10 +1,11 @@
 // The viewer's numbers are the command's, to the last map; and what comes between two models, two servers, two drawings.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openBrowser, watchedPage } from './browser.mjs';
-import { clipspan, data, folder, model, pool } from './data.mjs';
+import { build, clipspan, data, folder, model, pool } from './data.mjs';
 import { accessibilityFaults } from './faults.mjs';
 import { serve } from './serving.mjs';
 
@@ -95,7 +96,7 @@ describe('the viewer, number by number', () => {
 
   test('TextSpan with a pool pasted in is that of clipspan textspan', async () => {
     const { page } = await open(VIEW), file = join(folder, 'pasted.txt');
-    writeFileSync(file, readFileSync(pool, 'utf8').split('\n').slice(0, 90).join('\n'));
+    writeFileSync(file, ["it's $HOME `in` \\", 'TEXTS', ...readFileSync(pool, 'utf8').split('\n').slice(0, 90)].join('\n'));
     await page.getByLabel('Pool of texts').fill(readFileSync(file, 'utf8'));
     await page.locator('#textspan').getByLabel('Heads').fill('L4.H3,L5.H0');
     await page.getByRole('button', { name: 'Find their texts' }).click();
@@ -103,6 +104,9 @@ describe('the viewer, number by number', () => {
     const heads = await page.locator('.span-head').evaluateAll((all) => all.map((head) => [head.querySelector('h3').textContent, ...[...head.querySelectorAll('tbody th')].map((text) => text.textContent)]));
     const wanted = JSON.parse(clipspan('textspan', made.store, '--texts', file, '--heads', 'L4.H3,L5.H0', '--size', '5', '--json', '--quiet')).heads;
     assert.deepEqual(heads, wanted.map((head) => [head.name, ...head.texts.map((text) => text.text)]));
+    const command = await page.locator('#textspan > .panel-made code').textContent(), env = { ...process.env, PATH: `${build}:${process.env.PATH}` };
+    const pasted = JSON.parse(execFileSync('sh', ['-c', command.replace(' <<', ' --json --quiet <<')], { env, maxBuffer: 1 << 28, encoding: 'utf8' }));
+    assert.deepEqual(pasted.heads, wanted);
     await page.close();
   });
 
