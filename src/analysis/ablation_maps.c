@@ -145,7 +145,7 @@ static int by_reach(const void *a, const void *b)
  * EIGHT_MORE times what rounding all layers to 16 bits takes from what is known. */
 static void choose_types(clsp_ablation_maps *m, clsp_ablation_product **order)
 {
-    static const double LOST_16 = 5.8e-4, LOST_8 = 1.9e-2, EIGHT_MORE = 3; /* of both factors, as measured */
+    static const double LOST_16 = 5.8e-4, LOST_8 = 1.9e-2, EIGHT_MORE = 6; /* of both factors, as measured */
     double left = 0;
     for (size_t l = 0; l < m->layers; l++) {
         double square = 0;
