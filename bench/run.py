@@ -17,6 +17,7 @@ import pathlib
 import platform
 import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -99,6 +100,24 @@ class Engine:
             self.megabytes = self.read().get("megabytes")
             self.process.wait()
         return self.megabytes
+
+
+def run_for(seconds, command):
+    """What the command printed, and what went wrong or None. Ends it, and what it started, when its time is over."""
+    try:
+        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   start_new_session=True)
+    except OSError as error:
+        return "", str(error)
+    try:
+        printed, errors = process.communicate(timeout=seconds)
+        return printed, (errors.strip().splitlines() or ["failed"])[-1] if process.returncode else None
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0], f"not done after {seconds:.0f} s"
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 class Row:
@@ -296,17 +315,8 @@ class Bench:
     def run_lines(self, section, command, patience):
         patience = min(patience, max(20, BUDGET + 50 - self.elapsed())) if not self.args.repeats else patience
         self.say(" ".join(pathlib.Path(str(part)).name for part in command))
-        printed, fault = b"", None
-        try:
-            done = subprocess.run([str(part) for part in command], capture_output=True, timeout=patience)
-            printed = done.stdout
-            if done.returncode:
-                fault = (done.stderr.decode().strip().splitlines() or ["failed"])[-1]
-        except subprocess.TimeoutExpired as late:
-            printed, fault = late.stdout or b"", f"not done after {patience:.0f} s"
-        except OSError as error:
-            fault = str(error)
-        for line in printed.decode().splitlines():
+        printed, fault = run_for(patience, command)
+        for line in printed.splitlines():
             if line.startswith("{"):
                 try:
                     self.lines.append(dict(json.loads(line), section=section))
