@@ -25,6 +25,7 @@ static const double SECONDS_EACH = 0.04; /* of one repeat, at least */
 static const kernel_ops *const kernels[KERNELS] = {
     [LINEAR] = &linear_ops,   [SGEMM] = &sgemm_ops,       [ATTENTION] = &attention_ops, [LAYER_NORM] = &layer_norm_ops,
     [SOFTMAX] = &softmax_ops, [ROWS_DOT] = &rows_dot_ops, [WIDEN] = &widen_ops,         [ROUND] = &round_ops,
+    [WHOLE] = &whole_ops,
 };
 
 /* ---- what kernels.h promises -------------------------------------------------------------------------------------- */
@@ -99,7 +100,7 @@ static const char *const epilogue_names[] = {"", "-gelu", "-quick_gelu", "-gelu_
 static void name_of(char name[NAME], const problem *p)
 {
     static const char *const manners[] = {"bias", "t", "tb",  "gaps",   "causal",   "one_query", "ragged",
-                                          "z",    "cls", "tokens", "in_place", "half"};
+                                          "z",    "cls", "tokens", "in_place", "half", "8"};
     int at = snprintf(name, NAME, "%s-%s", kernels[p->kernel]->name, type_name(p->type));
     if (p->output != p->type) at += snprintf(name + at, (size_t)(NAME - at), "-%s", type_name(p->output));
     for (size_t i = 0; i < 4 && (i == 0 || p->size[i] > 0); i++)
@@ -220,7 +221,7 @@ static void time_one(const problem *p, const char *name, const settings *s)
     qsort(rates, (size_t)s->repeats, sizeof *rates, ascending);
     double middle = rates[s->repeats / 2], least = rates[0], most = rates[s->repeats - 1];
     double peak = p->type == CLSP_TYPE_BF16 ? fmax(s->peaks.dot, s->peaks.tile) : s->peaks.f32;
-    double share = strcmp(ops->unit, "GB/s") == 0 || peak <= 0.0 ? NAN : middle / peak;
+    double share = strcmp(ops->unit, "GFLOP/s") != 0 || peak <= 0.0 ? NAN : middle / peak;
     if (s->json) {
         printf("{\"name\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"least\": %.4g, \"most\": %.4g", name, middle,
                ops->unit, least, most);

@@ -17,6 +17,7 @@ typedef enum kernel {
     ROWS_DOT,   /* rows, width */
     WIDEN,      /* count */
     ROUND,      /* count */
+    WHOLE,      /* rows, in, out */
     KERNELS
 } kernel;
 
@@ -33,7 +34,8 @@ enum {
     KEEP_CLS = 256,
     KEEP_TOKENS = 512,
     IN_PLACE = 1024,
-    HALF = 2048       /* ROWS_DOT, WIDEN: of f16 */
+    HALF = 2048,      /* ROWS_DOT, WIDEN: of f16 */
+    EIGHT = 4096      /* WHOLE: of 8 bits, else of 16 */
 };
 
 /* What a problem is for, beside being checked. */
@@ -68,7 +70,7 @@ typedef struct instance {
 
 typedef struct kernel_ops {
     const char *name;
-    const char *unit; /* of work a second / 1e9: "GFLOP/s" or "GB/s" */
+    const char *unit; /* of work a second / 1e9: "GFLOP/s", "Gop/s" of whole numbers, or "GB/s" */
     void (*make)(instance *it);
     void (*run)(instance *it);
     double (*error)(const instance *it); /* INFINITY where something was written that must stay */
@@ -78,7 +80,7 @@ typedef struct kernel_ops {
 } kernel_ops;
 
 extern const kernel_ops linear_ops, sgemm_ops, attention_ops, layer_norm_ops, softmax_ops, rows_dot_ops, widen_ops,
-    round_ops;
+    round_ops, whole_ops;
 
 /* ---- what the kernels' files share ------------------------------------------------------------------------ */
 

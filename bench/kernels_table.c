@@ -30,6 +30,7 @@
 #define DOT_(rows, d, manner, purpose) {ROWS_DOT, F32, F32, {rows, d, 0, 0}, NONE, manner, 1e-6, purpose}
 #define WIDEN_(count, manner, purpose) {WIDEN, F32, F32, {count, 0, 0, 0}, NONE, manner, 1e-30, purpose}
 #define ROUND_(count, purpose) {ROUND, F32, BF16, {count, 0, 0, 0}, NONE, 0, 1e-30, purpose}
+#define WHOLE_(rows, in, out, manner, purpose) {WHOLE, F32, F32, {rows, in, out, 0}, NONE, manner, 4e-7, purpose}
 
 /* Of a residual block: q, k and v; the out-projection; fc1; fc2. */
 #define BLOCK(type, rows, width, act, purpose, quick)                                                                   \
@@ -129,6 +130,8 @@ const problem problems[] = {
     DOT_(9, 67, 0, 0), DOT_(101, 128, HALF, 0),
     WIDEN_(1, HALF, 0), WIDEN_(67, HALF, 0), WIDEN_(4099, HALF, 0), WIDEN_(33, 0, 0),
     ROUND_(11, 0), ROUND_(4099, 0),
+    WHOLE_(1, 1, 1, 0, 0), WHOLE_(1, 1040, 1000, 0, 0), WHOLE_(15, 31, 33, 0, 0), WHOLE_(127, 67, 20, 0, 0),
+    WHOLE_(1, 5, 3, EIGHT, 0), WHOLE_(29, 1040, 65, EIGHT, 0), WHOLE_(127, 67, 20, EIGHT, 0),
 
     /* counted under valgrind */
     LINEAR_(F32, F32, 64, 256, 192, NONE, BIAS, COUNTED),
@@ -152,6 +155,7 @@ const problem problems[] = {
     DOT_(500, 64, 0, COUNTED),
     WIDEN_(20000, HALF, COUNTED),
     ROUND_(20000, COUNTED),
+    WHOLE_(64, 256, 192, 0, COUNTED),
 
     /* the encoders' own sizes */
     BLOCK(F32, 3152, 768, GELU, TIMED, QUICK),
@@ -176,5 +180,7 @@ const problem problems[] = {
     DOT_(200000, 64, HALF, TIMED | QUICK),
     WIDEN_(4000000, HALF, TIMED),
     ROUND_(4000000, TIMED),
+    WHOLE_(126, 1040, 1000, 0, TIMED), /* a layer of ViT-L-14 against a thousand classes */
+    WHOLE_(126, 1040, 1000, EIGHT, TIMED),
 };
 const size_t problem_count = sizeof problems / sizeof *problems;
