@@ -21,9 +21,10 @@ study: all
 test: all
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)
 
-# The pages in a real browser (Debian's Chromium).
+# The pages in real browsers: Debian's Chromium, and its Firefox where it can be had.
 test-web: all
 	scripts/deps web
+	scripts/deps firefox || true
 	tests/web/run.sh build/release
 
 asan: build/asan/Makefile

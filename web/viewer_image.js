@@ -7,7 +7,7 @@
  *   clipspan.viewer.hold(ref, model) promise of {id, path, name, side, patches, row}: the server holds the picture for this model
  *   clipspan.viewer.again(ref, ask)  ask(held), and once more after giving the server a picture that it no longer holds
  *   clipspan.viewer.giveFile(file)   promise of the same, of a picture of the reader's
- *   clipspan.viewer.chooser(words, looks, onFile)   a button that chooses a file
+ *   clipspan.viewer.chooser(words, looks, onFile)   nodes: a button that chooses a file
  *   clipspan.viewer.imageCard(element)
  * A picture of the reader's is kept here while the page is open, so that it can be given again. */
 "use strict";
@@ -145,9 +145,9 @@
   }
 
   function chooser(words, looks, onFile = openFile) {
-    const input = el("input", { type: "file", accept: TYPES.join(","), class: "visually-hidden", "aria-label": words,
+    const input = el("input", { type: "file", accept: TYPES.join(","), hidden: true,
       on: { change: () => { if (input.files[0]) onFile(input.files[0]); input.value = ""; } } });
-    return el("label", { class: `button ${looks}` }, input, words);
+    return [input, el("button", { class: `button ${looks}`, type: "button", on: { click: () => input.click() } }, words)];
   }
 
   function show(holder) {
