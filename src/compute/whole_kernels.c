@@ -66,16 +66,22 @@ static inline int32_t step_at(const char *from)
 #define LOAD_256(p) _mm256_loadu_si256((const __m256i_u *)(const void *)(p))
 #define STORE_256(p, v) _mm256_storeu_si256((__m256i_u *)(void *)(p), v)
 #define SPREAD_256(p) _mm256_set1_epi32(step_at(p))
+#define LOAD_128(p) _mm_loadu_si128((const __m128i_u *)(const void *)(p))
+#define STORE_128(p, v) _mm_storeu_si128((__m128i_u *)(void *)(p), v)
+#define SPREAD_128(p) _mm_set1_epi32(step_at(p))
+#define ADD_128(sum, x, w) _mm_add_epi32(sum, _mm_madd_epi16(x, w))
 #define ADD_256(sum, x, w) _mm256_add_epi32(sum, _mm256_madd_epi16(x, w))
 
 KERNEL(vnni_16, VNNI, __m512i, 16, 2, 14, LOAD_512, STORE_512, SPREAD_512, _mm512_dpwssd_epi32, CASES_14)
 KERNEL(vnni_8, VNNI, __m512i, 16, 2, 14, LOAD_512, STORE_512, SPREAD_512, ADD_EIGHT, CASES_14)
 KERNEL(avx512_16, AVX512, __m512i, 16, 2, 14, LOAD_512, STORE_512, SPREAD_512, ADD_512, CASES_14)
 KERNEL(avx2_16, AVX2, __m256i, 8, 2, 6, LOAD_256, STORE_256, SPREAD_256, ADD_256, CASES_6)
+KERNEL(sse2_16, , __m128i, 4, 2, 4, LOAD_128, STORE_128, SPREAD_128, ADD_128, CASES_4)
 
 static bool has_vnni(void) { return clsp_isa() >= CLSP_ISA_AVX512 && __builtin_cpu_supports("avx512vnni"); }
 static bool has_avx512(void) { return clsp_isa() >= CLSP_ISA_AVX512; }
 static bool has_avx2(void) { return clsp_isa() >= CLSP_ISA_AVX2; }
+static bool has_sse2(void) { return true; }
 #endif
 
 typedef int32_t lanes __attribute__((vector_size(16)));
@@ -121,6 +127,7 @@ const clsp_whole_kernel clsp_whole_kernels[] = {
     {"vnni", CLSP_WHOLE_8, 14, 32, vnni_8, has_vnni},
     {"avx512", CLSP_WHOLE_16, 14, 32, avx512_16, has_avx512},
     {"avx2", CLSP_WHOLE_16, 6, 16, avx2_16, has_avx2},
+    {"sse2", CLSP_WHOLE_16, 4, 8, sse2_16, has_sse2},
 #endif
     {"portable", CLSP_WHOLE_16, 4, 16, portable_16, always},
     {"portable", CLSP_WHOLE_8, 4, 16, portable_8, always},
