@@ -9,7 +9,7 @@
 #include "compute/compute.h"
 #include "decompose/decompose.h"
 
-enum { PAD = 16 };
+enum { PAD = 16, COLUMNS = 64 }; /* columns that a thread takes at once */
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------ */
 
@@ -202,6 +202,8 @@ static clipspan_status head_columns(const clsp_ablation_maps *m, size_t layer, s
     clsp_head_map(m->basis, m->convention, (int)layer, (int)head, map);
     clipspan_status status = clsp_sgemm(rows + head * d, w, m->texts, e, false, map, e, true, m->classes + 1, d, e, 1.0F,
                                         0.0F, NULL);
+    for (size_t i = 0; head == 0 && i <= m->classes; i++)
+        memset(rows + i * w + m->heads * d, 0, (w - m->heads * d) * sizeof *rows);
     if (status != CLIPSPAN_OK || head > 0 || m->shared == 0) return status;
     return clsp_sgemm(rows + m->heads * d, w, m->texts, e, false, map + d * e, e, true, m->classes + 1, m->shared, e,
                       (float)m->heads, 0.0F, NULL);
@@ -219,11 +221,13 @@ clipspan_status clsp_ablation_maps_layer(clsp_ablation_maps *m, size_t layer, cl
         if (one != CLIPSPAN_OK) worst = one;
     }
     if (worst != CLIPSPAN_OK) return clsp_fail(err, worst, "the heads' maps could not be made");
-    find_sizes(m->size + layer * w, rows, w, m->classes, w, m->spread + layer * w);
 #pragma omp parallel for schedule(static) num_threads(m->threads)
-    for (size_t h = 0; h <= m->heads; h++) {
-        if (h < m->heads)
-            bound_head(m, layer, h, rows, &m->head[layer * m->heads + h]);
+    for (size_t j = 0; j < w; j += COLUMNS)
+        find_sizes(m->size + layer * w + j, rows + j, w, m->classes, clsp_min(COLUMNS, w - j), m->spread + layer * w + j);
+#pragma omp parallel for schedule(dynamic) num_threads(m->threads)
+    for (size_t h = 0; h <= m->heads; h++) { /* the layer, which takes as long as all heads, first */
+        if (h > 0)
+            bound_head(m, layer, h - 1, rows, &m->head[layer * m->heads + h - 1]);
         else
             bound_layer(m, layer, rows);
     }
@@ -313,7 +317,6 @@ static clipspan_status rooms_open(clsp_ablation_maps *m, size_t most, clipspan_e
     m->all = bytes <= most;
     CLSP_ALLOC(m->texts, clsp_alloc_aligned((m->classes + 1) * m->embed_dim, sizeof *m->texts));
     CLSP_ALLOC(m->rows, clsp_alloc_large((m->all ? all : layer) * sizeof *m->rows));
-    memset(m->rows, 0, (m->all ? all : layer) * sizeof *m->rows);
     CLSP_ALLOC(m->centre, clsp_alloc_zero(cells, sizeof *m->centre));
     CLSP_ALLOC(m->size, clsp_alloc_zero(cells, sizeof *m->size));
     CLSP_ALLOC(m->spread, clsp_alloc(cells, sizeof *m->spread));

@@ -3,6 +3,7 @@
  * A panel of weights passes by a block of up to 126 rows once, strip after strip of them; the rows, some 260 KB of a thousand
  * numbers each, stay in L2 for all panels, and an eighth of the next panel is fetched with each strip. */
 #include <math.h>
+#include <omp.h>
 
 #include "compute/clones.h"
 #include "compute/whole.h"
@@ -158,6 +159,7 @@ void clsp_whole_pack_by(const clsp_whole_kernel *kernel, void *to, const void *r
 {
     size_t steps = steps_of(kernel->type, in), stride = clsp_whole_stride(kernel->type, in), nr = kernel->nr;
     uint32_t sign = kernel->type == CLSP_WHOLE_8 ? 0x80808080U : 0; /* 128 more of each number, which then has no sign */
+#pragma omp parallel for schedule(static) if (in * out > 65536 && !omp_in_parallel())
     for (size_t first = 0; first < out; first += nr) {
         char *panel = (char *)to + first * steps * STEP;
         for (size_t s = 0; s < steps; s++)
