@@ -24,7 +24,7 @@ static void print_usage(FILE *out, const cli_command *command)
 }
 
 enum { HELP_COLUMN = 29, HELP_WIDTH = 106 }; /* of an option's words: where they begin, and where a line of them ends */
-enum { EXAMPLE_WIDTH = 100 };
+enum { EXAMPLE_WIDTH = 100, OPTION_WIDTH = 96 };
 
 /* Words from the column on, broken between words; the first line goes on from where the cursor is. */
 static void print_wrapped(FILE *out, const char *words)
@@ -42,14 +42,20 @@ static void print_wrapped(FILE *out, const char *words)
     fprintf(out, "%s\n", words);
 }
 
+/* As it is typed: "-o, --output FILE", "--cache[=DIR]". */
+static void option_words(char out[OPTION_WIDTH], const char *no_letter, const cli_option *option)
+{
+    char letter[5];
+    int optional = option->kind == CLI_OPTIONAL;
+    snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    snprintf(out, OPTION_WIDTH, "%s--%s%s%s%s", option->letter ? letter : no_letter, option->name,
+             optional ? "[=" : option->value ? " " : "", option->value ? option->value : "", optional ? "]" : "");
+}
+
 static void print_option(FILE *out, const cli_option *option)
 {
-    char left[96];
-    char letter[5] = "    ";
-    if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    int optional = option->kind == CLI_OPTIONAL;
-    snprintf(left, sizeof left, "%s--%s%s%s%s", letter, option->name, optional ? "[=" : option->value ? " " : "",
-             option->value ? option->value : "", optional ? "]" : "");
+    char left[OPTION_WIDTH];
+    option_words(left, "    ", option);
     if (strlen(left) > 26)
         fprintf(out, "  %s\n%*s", left, HELP_COLUMN, "");
     else
@@ -110,7 +116,11 @@ static void print_man_command(FILE *out, const cli_command *command)
     fprintf(out, "\n.PP\n");
     print_roff(out, command->text);
     for (const cli_option *o = command->options; o->name != NULL; o++) {
-        fprintf(out, "\n.TP\n.B \\-\\-%s %s\n", o->name, o->value ? o->value : "");
+        char words[OPTION_WIDTH];
+        option_words(words, "", o);
+        fprintf(out, "\n.TP\n.B ");
+        print_roff(out, words);
+        fputc('\n', out);
         print_roff(out, o->help);
     }
     fprintf(out, "\n.PP\nExample:\n.EX\n");
@@ -127,6 +137,16 @@ void cli_help_man(FILE *out)
     print_roff(out, exit_codes);
 }
 
+/* A row of a table: its bars stand between columns, so a choice is written in words. */
+static void print_row(FILE *out, const cli_option *option)
+{
+    fprintf(out, "| `--%s", option->name);
+    if (option->kind == CLI_OPTIONAL) fprintf(out, "[=%s]", option->value);
+    fprintf(out, "`%s%c%s | ", option->letter ? ", `-" : "", option->letter ? option->letter : ' ', option->letter ? "`" : "");
+    for (const char *v = option->value ? option->value : ""; *v; v++) fprintf(out, *v == '|' ? " or " : "%c", *v);
+    fprintf(out, " | %s |\n", option->help);
+}
+
 void cli_help_markdown(FILE *out)
 {
     fprintf(out, "# The command line\n\nPrinted by `clipspan --markdown` from the option tables in `cli/`; do not edit.\n\n"
@@ -136,12 +156,7 @@ void cli_help_markdown(FILE *out)
         fprintf(out, "\n## clipspan %s\n%s.\n\n    ", command->name, command->summary);
         print_usage(out, command);
         fprintf(out, "\n\n%s\n\n| option | value | meaning |\n|---|---|---|\n", command->text);
-        for (const cli_option *o = command->options; o->name != NULL; o++) {
-            fprintf(out, "| `--%s`%s%c%s | ", o->name, o->letter ? ", `-" : "", o->letter ? o->letter : ' ',
-                    o->letter ? "`" : "");
-            for (const char *v = o->value ? o->value : ""; *v; v++) fprintf(out, *v == '|' ? " or " : "%c", *v);
-            fprintf(out, " | %s |\n", o->help);
-        }
+        for (const cli_option *o = command->options; o->name != NULL; o++) print_row(out, o);
         fputc('\n', out);
         print_example(out, "    ", command->example);
     }

@@ -89,7 +89,7 @@ static clipspan_status number_pairs(clipspan_groups *g, const clipspan_store *st
                 p->group_of[at] = g->count++;
             else if (!skip_empty)
                 return clsp_fail(err, CLIPSPAN_ERROR_ARGUMENT,
-                                 "a group with no image: none of the %zu images is \"%s\" with %s \"%s\"", g->images,
+                                 "a group with no image: none of the %zu images is \"%s\" with %s \"%s\" (--skip-empty leaves it out)", g->images,
                                  clipspan_texts_get(classes, c), g->attribute,
                                  clsp_column_cell(store, p->column, p->example[v]));
         }

@@ -256,7 +256,7 @@ char *clsp_preprocess_words(const clsp_preprocess *how)
         snprintf(normalize, sizeof normalize, ", mean %g %g %g, std %g %g %g", how->mean[0], how->mean[1], how->mean[2],
                  how->std[0], how->std[1], how->std[2]);
     if (resize != NULL)
-        words = clsp_format("%s: %s%s%s%s", hugging ? "as Hugging Face, colours first" : "as open_clip, own mode first",
+        words = clsp_format("%s: %s%s%s%s", hugging ? "as Hugging Face, RGB first" : "as open_clip, RGB after resizing",
                             resize, crop, hugging && !how->do_rescale ? ", not rescaled" : "", normalize);
     clsp_free(resize);
     return words;

@@ -19,6 +19,8 @@ fails clipspan textspan store
 for command in $(clipspan --help | sed -n "s/^  \([a-z]*\)  .*/\1/p"); do
   clipspan $command --help | grep -A1 '^example:' | tail -n 1 | cut -d' ' -f1-5
 done
+# the man page says options as they are typed
+clipspan --man | grep -A1 -e '-cache' | head -n 1
 clipspan --help | head -n 1 | sed 's/[0-9.]\{5,\}/VERSION/'
 # a pipe that closes early is an error, not a crash
 tiny model

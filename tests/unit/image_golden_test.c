@@ -131,7 +131,7 @@ static void words(void **state)
     clsp_preprocess how = clip_settings(224);
     for (int c = 0; c < 3; c++) how.mean[c] = 0.5, how.std[c] = 0.25;
     char *text = clsp_preprocess_words(&how);
-    assert_string_equal(text, "as open_clip, own mode first: short side to 224 (bicubic), centre crop of 224, "
+    assert_string_equal(text, "as open_clip, RGB after resizing: short side to 224 (bicubic), centre crop of 224, "
                               "mean 0.5 0.5 0.5, std 0.25 0.25 0.25");
     clsp_free(text);
 }
