@@ -32,11 +32,11 @@
 
     async function load(fresh) {
       if (fresh) first = 0;
-      const mine = ++asking;
+      const mine = ++asking, { model } = viewer.state;
       if (fresh) clipspan.fill(tiles, Array.from({ length: Math.min(count, 24) }, () => el("div", { class: "tile skeleton" })));
       try {
         const found = await clipspan.server.get(`rows?like=${encodeURIComponent(field.value.trim())}&first=${first}&count=${count}${query()}`);
-        if (mine !== asking) return;
+        if (mine !== asking || model !== viewer.state.model) return; /* the rows are of another model's store */
         if (fresh) tiles.replaceChildren();
         tiles.append(...found.rows.map((each) => tile({ row: each.row, name: each.name, caption: each.label, onPick })));
         first += found.rows.length;

@@ -53,6 +53,21 @@ describe('the viewer, where things are odd', () => {
     await page.close();
   });
 
+  test('images that come late are not asked of another model', async () => {
+    const { page, faults } = await watchedPage(context, [server.origin]);
+    let late = 0;
+    await page.route('**/api/rows?*', async (route) => { await new Promise((on) => setTimeout(on, 500)); await route.continue().catch(() => null); late++; });
+    await page.goto(server.url);
+    await page.locator('.welcome .tile').first().waitFor();
+    await page.evaluate(() => clipspan.viewer.set({ model: 1 }));
+    await page.getByText('What you will see').waitFor();
+    for (let i = 0; i < 100 && !late; i++) await page.waitForTimeout(50);
+    await page.waitForLoadState('networkidle');
+    assert.ok(late > 0);
+    assert.deepEqual(faults, []);
+    await page.close();
+  });
+
   test('two models beside each other: grids on one scale, the original picture for both', async () => {
     const { page, faults } = await open(`${VIEW}&beside=model&minus=1`);
     await page.locator('.beside-side').nth(1).waitFor();
