@@ -230,6 +230,11 @@ static clipspan_status scratch_open(clsp_pass_scratch *s, const clsp_pass *p, cl
     CLSP_ALLOC(s->classes, clsp_alloc(c, sizeof *s->classes));
     CLSP_ALLOC(s->terms, clsp_alloc(p->layers, sizeof *s->terms));
     CLSP_ALLOC(s->open, clsp_alloc(CLSP_PASS_OPEN, sizeof *s->open));
+    CLSP_TRY(clsp_workspace_new(&s->workspace, err));
+    int before = clsp_threads(1); /* memory for the one thread that it will run on */
+    status = clsp_linear_new(&s->classify, s->workspace, &p->classifier, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err);
+    clsp_threads(before);
+    if (status != CLIPSPAN_OK) goto out;
     CLSP_ALLOC(s->rounded, clsp_alloc_aligned(p->rows, clsp_whole_stride(CLSP_WHOLE_16, w)));
     CLSP_ALLOC(s->rounded_rows, clsp_alloc(p->rows, sizeof *s->rounded_rows));
 out:
@@ -241,6 +246,8 @@ static void scratch_close(clsp_pass_scratch *s)
     void *const blocks[] = {s->product, s->one, s->vectors, s->vector_sum, s->gathered, s->heads, s->open_heads, s->classes, s->terms, s->open,
                             s->rounded, s->rounded_rows};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
+    clsp_linear_free(s->classify);
+    clsp_workspace_free(s->workspace);
 }
 
 static clipspan_status buffers_open(clsp_pass *p, clipspan_error *err)
@@ -267,6 +274,9 @@ static clipspan_status buffers_open(clsp_pass *p, clipspan_error *err)
     CLSP_ALLOC(p->y, clsp_alloc_large(p->layers * p->most * p->width * sizeof *p->y));
     CLSP_ALLOC(p->index, clsp_alloc(p->most, sizeof *p->index));
     CLSP_ALLOC(p->norm, clsp_alloc(p->most, sizeof *p->norm));
+    CLSP_TRY(clsp_packed_init(&p->classifier, CLSP_TYPE_F32, p->embed_dim, c, err));
+    CLSP_ALLOC(p->packed, clsp_alloc_aligned(p->classifier.bytes, 1));
+    clsp_packed_fill(&p->classifier, p->packed, p->maps.texts, false);
     CLSP_ALLOC(p->scratch, clsp_alloc_zero((size_t)p->threads, sizeof *p->scratch));
     for (int t = 0; t < p->threads; t++) CLSP_TRY(scratch_open(&p->scratch[t], p, err));
 out:
@@ -276,7 +286,7 @@ out:
 static void pass_close(clsp_pass *p)
 {
     void *const blocks[] = {p->mean_mlps, p->mean_all_mlps, p->mean_cls, p->mean_set, p->mean_vectors, p->mean_lengths,
-                            p->centre_lengths, p->texts_size, p->index, p->norm, p->y, p->base, p->with_mlps, p->known, p->set, p->top,
+                            p->centre_lengths, p->texts_size, p->packed, p->index, p->norm, p->y, p->base, p->with_mlps, p->known, p->set, p->top,
                             p->top_mlps, p->standing, p->standing_mlps, p->state, p->up_to, p->whole, p->scratch};
     for (int t = 0; p->scratch != NULL && t < p->threads; t++) scratch_close(&p->scratch[t]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);

@@ -74,6 +74,8 @@ typedef struct clsp_pass {
     float *mean_lengths;  /* [L + 1] of these */
     float *centre_lengths; /* [L]: |a| */
     float *texts_size; /* [E] */
+    clsp_packed classifier; /* [C, E], laid out once */
+    void *packed;
     clsp_bound texts;
     float *y;          /* [L, most, W] */
     float *base, *with_mlps, *known, *set; /* [most, C]: B; B without the MLPs; what products say layers add; the named set */
@@ -96,6 +98,8 @@ typedef struct clsp_pass_scratch {
     clsp_term *terms;             /* [L] */
     clsp_open_class *open;        /* [CLSP_PASS_OPEN] */
     size_t open_count;
+    clsp_workspace *workspace;    /* of the classifier's product */
+    clsp_linear *classify;
     unsigned char *rounded;       /* [rows, rounded row of W] */
     clsp_whole_row *rounded_rows; /* [rows] */
 } clsp_pass_scratch;

@@ -29,8 +29,7 @@ void clsp_pass_differ(float *restrict x, const float *restrict mean, float weigh
 /* product: [n, C] = vectors [n, E] T' */
 static clipspan_status classify(const clsp_pass_rows *r, const float *vectors, size_t n, float *product)
 {
-    size_t e = r->p->embed_dim, c = r->p->classes;
-    return clsp_sgemm(product, c, vectors, e, false, r->p->maps.texts, e, true, n, c, e, 1.0F, 0.0F, NULL);
+    return clsp_linear_run(r->s->classify, product, r->p->classes, vectors, r->p->embed_dim, n, NULL);
 }
 
 /* Vectors of the exact convention to the scale of cosines. */
