@@ -9,7 +9,6 @@
  *     Functions are called when an item is chosen, so they give what is shown at that time.
  *   clipspan.save.made(command, what)  an element: "How it was made", the command (or an array of them, a line each) and a button that
  *                                      copies; what was made, for those who listen
- *   clipspan.save.copy(text)           to the clipboard; says so through clipspan.announce
  *
  * Works from file://. Pictures are drawn by the browser itself: nothing is fetched but the images shown. */
 "use strict";
