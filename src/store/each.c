@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { BATCH_FLOATS = 1 << 22, MOST_FLOATS = 1 << 24 }; /* 16 MB, 64 MB */
+enum { BATCH_FLOATS = 1 << 22, MOST_FLOATS = 1 << 24, BLOCKS_MOST = 2 }; /* 16 MB, 64 MB */
 
 typedef struct player {
     const clipspan_store *store;
@@ -210,14 +210,16 @@ out:
     return status;
 }
 
-/* Images a batch where none are asked for: whole blocks whose float32 stay in a processor's cache; fewer images only
- * where one block is very large (tokens). */
+/* Images a batch where none are asked for: one or two whole blocks, whose float32 stay in a processor's cache and in few pages;
+ * fewer images only where one block is very large (tokens). */
 static size_t fitting_batch(const player *p)
 {
     size_t floats = 1;
-    for (size_t f = 0; f < p->store->field_count; f++)
-        if (has_room(p, &p->store->fields[f])) floats += p->store->fields[f].outer * p->store->fields[f].inner;
-    size_t blocks = BATCH_FLOATS / floats / CLSP_BLOCK;
+    for (size_t f = 0; f < p->store->field_count; f++) {
+        const clsp_field *field = &p->store->fields[f];
+        if (has_room(p, field) && layer_selected(p, field->layer)) floats += field->outer * field->inner;
+    }
+    size_t blocks = clsp_min(BATCH_FLOATS / floats / CLSP_BLOCK, BLOCKS_MOST);
     return blocks > 0 ? blocks * CLSP_BLOCK : clsp_max(1, clsp_min(CLSP_BLOCK, MOST_FLOATS / floats));
 }
 
