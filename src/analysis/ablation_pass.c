@@ -6,7 +6,7 @@
 
 #include "decompose/decompose.h"
 
-enum { BATCH = 128, ROUND = 512 }; /* images read at a time; images that are kept */
+enum { BATCH = 512, ROUND = 512 }; /* images read at a time; images that are kept */
 static const size_t STATE_MOST = (size_t)128 << 20; /* bytes */
 
 /* ---- what becomes of an image ------------------------------------------------------------------------------- */
