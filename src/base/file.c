@@ -241,8 +241,8 @@ static int open_handle(const char *path)
  * is written on as it stands: behind what `>>` has kept. */
 static clipspan_status open_straight(clsp_output *output, clipspan_error *err)
 {
-    int open = open_handle(output->path), own = open >= 0 ? fcntl(open, F_DUPFD_CLOEXEC, 0) : -1;
-    output->stream = own >= 0 ? fdopen(own, "wb") : open >= 0 ? NULL : fopen(output->path, "wbe");
+    int given = open_handle(output->path), own = given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 0) : -1;
+    output->stream = own >= 0 ? fdopen(own, "wb") : given >= 0 ? NULL : fopen(output->path, "wbe");
     if (output->stream == NULL && own >= 0) close(own);
     return output->stream ? CLIPSPAN_OK : clsp_fail_errno(err, "%s: cannot be written", output->path);
 }
