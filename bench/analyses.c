@@ -312,7 +312,7 @@ static clipspan_status time_ablate(const options *o, const clipspan_store *store
     labelling l = {.classifier = classifier, .state = 5, .random = o->random_labels};
     clipspan_status status = make_labels(&l, store, err);
     how.threads = o->threads;
-    for (int resamples = 0; resamples <= 1000 && status == CLIPSPAN_OK; resamples += 1000) {
+    for (int resamples = 0; resamples <= (o->mlp ? 0 : 1000) && status == CLIPSPAN_OK; resamples += 1000) {
         clipspan_ablation_study *study = NULL;
         double began = now(), used = processor();
         how.resamples = resamples;

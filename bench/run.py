@@ -334,7 +334,8 @@ class Bench:
         stores, kind = self.folder / "stores", "small" if self.args.quick else "whole"
         stores.mkdir(parents=True, exist_ok=True)
         # The store's name, the program, images of the quick run, more options.
-        for name, program, images, options in (("analyses-mlp", "analyses", 2000, ["--mlp"]),
+        for name, program, images, options in (("analyses", "analyses", 2000, ["--only", "ablate"]),
+                                               ("analyses-mlp", "analyses", 2000, ["--mlp"]),
                                                ("retrieval", "retrieval", 50000, []), ("store", "store", 1000, [])):
             if self.program(program).exists() and self.wanted(program):
                 few = ["--images", images] if self.args.quick else []
