@@ -14,22 +14,32 @@ CLSP_CLONES static void centre(float *restrict x, const float *restrict y, const
     for (size_t j = 0; j < n; j++) x[j] = (y[j] - weight * a[j]) * size[j];
 }
 
+void clsp_pass_centre(float *restrict x, const float *restrict y, const float *restrict a, float weight,
+                      const float *restrict size, size_t n)
+{
+    centre(x, y, a, weight, size, n);
+}
+
+float clsp_pass_round(const clsp_pass_rows *r, size_t to, const clsp_ablation_product *product, float *x, size_t n, size_t terms)
+{
+    clsp_whole_type type = product->whole.type;
+    const clsp_whole_row row = clsp_whole_round(r->s->rounded + to * clsp_whole_stride(type, n), type, x, n);
+    r->s->rounded_rows[to] = row;
+    float scaled = CLSP_ROUND * (float)(terms + 4); /* a sum times two factors, and sums over terms */
+    return (row.lost + scaled * (row.length + row.lost)) * product->most + row.length * product->lost;
+}
+
 /* Row i as row `to` of what is gathered. Returns how far the product will be from what replacing the layer adds to a class beyond
  * what it adds to the mean class (ablation_maps.h). */
 static float gather(const clsp_pass_rows *r, size_t to, size_t i, size_t layer)
 {
     const clsp_ablation_maps *m = &r->p->maps;
-    const clsp_ablation_product *product = &m->products[layer];
     size_t w = m->width;
     float *x = m->all ? r->s->one : r->s->gathered + to * w, weight = clsp_pass_weight(r, i), left = weight * m->layer[layer].left;
     centre(x, clsp_pass_factors(r, i, layer), m->centre + layer * w, weight, m->size + layer * w, w);
-    if (!m->all) /* sums of floats, of a product and of products over layers */
-        return CLSP_ROUND * (float)(w + r->p->layers) * sqrtf(clsp_pass_state(r, i, layer)->square) * m->layer[layer].most + left;
-    const clsp_whole_row row = clsp_whole_round(r->s->rounded + to * clsp_whole_stride(product->whole.type, w),
-                                                product->whole.type, x, w);
-    r->s->rounded_rows[to] = row;
-    float scaled = CLSP_ROUND * (float)(r->p->layers + 4); /* a sum times two factors, and sums over layers */
-    return (row.lost + scaled * (row.length + row.lost)) * product->most + row.length * product->lost + left;
+    if (m->all) return clsp_pass_round(r, to, &m->products[layer], x, w, r->p->layers) + left;
+    /* sums of floats, of a product and of products over layers */
+    return CLSP_ROUND * (float)(w + r->p->layers) * sqrtf(clsp_pass_state(r, i, layer)->square) * m->layer[layer].most + left;
 }
 
 /* y: [n] rows. Without all layers' rows nothing can be evaluated later, so sums of floats are made at once. */

@@ -60,15 +60,6 @@ static clsp_bound find_bound(const float *rows, size_t stride, size_t classes, s
     return (clsp_bound){upwards(sqrt(most)), upwards(left), upwards(sqrt(norm))};
 }
 
-clsp_bound clsp_ablation_maps_texts_bound(const clsp_ablation_maps *maps, float *size)
-{
-    find_sizes(size, maps->texts, maps->embed_dim, maps->classes, maps->embed_dim, NULL);
-    clsp_bound bound = find_bound(maps->texts, maps->embed_dim, maps->classes, maps->embed_dim, maps->texts, size, NULL,
-                                  NULL);
-    bound.left = 0; /* such vectors are centred by their own mean */
-    return bound;
-}
-
 /* A head's own mean is not split into its own and the shared columns' part: what is left over is asked of the head as a
  * whole, so `common` has none. */
 static void bound_head(clsp_ablation_maps *m, size_t layer, size_t head, const float *rows, clsp_bound *bound)
@@ -111,28 +102,27 @@ static void exact_row(float *v, const float *row, const float *middle, const flo
     for (size_t j = 0; j < n; j++) v[j] = (middle[j] - row[j]) / size[j];
 }
 
-static void make_product(clsp_ablation_maps *m, size_t layer)
+/* Of rows [C + 1, n], the last of them their middle. exact: [C, n] and rounded: [C, rounded row] scratch; packed, factor: what
+ * the product keeps. */
+static void make_product(clsp_ablation_product *product, const clsp_ablation_maps *m, const float *rows, const float *size, size_t n,
+                         float *exact, unsigned char *rounded, unsigned char *packed, float *factor)
 {
-    clsp_ablation_product *product = &m->products[layer];
     clsp_whole_type type = product->whole.type;
-    size_t w = m->width, c = m->classes, stride = clsp_whole_stride(type, w);
-    const float *rows = clsp_ablation_maps_rows(m, layer);
-    float *factor = m->factors + layer * c;
+    size_t c = m->classes, stride = clsp_whole_stride(type, n);
     double most = 0, lost = 0;
 #pragma omp parallel for schedule(static) num_threads(m->threads) reduction(max : most, lost)
     for (size_t i = 0; i < c; i++) {
-        float *v = m->exact + i * w;
-        exact_row(v, rows + i * w, rows + c * w, m->size + layer * w, w);
-        clsp_whole_row row = clsp_whole_round(m->rounded + i * stride, type, v, w);
+        float *v = exact + i * n;
+        exact_row(v, rows + i * n, rows + c * n, size, n);
+        clsp_whole_row row = clsp_whole_round(rounded + i * stride, type, v, n);
         factor[i] = row.factor;
         most = fmax(most, (double)row.length + (double)row.lost);
         lost = fmax(lost, (double)row.lost);
     }
     product->most = upwards(most);
     product->lost = upwards(lost);
-    unsigned char *packed = m->packed + product->at;
-    clsp_whole_pack(packed, type, m->rounded, w, c);
-    product->whole = (clsp_whole){.type = type, .in = w, .out = c, .weight = packed, .factor = factor};
+    clsp_whole_pack(packed, type, rounded, n, c);
+    product->whole = (clsp_whole){.type = type, .in = n, .out = c, .weight = packed, .factor = factor};
 }
 
 static int by_reach(const void *a, const void *b)
@@ -178,9 +168,33 @@ static clipspan_status make_products(clsp_ablation_maps *m, clipspan_error *err)
         if (bytes == 0 || !clsp_add(&total, total, (bytes + 63) / 64 * 64)) CLSP_TRY(clsp_fail_memory(err));
     }
     CLSP_ALLOC(m->packed, clsp_alloc_large(total));
-    for (size_t l = 0; l < m->layers; l++) make_product(m, l);
+    for (size_t l = 0; l < m->layers; l++)
+        make_product(&m->products[l], m, clsp_ablation_maps_rows(m, l), m->size + l * m->width, m->width, m->exact, m->rounded,
+                     m->packed + m->products[l].at, m->factors + l * m->classes);
 out:
     clsp_free(order);
+    return status;
+}
+
+clipspan_status clsp_ablation_maps_texts(clsp_ablation_maps *m, clsp_bound *bound, clipspan_error *err)
+{
+    clipspan_status status = CLIPSPAN_OK;
+    size_t e = m->embed_dim, c = m->classes;
+    float *exact = NULL;
+    unsigned char *rounded = NULL;
+    m->texts_product.whole.type = CLSP_WHOLE_16;
+    CLSP_ALLOC(m->texts_size, clsp_alloc(e, sizeof *m->texts_size));
+    CLSP_ALLOC(m->texts_factors, clsp_alloc(c, sizeof *m->texts_factors));
+    CLSP_ALLOC(m->texts_packed, clsp_alloc_aligned(clsp_whole_bytes(CLSP_WHOLE_16, e, c), 1));
+    CLSP_ALLOC(exact, clsp_alloc_aligned(c * e, sizeof *exact));
+    CLSP_ALLOC(rounded, clsp_alloc_aligned(c, clsp_whole_stride(CLSP_WHOLE_16, e)));
+    find_sizes(m->texts_size, m->texts, e, c, e, NULL);
+    *bound = find_bound(m->texts, e, c, e, m->texts, m->texts_size, NULL, NULL);
+    bound->left = 0; /* such vectors are centred by their own mean */
+    make_product(&m->texts_product, m, m->texts, m->texts_size, e, exact, rounded, m->texts_packed, m->texts_factors);
+out:
+    clsp_free(exact);
+    clsp_free(rounded);
     return status;
 }
 
@@ -354,6 +368,7 @@ out:
 void clsp_ablation_maps_close(clsp_ablation_maps *m)
 {
     void *const blocks[] = {m->texts, m->rows, m->mean_heads, m->mean_layers, m->centre, m->size, m->spread, m->head, m->reach,
-                            m->common, m->layer, m->products, m->packed, m->rounded, m->factors, m->exact, m->map};
+                            m->common, m->layer, m->products, m->packed, m->rounded, m->factors, m->exact, m->map, m->texts_packed,
+                            m->texts_factors, m->texts_size};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
 }

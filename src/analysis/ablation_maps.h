@@ -62,6 +62,9 @@ typedef struct clsp_ablation_maps {
     unsigned char *packed, *rounded; /* their bytes; [C, rounded row] scratch */
     float *factors;                  /* [L, C] of the rounded rows */
     float *exact;                    /* [C, W]: V of the layer that was made last */
+    clsp_ablation_product texts_product; /* of [C, E], for vectors of the joint space: clsp_ablation_maps_texts */
+    unsigned char *texts_packed;
+    float *texts_factors, *texts_size;   /* [C], [E] */
     float *map;                      /* [threads, k, E] scratch */
 } clsp_ablation_maps;
 
@@ -77,7 +80,7 @@ const float *clsp_ablation_maps_rows(const clsp_ablation_maps *maps, size_t laye
 /* out: [count, C + 1] = vectors [count, E] by the classes and their mean. vectors NULL: zeros. The caller's to free. */
 clipspan_status clsp_ablation_maps_cosines(const clsp_ablation_maps *maps, float **out, const float *vectors, size_t count,
                                            clipspan_error *err);
-/* A bound on vectors of the joint space against the classes themselves; size: [E] out. */
-clsp_bound clsp_ablation_maps_texts_bound(const clsp_ablation_maps *maps, float *size);
+/* A bound on vectors of the joint space against the classes themselves, their sizes and their product. */
+clipspan_status clsp_ablation_maps_texts(clsp_ablation_maps *maps, clsp_bound *bound, clipspan_error *err);
 
 #endif

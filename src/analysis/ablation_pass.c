@@ -174,8 +174,7 @@ static clipspan_status mlps_open(clsp_pass *p, const clipspan_means *means, floa
     const float *vectors = means ? means->mlps : NULL;
     CLSP_ALLOC(p->mean_vectors, clsp_alloc_zero(terms * e, sizeof *p->mean_vectors));
     CLSP_ALLOC(p->mean_lengths, clsp_alloc_zero(terms, sizeof *p->mean_lengths));
-    CLSP_ALLOC(p->texts_size, clsp_alloc_zero(e, sizeof *p->texts_size));
-    p->texts = clsp_ablation_maps_texts_bound(&p->maps, p->texts_size);
+    CLSP_TRY(clsp_ablation_maps_texts(&p->maps, &p->texts, err));
     if (vectors != NULL) memcpy(p->mean_vectors, vectors, terms * e * sizeof *vectors);
     for (size_t t = 0; t < terms; t++) p->mean_lengths[t] = length_of(p->mean_vectors + t * e, e);
     sum_of(sum, p->mean_vectors, terms, e);
@@ -221,7 +220,7 @@ static clipspan_status scratch_open(clsp_pass_scratch *s, const clsp_pass *p, cl
     clipspan_status status = CLIPSPAN_OK;
     size_t c = p->classes, e = p->embed_dim, w = p->width;
     CLSP_ALLOC(s->product, clsp_alloc_aligned(p->rows * c, sizeof *s->product));
-    CLSP_ALLOC(s->one, clsp_alloc_aligned(clsp_max(c, w), sizeof *s->one));
+    CLSP_ALLOC(s->one, clsp_alloc_aligned(clsp_max(c, clsp_max(w, e)), sizeof *s->one));
     CLSP_ALLOC(s->vectors, clsp_alloc_aligned(p->rows * e, sizeof *s->vectors));
     CLSP_ALLOC(s->vector_sum, clsp_alloc_aligned(p->rows * e, sizeof *s->vector_sum));
     CLSP_ALLOC(s->gathered, clsp_alloc_aligned(p->rows * clsp_max(w, e), sizeof *s->gathered));
@@ -235,7 +234,7 @@ static clipspan_status scratch_open(clsp_pass_scratch *s, const clsp_pass *p, cl
     status = clsp_linear_new(&s->classify, s->workspace, &p->classifier, CLSP_TYPE_F32, CLSP_EPILOGUE_NONE, err);
     clsp_threads(before);
     if (status != CLIPSPAN_OK) goto out;
-    CLSP_ALLOC(s->rounded, clsp_alloc_aligned(p->rows, clsp_whole_stride(CLSP_WHOLE_16, w)));
+    CLSP_ALLOC(s->rounded, clsp_alloc_aligned(p->rows, clsp_whole_stride(CLSP_WHOLE_16, clsp_max(w, e))));
     CLSP_ALLOC(s->rounded_rows, clsp_alloc(p->rows, sizeof *s->rounded_rows));
 out:
     return status;
@@ -286,8 +285,8 @@ out:
 static void pass_close(clsp_pass *p)
 {
     void *const blocks[] = {p->mean_mlps, p->mean_all_mlps, p->mean_cls, p->mean_set, p->mean_vectors, p->mean_lengths,
-                            p->centre_lengths, p->texts_size, p->packed, p->index, p->norm, p->y, p->base, p->with_mlps, p->known, p->set, p->top,
-                            p->top_mlps, p->standing, p->standing_mlps, p->state, p->up_to, p->whole, p->scratch};
+                            p->centre_lengths, p->packed, p->index, p->norm, p->y, p->base, p->with_mlps, p->known, p->set, p->top, p->top_mlps,
+                            p->standing, p->standing_mlps, p->state, p->up_to, p->whole, p->scratch};
     for (int t = 0; p->scratch != NULL && t < p->threads; t++) scratch_close(&p->scratch[t]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) clsp_free(blocks[i]);
     clsp_ablation_maps_close(&p->maps);

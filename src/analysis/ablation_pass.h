@@ -73,7 +73,6 @@ typedef struct clsp_pass {
     float *mean_vectors;  /* [L + 1, E]: x0's and the MLPs'; zeros where terms are replaced by zero */
     float *mean_lengths;  /* [L + 1] of these */
     float *centre_lengths; /* [L]: |a| */
-    float *texts_size; /* [E] */
     clsp_packed classifier; /* [C, E], laid out once */
     void *packed;
     clsp_bound texts;
@@ -89,7 +88,7 @@ typedef struct clsp_pass {
 
 typedef struct clsp_pass_scratch {
     float *product;               /* [rows, C] */
-    float *one;                   /* [C or W] */
+    float *one;                   /* [C, W or E] */
     float *vectors, *vector_sum;  /* [rows, E] */
     float *gathered;              /* [rows, W or E] */
     float *heads;                 /* [rows, 3, H]: products with the right class, with the mean class, |s (y - w a)| */
@@ -100,7 +99,7 @@ typedef struct clsp_pass_scratch {
     size_t open_count;
     clsp_workspace *workspace;    /* of the classifier's product */
     clsp_linear *classify;
-    unsigned char *rounded;       /* [rows, rounded row of W] */
+    unsigned char *rounded;       /* [rows, rounded row of W or E] */
     clsp_whole_row *rounded_rows; /* [rows] */
 } clsp_pass_scratch;
 enum { CLSP_PASS_OPEN = 1 << 16 };
@@ -202,6 +201,12 @@ static inline void clsp_change_add(clsp_change *sum, const clsp_change *one)
     sum->rounding += one->rounding;
 }
 
+/* x = s (y - w a), n numbers. */
+void clsp_pass_centre(float *restrict x, const float *restrict y, const float *restrict a, float weight,
+                      const float *restrict size, size_t n);
+/* Rounds x [n], which is overwritten, as row `to` of what is multiplied. Returns how far a sum of up to `terms` such products
+ * may be off for its part in it. */
+float clsp_pass_round(const clsp_pass_rows *rows, size_t to, const clsp_ablation_product *product, float *x, size_t n, size_t terms);
 clsp_term clsp_pass_layer_term(const clsp_pass_rows *rows, size_t i, size_t layer);
 /* sum += x; x = weight mean - x: what replacing a term changes. */
 void clsp_pass_add(float *restrict sum, const float *restrict x, size_t n);

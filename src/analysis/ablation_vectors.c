@@ -85,29 +85,38 @@ static clsp_change mlp_change(const clsp_pass_rows *r, size_t i, size_t t, const
     float moved[2], square, far;
     clsp_terms_values(moved, term, 1, which, 2);
     clsp_products(&square, term->y, term->y, 1, e);
-    clsp_weighted_squares(&far, term->y, p->mean_vectors + t * e, term->weight, p->texts_size, 1, e);
+    clsp_weighted_squares(&far, term->y, p->mean_vectors + t * e, term->weight, p->maps.texts_size, 1, e);
     return (clsp_change){.right = moved[0], .shift = moved[1], .radius = sqrtf(far) * p->texts.most,
                          .rounding = CLSP_ROUND * (float)e * (sqrtf(square) + term->weight * p->mean_lengths[t]) * p->texts.norm};
 }
 
-/* near: [C], the vector's cosines. */
-static void rank_mlp_by_all(const clsp_pass_rows *r, size_t i, size_t t, const float *vector, float *near)
+/* The vector as row `to` of one product; returns how far that may be off. */
+static float round_mlp(const clsp_pass_rows *r, size_t to, size_t i, size_t t, const float *vector)
+{
+    const clsp_pass *p = r->p;
+    size_t e = p->embed_dim;
+    clsp_pass_centre(r->s->one, vector, p->mean_vectors + t * e, clsp_pass_weight(r, i), p->maps.texts_size, e);
+    return clsp_pass_round(r, to, &p->maps.texts_product, r->s->one, e, 1);
+}
+
+/* near: [C], what the product says that is added, but for the shift, to within the radius. */
+static void rank_mlp_by_product(const clsp_pass_rows *r, size_t i, size_t t, const float *vector, float *near, float radius)
 {
     const clsp_term term = mlp_term(r, i, t, vector);
     const float *base = clsp_pass_base(r, i, false);
     clsp_change change = mlp_change(r, i, t, &term);
-    clsp_pass_differ(near, term.mean, term.weight, r->p->classes);
+    change.radius = radius;
     clsp_pass_add(near, base, r->p->classes);
-    change.shift = change.radius = 0;
     const clsp_rank_query query = clsp_pass_query(r, i, base, &r->p->top[r->first + i], &change, &term, 1);
     clsp_pass_put(r, i, CLIPSPAN_ABLATED_MLP, t, clsp_rank_by_all(&query, near, r->s->classes), query.value);
 }
 
-/* vectors: [n, E] of term t. Images that their first classes do not decide are asked of one product. */
-static clipspan_status rank_mlp(const clsp_pass_rows *r, size_t t)
+/* r->s->vectors: [n, E] of term t. Images that their first classes do not decide are asked of one product. */
+static void rank_mlp(const clsp_pass_rows *r, size_t t)
 {
     clsp_pass *p = r->p;
     size_t e = p->embed_dim, m = 0, which[CLSP_PASS_ROWS];
+    float radius[CLSP_PASS_ROWS], *near[CLSP_PASS_ROWS] = {NULL};
     for (size_t i = 0; i < r->n; i++) {
         if (!clsp_pass_scored(r, i)) continue;
         const float *vector = r->s->vectors + i * e;
@@ -115,16 +124,16 @@ static clipspan_status rank_mlp(const clsp_pass_rows *r, size_t t)
         const clsp_term term = mlp_term(r, i, t, vector);
         const clsp_change change = mlp_change(r, i, t, &term);
         const clsp_rank_query query = clsp_pass_query(r, i, clsp_pass_base(r, i, false), top, &change, &term, 1);
-        size_t rank = clsp_rank_by_top(&query, top, p->study->limits.evaluated);
+        size_t rank = clsp_rank_by_standing(&query, &p->standing[r->first + i]);
+        if (rank == CLSP_RANK_UNKNOWN) rank = clsp_rank_by_top(&query, top, p->study->limits.evaluated);
         clsp_pass_put(r, i, CLIPSPAN_ABLATED_MLP, t, rank, query.value);
         if (rank != CLSP_RANK_UNKNOWN) continue;
-        memcpy(r->s->gathered + m * e, vector, e * sizeof *vector);
+        radius[m] = round_mlp(r, m, i, t, vector);
+        near[m] = r->s->product + m * p->classes;
         which[m++] = i;
     }
-    clipspan_status status = m > 0 ? classify(r, r->s->gathered, m, r->s->product) : CLIPSPAN_OK;
-    for (size_t j = 0; j < m && status == CLIPSPAN_OK; j++)
-        rank_mlp_by_all(r, which[j], t, r->s->vectors + which[j] * e, r->s->product + j * p->classes);
-    return status;
+    clsp_whole_run(near, false, &p->maps.texts_product.whole, r->s->rounded, r->s->rounded_rows, m);
+    for (size_t j = 0; j < m; j++) rank_mlp_by_product(r, which[j], t, r->s->vectors + which[j] * e, near[j], radius[j]);
 }
 
 static clipspan_status mlp_rows(const clsp_pass_rows *r)
@@ -135,10 +144,10 @@ static clipspan_status mlp_rows(const clsp_pass_rows *r)
     memset(r->s->vector_sum, 0, r->n * e * sizeof *vectors);
     for (size_t t = 0; t <= p->layers; t++) {
         clipspan_status status = clsp_batch_mlp_range(r->batch, p->maps.convention, (int)t, r->from, r->n, vectors, e, NULL);
+        if (status != CLIPSPAN_OK) return status;
         weigh(r, vectors);
         clsp_pass_add(r->s->vector_sum, vectors, r->n * e);
-        if (status == CLIPSPAN_OK) status = rank_mlp(r, t);
-        if (status != CLIPSPAN_OK) return status;
+        rank_mlp(r, t);
     }
     clipspan_status status = classify(r, r->s->vector_sum, r->n, with);
     for (size_t i = 0; i < r->n && status == CLIPSPAN_OK; i++) {
