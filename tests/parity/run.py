@@ -201,7 +201,7 @@ def compare_terms(run, name, answers, model, options, folder):
 def compare_picks(run, name, model, options, folder, pool_file):
     store, out, answer = run.path("span.store"), run.path("span"), run.path("span.json")
     run.command("decompose", model, folder, "-o", store, *options)
-    run.command("textspan", store, "--texts", pool_file, "--size", str(SPAN_SIZE), "--heads", "all", "--images", "1",
+    run.command("textspan", store, "--texts", pool_file, "--size", str(SPAN_SIZE), "--heads", "all", "--pictures", "1",
                 "--json", "-o", answer)
     run.command("export", store, "--format", "npy", "--name", "x", "--model-name", "m", "-o", out)
     pool = run.array("embed", model, "--texts", pool_file, *options)

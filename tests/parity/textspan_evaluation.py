@@ -194,7 +194,7 @@ def main():
         compare(f"{name}, same images", same, at, *evaluate(stores[0], stores[0], pool, classifier), False)
         compare(f"{name}, another store", other, at, *evaluate(stores[0], stores[1], pool, classifier), True)
     answer = json.loads(run("textspan", os.path.join(work, "a.store"), "--texts", pools[0][0], "--heads", "L5.H0,L4.H3",
-                            "--size", "6", "--images", "0", "--stability", "--resamples", "20", "--json"))
+                            "--size", "6", "--pictures", "0", "--stability", "--resamples", "20", "--json"))
     compare_stability(answer, stores[0].attn, pools[0][1], 20)
     shutil.rmtree(work)
     print("evaluation: all equal" if not failures else "evaluation: DIFFERENT: " + ", ".join(failures))
