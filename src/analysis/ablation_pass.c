@@ -223,7 +223,7 @@ static clipspan_status scratch_open(clsp_pass_scratch *s, const clsp_pass *p, cl
     CLSP_ALLOC(s->one, clsp_alloc_aligned(clsp_max(c, clsp_max(w, e)), sizeof *s->one));
     CLSP_ALLOC(s->vectors, clsp_alloc_aligned(p->rows * e, sizeof *s->vectors));
     CLSP_ALLOC(s->vector_sum, clsp_alloc_aligned(p->rows * e, sizeof *s->vector_sum));
-    CLSP_ALLOC(s->gathered, clsp_alloc_aligned(p->rows * clsp_max(w, e), sizeof *s->gathered));
+    CLSP_ALLOC(s->gathered, clsp_alloc_aligned(p->rows * w, sizeof *s->gathered));
     CLSP_ALLOC(s->heads, clsp_alloc(p->rows * p->heads, 3 * sizeof *s->heads));
     CLSP_ALLOC(s->open_heads, clsp_alloc_zero(p->rows, p->heads));
     CLSP_ALLOC(s->classes, clsp_alloc(c, sizeof *s->classes));

@@ -90,7 +90,7 @@ typedef struct clsp_pass_scratch {
     float *product;               /* [rows, C] */
     float *one;                   /* [C, W or E] */
     float *vectors, *vector_sum;  /* [rows, E] */
-    float *gathered;              /* [rows, W or E] */
+    float *gathered;              /* [rows, W] */
     float *heads;                 /* [rows, 3, H]: products with the right class, with the mean class, |s (y - w a)| */
     unsigned char *open_heads;    /* [rows, H]: those whose rank is not known yet */
     int32_t *classes;             /* [C] */
